@@ -1,0 +1,1 @@
+"""Where scenes and results are kept: a local folder, or S3."""
