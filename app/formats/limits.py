@@ -27,6 +27,12 @@ class SceneLimits:
     """File blocks of a .blend that are walked one by one; a longer file is taken with a warning."""
 
 
+def parse_version(text: str) -> tuple[int, int]:
+    """`"4.5"` or `"4.5.15"` as (4, 5); ValueError for anything else."""
+    major, minor, *_ = text.split(".")
+    return int(major), int(minor)
+
+
 @dataclass(frozen=True, slots=True)
 class SceneFacts:
     """What a cheap look at a scene tells. Nothing in it was rendered or imported."""
