@@ -1,0 +1,107 @@
+"""The node's settings, read once from the environment. README.md has the same table for people."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+GIB = 1024**3
+
+
+class SettingError(ValueError):
+    """A setting has a value that can't be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """All durations in seconds, all sizes in bytes."""
+
+    hub_url: str
+    home: Path
+    name: str
+    blender_python: str
+    api_key: str | None = None
+    provider_id: str | None = None
+    broker_url: str | None = None
+    capabilities: tuple[str, ...] = ("render",)
+    slots: int = 1
+    production: bool = False
+    sandbox: str = "auto"
+    poll_seconds: float = 15.0
+    progress_seconds: float = 1.0
+    drain_seconds: float = 60.0
+    hub_patience_seconds: float = 600.0
+    batch_limit: int = 10
+    batch_seconds: float = 5.0
+    warm_seconds: float = 60.0
+    max_memory_bytes: int = 16 * GIB
+    max_scene_bytes: int = 4 * GIB
+    cache_bytes: int = 20 * GIB
+    log_level: str = "INFO"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
+    """Settings from `environ` (the process's own when None). Raises SettingError."""
+    env = os.environ if environ is None else environ
+    home = Path(env.get("NODE_HOME") or "~/.lightyard-node").expanduser()
+    settings = NodeSettings(
+        hub_url=(env.get("HUB_URL") or "http://127.0.0.1:8000").rstrip("/"),
+        home=home,
+        name=env.get("NODE_NAME") or socket.gethostname(),
+        blender_python=env.get("BLENDER_PYTHON") or sys.executable,
+        api_key=env.get("ENROL_KEY") or None,
+        provider_id=env.get("ENROL_PROVIDER_ID") or None,
+        broker_url=env.get("BROKER_URL") or None,
+        capabilities=tuple(filter(None, (env.get("NODE_CAPABILITIES") or "render").replace(" ", "").split(","))),
+        slots=_integer(env, "NODE_SLOTS", 1, 1, 64),
+        production=env.get("LIGHTYARD_ENV") == "production",
+        sandbox=env.get("NODE_SANDBOX") or "auto",
+        poll_seconds=_seconds(env, "NODE_POLL_SECONDS", 15.0),
+        progress_seconds=_seconds(env, "NODE_PROGRESS_SECONDS", 1.0),
+        drain_seconds=_seconds(env, "NODE_DRAIN_SECONDS", 60.0),
+        hub_patience_seconds=_seconds(env, "NODE_HUB_PATIENCE_SECONDS", 600.0),
+        batch_limit=_integer(env, "NODE_BATCH_LIMIT", 10, 1, 64),
+        batch_seconds=_seconds(env, "NODE_BATCH_SECONDS", 5.0),
+        warm_seconds=_seconds(env, "NODE_WARM_SECONDS", 60.0),
+        max_memory_bytes=_integer(env, "NODE_MAX_MEMORY_BYTES", 16 * GIB, 512 * 1024**2, 2**50),
+        max_scene_bytes=_integer(env, "NODE_MAX_SCENE_BYTES", 4 * GIB, 1024, 2**50),
+        cache_bytes=_integer(env, "NODE_CACHE_BYTES", 20 * GIB, 0, 2**50),
+        log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
+    )
+    _check(settings)
+    return settings
+
+
+def _check(settings: NodeSettings) -> None:
+    if not settings.hub_url.startswith(("http://", "https://")):
+        raise SettingError(f"HUB_URL is {settings.hub_url!r}: give the hub's address, http:// or https://")
+    if settings.sandbox not in ("auto", "bubblewrap", "none"):
+        raise SettingError(f"NODE_SANDBOX is {settings.sandbox!r}: use auto, bubblewrap or none")
+    if settings.production and settings.sandbox == "none":
+        raise SettingError("NODE_SANDBOX=none is refused in production: install bubblewrap")
+
+
+def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name)
+    try:
+        value = int(text) if text else default
+    except ValueError:
+        raise SettingError(f"{name} is {text!r}: give a whole number") from None
+    if not low <= value <= high:
+        raise SettingError(f"{name} is {value}: give a number from {low} to {high}")
+    return value
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        raise SettingError(f"{name} is {text!r}: give a number of seconds") from None
+    if not 0 < value <= 86400:
+        raise SettingError(f"{name} is {value}: give seconds above 0, at most 86400")
+    return value

@@ -1,0 +1,43 @@
+"""Named places where a crash test may end this process, as a power cut would.
+
+They do nothing unless `LIGHTYARD_FAILPOINTS` names them: `LIGHTYARD_FAILPOINTS="node.uploaded=kill"`, or
+`node.uploaded=kill@3` for the third time it is passed. Several are separated by commas.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+FAILPOINTS = (
+    "node.claimed",
+    "node.frame_rendered",
+    "node.uploaded",
+    "node.announced",
+)
+
+_passes: dict[str, int] = {}
+_lock = threading.Lock()
+
+
+def failpoint(name: str) -> None:
+    """Ends this process with SIGKILL when the environment asks for it here. Raises KeyError for an unlisted name."""
+    if name not in FAILPOINTS:
+        raise KeyError(f"failpoint {name!r} is not listed in FAILPOINTS")
+    asked = os.environ.get("LIGHTYARD_FAILPOINTS")
+    if not asked:
+        return
+    for item in asked.split(","):
+        point, _, action = item.strip().partition("=")
+        if point == name and _is_due(name, action):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_due(name: str, action: str) -> bool:
+    verb, _, nth = action.partition("@")
+    if verb != "kill":
+        raise ValueError(f"failpoint {name}: unknown action {action!r}, use kill or kill@N")
+    with _lock:
+        _passes[name] = _passes.get(name, 0) + 1
+        return _passes[name] == int(nth or "1")

@@ -1,0 +1,44 @@
+"""What can go wrong with a piece of work on this host, by what can be done about it.
+
+The codes are those of PROTOCOL.md section 5: the hub decides by them whether another host may succeed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureCode(StrEnum):
+    SCENE_UNREADABLE = "SCENE_UNREADABLE"
+    SCENE_TOO_NEW = "SCENE_TOO_NEW"
+    NO_CAMERA = "NO_CAMERA"
+    NO_SUCH_FRAME = "NO_SUCH_FRAME"
+    ENGINE_UNSUPPORTED = "ENGINE_UNSUPPORTED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    GPU_ERROR = "GPU_ERROR"
+    TIME_LIMIT = "TIME_LIMIT"
+    OUTPUT_LIMIT = "OUTPUT_LIMIT"
+    PICTURE_LIMIT = "PICTURE_LIMIT"
+    CRASHED = "CRASHED"
+    SANDBOX_ERROR = "SANDBOX_ERROR"
+    INPUT_UNAVAILABLE = "INPUT_UNAVAILABLE"
+    INPUT_CORRUPT = "INPUT_CORRUPT"
+    UPLOAD_FAILED = "UPLOAD_FAILED"
+
+
+class NodeError(Exception):
+    """Everything this package raises on purpose."""
+
+
+class WorkFailed(NodeError):
+    """A unit of work failed for a reason that the hub must be told."""
+
+    def __init__(self, code: FailureCode, message: str, log_tail: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.log_tail = log_tail
+
+
+class WorkStopped(NodeError):
+    """The work was stopped because its attempt is dead or the node drains; nothing is to be reported."""

@@ -1,0 +1,1 @@
+"""Programs that do the work: one folder each, the parent part here, the child part in its own process."""

@@ -1,0 +1,101 @@
+"""What a scene holds and what it lacks, without rendering it. Runs inside the sandbox."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+MAX_NAMES = 100
+BYTES_PER_VERTEX = 600
+BYTES_PER_PIXEL = 16
+BASE_BYTES = 300 * 1024**2
+
+
+def missing_files(bpy: Any) -> list[str]:
+    """Textures, fonts, caches and libraries that the scene names and that are not here, as the scene names them."""
+    here = bpy.utils.blend_paths(absolute=True, packed=False, local=False)
+    named = bpy.utils.blend_paths(absolute=False, packed=False, local=False)
+    found = {name for path, name in zip(here, named, strict=True) if not os.path.exists(path)}
+    found.update(image.filepath for image in bpy.data.images if _is_missing(bpy, image))
+    return sorted(found)[:MAX_NAMES]
+
+
+def _is_missing(bpy: Any, image: Any) -> bool:
+    if image.source not in ("FILE", "MOVIE") or image.packed_file or not image.filepath:
+        return False
+    return not os.path.exists(bpy.path.abspath(image.filepath, library=image.library))
+
+
+def preflight_warnings(bpy: Any) -> list[str]:
+    """What a client should know before paying for a picture."""
+    warnings = [f"missing file: {name}" for name in missing_files(bpy)]
+    if scripts(bpy):
+        warnings.append(f"scripts in the file are not run: {', '.join(scripts(bpy))}")
+    if bpy.app.autoexec_fail:
+        warnings.append(f"a driver or script was not run: {bpy.app.autoexec_fail_message}"[:300])
+    nodes = output_nodes(bpy)
+    if nodes:
+        warnings.append(f"{nodes} file output node(s) were removed: only the rendered picture is delivered")
+    return warnings
+
+
+def scripts(bpy: Any) -> list[str]:
+    """Text blocks that ask to be run, and any text that is a Python module."""
+    return sorted(text.name for text in bpy.data.texts if text.use_module or text.name.endswith(".py"))[:MAX_NAMES]
+
+
+def drivers(bpy: Any) -> int:
+    """How many animated expressions the file has."""
+    count = 0
+    for collection in (bpy.data.objects, bpy.data.materials, bpy.data.meshes, bpy.data.scenes, bpy.data.worlds,
+                       bpy.data.lights, bpy.data.cameras, bpy.data.armatures, bpy.data.node_groups):
+        for block in collection:
+            if block.animation_data:
+                count += len(block.animation_data.drivers)
+    return count
+
+
+def output_nodes(bpy: Any) -> int:
+    trees = [scene.node_tree for scene in bpy.data.scenes if scene.use_nodes and scene.node_tree]
+    trees += [group for group in bpy.data.node_groups if group.bl_idname == "CompositorNodeTree"]
+    return sum(node.bl_idname == "CompositorNodeOutputFile" for tree in trees for node in tree.nodes)
+
+
+def estimated_memory_bytes(bpy: Any, scene: Any) -> int:
+    """A rough upper figure from vertices, textures and picture size; subdivision is counted by its level."""
+    total = BASE_BYTES + scene.render.resolution_x * scene.render.resolution_y * BYTES_PER_PIXEL * 4
+    for thing in scene.objects:
+        if thing.type == "MESH":
+            levels = sum(modifier.render_levels for modifier in thing.modifiers if modifier.type == "SUBSURF")
+            total += len(thing.data.vertices) * 4 ** min(levels, 11) * BYTES_PER_VERTEX
+    return total + sum(image.size[0] * image.size[1] * 4 for image in bpy.data.images)
+
+
+def inspect(bpy: Any, imported: bool) -> dict[str, Any]:
+    """The report of PROTOCOL.md section 7."""
+    scene = bpy.context.scene
+    render = scene.render
+    cycles = render.engine == "CYCLES"
+    warnings = preflight_warnings(bpy)
+    if scene.camera is None and not imported:
+        warnings.append("the scene has no active camera")
+    return {
+        "cameras": sorted(thing.name for thing in scene.objects if thing.type == "CAMERA")[:MAX_NAMES],
+        "active_camera": scene.camera.name if scene.camera else None,
+        "frame_start": scene.frame_start,
+        "frame_end": scene.frame_end,
+        "fps": round(render.fps / render.fps_base, 4),
+        "engine": "cycles" if cycles else "eevee" if "EEVEE" in render.engine else render.engine.lower(),
+        "width": render.resolution_x * render.resolution_percentage // 100,
+        "height": render.resolution_y * render.resolution_percentage // 100,
+        "samples": scene.cycles.samples if cycles else scene.eevee.taa_render_samples,
+        "missing_files": missing_files(bpy),
+        "libraries": sorted(library.filepath for library in bpy.data.libraries)[:MAX_NAMES],
+        "scripts": scripts(bpy),
+        "drivers": drivers(bpy),
+        "output_nodes": output_nodes(bpy),
+        "blender_version": ".".join(map(str, bpy.data.version)),
+        "objects": len(scene.objects),
+        "estimated_memory_bytes": estimated_memory_bytes(bpy, scene),
+        "warnings": warnings,
+    }
