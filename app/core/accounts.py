@@ -1,0 +1,104 @@
+"""Accounts and how they are recognised: wallets, API keys, and messages that are good once."""
+
+import hashlib
+import secrets
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, InvalidInput, Unauthenticated
+from app.models.accounts import SCOPES, Account, ApiKey, Identity, UsedMessage
+from app.values import clock
+
+
+def ensure_identity(session: Session, kind: str, value: str, name: str = "") -> uuid.UUID:
+    """The account that this identity belongs to; a new account with it when nobody has it yet."""
+    query = select(Identity.account_id).where(Identity.kind == kind, Identity.value == value)
+    found = session.scalar(query)
+    if found is not None:
+        return found
+    with session.begin_nested() as savepoint:
+        account = Account(id=uuid.uuid4(), name=name)
+        session.add(account)
+        session.flush()
+        row = {"id": uuid.uuid4(), "account_id": account.id, "kind": kind, "value": value, "created_at": clock.now()}
+        if session.execute(insert(Identity).values(row).on_conflict_do_nothing().returning(Identity.id)).scalar():
+            return account.id
+        savepoint.rollback()
+    return session.scalars(query).one()
+
+
+def hash_secret(secret: str) -> str:
+    """API keys are 256 random bits: one SHA-256 is enough to store them by."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def create_key(session: Session, account_id: uuid.UUID, name: str, scopes: list[str], prefix: str = "ly_") -> str:
+    """Make an API key and return its secret, which is shown this once and stored hashed."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise InvalidInput(f"unknown scopes {unknown}; known are {', '.join(SCOPES)}", details={"scopes": unknown})
+    secret = prefix + secrets.token_urlsafe(32)
+    session.add(
+        ApiKey(
+            account_id=account_id,
+            name=name,
+            prefix=secret[:10],
+            secret_hash=hash_secret(secret),
+            scopes=sorted(set(scopes)),
+            needs_wallet_signature=prefix.startswith("rc_"),
+        )
+    )
+    return secret
+
+
+def revoke_key(session: Session, key_id: uuid.UUID) -> bool:
+    """End a key; False if it was unknown or already revoked."""
+    statement = update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=clock.now())
+    return bool(session.execute(statement).rowcount)
+
+
+def authenticate_key(session: Session, secret: str) -> tuple[Account, list[str]]:
+    """The account behind an API key, and the key's scopes; 401 when it is unknown or revoked."""
+    query = (
+        select(Account, ApiKey.scopes)
+        .join(ApiKey, ApiKey.account_id == Account.id)
+        .where(ApiKey.secret_hash == hash_secret(secret), ApiKey.revoked_at.is_(None), Account.is_active)
+    )
+    row = session.execute(query).one_or_none()
+    if row is None:
+        raise Unauthenticated("this API key is unknown or revoked", code="INVALID_API_KEY")
+    return row[0], row[1]
+
+
+def ensure_operator(session: Session, secret: str | None = None) -> str:
+    """Make sure that an operator with a working key exists; returns the key (a given one that works is kept)."""
+    if secret:
+        query = select(ApiKey.id).where(ApiKey.secret_hash == hash_secret(secret), ApiKey.revoked_at.is_(None))
+        if session.scalar(query) is not None:
+            return secret
+    account_id = ensure_identity(session, "operator", "operator", "Operator")
+    roles = ["client", "provider", "finance", "operator"]
+    session.execute(update(Account).where(Account.id == account_id).values(roles=roles))
+    return create_key(session, account_id, "operator", list(SCOPES))
+
+
+def use_once(session: Session, message: str, window_seconds: int) -> None:
+    """Note a signed message as used; a second use is a Conflict. Committed with whatever the message ordered."""
+    row = {
+        "digest": hashlib.sha256(message.encode()).hexdigest(),
+        "expires_at": clock.now() + timedelta(seconds=2 * window_seconds),
+    }
+    done = session.execute(
+        insert(UsedMessage).values(row).on_conflict_do_nothing().returning(UsedMessage.digest)
+    ).scalar()
+    if done is None:
+        raise Conflict("this signed message was used before; sign a new one", code="SIGNATURE_REPLAYED")
+
+
+def forget_used_messages(session: Session) -> int:
+    """Drop messages whose window is long over."""
+    return int(session.execute(delete(UsedMessage).where(UsedMessage.expires_at < clock.now())).rowcount)

@@ -1,0 +1,159 @@
+"""Providers and nodes: who sells, which hosts work for them, and whether those are well."""
+
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.core import accounts
+from app.core.pricing import Tariff
+from app.errors import Forbidden, NotFound, Unauthenticated
+from app.models.nodes import Node, NodeToken, Provider
+from app.values import clock
+
+TOKEN_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    node_id: uuid.UUID
+    token_id: uuid.UUID
+    challenge: str
+    provider_id: uuid.UUID | None
+    is_trusted: bool
+
+
+def register_provider(session: Session, offer: Mapping[str, Any], tariff: Tariff) -> uuid.UUID:
+    """Register a provider; idempotent per (wallet, name), and an existing one is left as it is.
+
+    `offer` holds name, wallet, endpoint and spec as checked by the dialect.
+    """
+    account_id = accounts.ensure_identity(session, "solana", offer["wallet"], offer["name"])
+    row = {
+        "id": uuid.uuid4(),
+        "account_id": account_id,
+        "name": offer["name"],
+        "wallet": offer["wallet"],
+        "endpoint": offer.get("endpoint"),
+        "spec": offer["spec"],
+        "registered_at": clock.now(),
+        "price_per_frame": tariff.price_per_frame,
+        "price_per_second": tariff.price_per_second,
+        "price_per_gb": tariff.price_per_gb,
+        "minimum_price": tariff.minimum_price,
+        "currency": tariff.currency,
+    }
+    session.execute(insert(Provider).values(row).on_conflict_do_nothing(index_elements=["wallet", "name"]))
+    query = select(Provider.id).where(Provider.wallet == offer["wallet"], Provider.name == offer["name"])
+    return session.scalars(query).one()
+
+
+def get_provider(session: Session, provider_id: uuid.UUID) -> Provider:
+    provider = session.get(Provider, provider_id)
+    if provider is None:
+        raise NotFound("Provider not found")
+    return provider
+
+
+def tariff_of(provider: Provider) -> Tariff:
+    return Tariff(
+        provider.price_per_frame,
+        provider.price_per_second,
+        provider.price_per_gb,
+        provider.minimum_price,
+        provider.currency,
+    )
+
+
+def register(session: Session, node: Mapping[str, Any], provider: Provider | None, is_trusted: bool) -> Registration:
+    """Register a node or find it again by its public key; every registration is a new, unproven token.
+
+    Enrolment can be added later but a registration without one never takes it away.
+    """
+    owner = provider.account_id if provider else accounts.ensure_identity(session, "node_key", node["public_key"])
+    row = {"id": uuid.uuid4(), "account_id": owner, "public_key": node["public_key"], "created_at": clock.now()}
+    changes: dict[str, Any] = {key: node[key] for key in ("name", "capabilities", "machine", "agent")}
+    changes["gpu_memory_bytes"] = _largest_gpu_bytes(node["machine"])
+    if provider is not None:
+        changes |= {"provider_id": provider.id, "account_id": owner}
+    if is_trusted:
+        changes["is_trusted"] = True
+    statement = insert(Node).values(row | changes | {"is_trusted": is_trusted})
+    found = session.execute(
+        statement.on_conflict_do_update(index_elements=["public_key"], set_=changes).returning(
+            Node.id, Node.provider_id, Node.is_trusted
+        )
+    ).one()
+    token = NodeToken(
+        id=uuid.uuid4(),
+        node_id=found[0],
+        challenge=secrets.token_hex(32),
+        expires_at=clock.now() + timedelta(hours=TOKEN_HOURS),
+    )
+    session.add(token)
+    return Registration(found[0], token.id, token.challenge, found[1], found[2])
+
+
+def _largest_gpu_bytes(machine: Mapping[str, Any]) -> int | None:
+    sizes = [gpu.get("memory_total_bytes") for gpu in machine.get("gpus") or [] if isinstance(gpu, dict)]
+    return max((size for size in sizes if isinstance(size, int)), default=None)
+
+
+def authenticate(session: Session, token_id: uuid.UUID) -> tuple[Node, NodeToken]:
+    """The node behind a token; 401 when the token is unknown or over."""
+    query = select(Node, NodeToken).join(NodeToken, NodeToken.node_id == Node.id)
+    row = session.execute(query.where(NodeToken.id == token_id, NodeToken.expires_at > clock.now())).one_or_none()
+    if row is None:
+        raise Unauthenticated("this node token is unknown or expired; register again", code="NODE_TOKEN_INVALID")
+    return row[0], row[1]
+
+
+def prove(session: Session, token_id: uuid.UUID) -> None:
+    """The node answered this token's challenge (the signature was checked by the caller)."""
+    session.execute(update(NodeToken).where(NodeToken.id == token_id).values(proven_at=clock.now()))
+
+
+def heartbeat(session: Session, node: Node, report: Mapping[str, Any], silence_seconds: int) -> str:
+    """Note a sign of life; returns the status that it leaves the node in."""
+    node.last_heartbeat_at = clock.now()
+    node.current_load = min(1.0, max(0.0, float(report.get("current_load") or 0.0)))
+    node.is_draining = bool(report.get("draining"))
+    if report.get("machine"):
+        node.machine = report["machine"]
+        node.gpu_memory_bytes = _largest_gpu_bytes(report["machine"])
+    return status(node, silence_seconds)
+
+
+def status(node: Node, silence_seconds: int) -> str:
+    """REGISTERED before the first heartbeat, then HEALTHY or UNHEALTHY."""
+    if node.last_heartbeat_at is None:
+        return "REGISTERED"
+    silent = clock.now() - node.last_heartbeat_at > timedelta(seconds=silence_seconds)
+    broken = node.unhealthy_until is not None and node.unhealthy_until > clock.now()
+    return "UNHEALTHY" if silent or broken else "HEALTHY"
+
+
+def assert_may_work(node: Node, token: NodeToken, proof_required: bool, open_nodes: bool) -> None:
+    """Trust is checked at the claim: a proven key, and somebody the node is enrolled with."""
+    if proof_required and token.proven_at is None:
+        raise Forbidden("prove the node's key first: POST /node/v1/proof", code="NODE_UNPROVEN")
+    if node.provider_id is None and not node.is_trusted and not open_nodes:
+        raise Forbidden("this node is enrolled with nobody; register with a provider's key", code="NODE_NOT_ENROLLED")
+
+
+def providers_with_means(session: Session, silence_seconds: int) -> set[uuid.UUID]:
+    """Providers that have at least one live node now."""
+    since = clock.now() - timedelta(seconds=silence_seconds)
+    query = select(Node.provider_id).where(
+        Node.provider_id.is_not(None),
+        Node.last_heartbeat_at > since,
+        ~Node.is_draining,
+        or_(Node.unhealthy_until.is_(None), Node.unhealthy_until < clock.now()),
+    )
+    return {found for found in session.scalars(query) if found is not None}

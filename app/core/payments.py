@@ -1,0 +1,199 @@
+"""Payments on a chain: ask for one, note each transaction that is shown for it, decide once."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app import outbox
+from app.core import accounts, jobs, ledger, settlement
+from app.core.ledger import Party
+from app.errors import Conflict
+from app.models.jobs import Job
+from app.models.nodes import Provider
+from app.models.payments import ChainTransaction, Payment, Refund
+from app.values import clock
+from app.values.money import Money
+from app.values.states import PaymentState
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the chain says of a transaction. `state`: pending, accepted, refused or refundable."""
+
+    state: str
+    code: str | None = None
+    message: str | None = None
+    received_minor: int = 0
+    payer: str | None = None
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a transaction must show to settle a payment."""
+
+    payment_id: uuid.UUID
+    signature: str
+    pay_to: str
+    asset: str
+    mint: str | None
+    amount_minor: int
+    memo: str
+    created_at: datetime
+    expires_at: datetime
+
+
+def ask(session: Session, job: Job, pay_to: str, chain: str, memo_prefix: str) -> Payment:
+    """Ask for a job's price. The memo is public on the chain, so it carries the payment's id, never the job's."""
+    reference = uuid.uuid4()
+    payment = Payment(
+        id=reference,
+        job_id=job.id,
+        purpose="job",
+        chain=chain,
+        asset=job.asset,
+        amount_minor=job.price_minor,
+        pay_to=pay_to,
+        memo=f"{memo_prefix}{reference}",
+        created_at=clock.now(),
+        expires_at=job.expires_at,
+    )
+    session.add(payment)
+    return payment
+
+
+def of_job(session: Session, job_id: uuid.UUID) -> Payment | None:
+    return session.scalars(select(Payment).where(Payment.job_id == job_id)).one_or_none()
+
+
+def present(session: Session, payment: Payment, signature: str) -> ChainTransaction:
+    """Note that this transaction was shown for this payment; one shown for another payment is a Conflict."""
+    row = {
+        "id": uuid.uuid4(),
+        "chain": payment.chain,
+        "signature": signature,
+        "payment_id": payment.id,
+        "state": "pending",
+        "received_minor": 0,
+        "created_at": clock.now(),
+    }
+    session.execute(insert(ChainTransaction).values(row).on_conflict_do_nothing())
+    query = select(ChainTransaction).where(
+        ChainTransaction.chain == payment.chain, ChainTransaction.signature == signature
+    )
+    seen = session.scalars(query).one()
+    if seen.payment_id != payment.id:
+        raise Conflict("this transaction was already used for another payment", code="TRANSACTION_USED")
+    if seen.id == row["id"]:
+        outbox.write(session, "payments.verify", str(seen.id))
+    return seen
+
+
+def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
+    """What a pending transaction must show; None when it was decided already."""
+    query = select(ChainTransaction, Payment).join(Payment, Payment.id == ChainTransaction.payment_id)
+    row = session.execute(
+        query.where(ChainTransaction.id == transaction_id, ChainTransaction.state == "pending")
+    ).one_or_none()
+    if row is None:
+        return None
+    shown, payment = row
+    return Expected(
+        payment.id,
+        shown.signature,
+        payment.pay_to,
+        payment.asset,
+        payment.mint,
+        payment.amount_minor,
+        payment.memo,
+        payment.created_at,
+        payment.expires_at,
+    )
+
+
+def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> ChainTransaction:
+    """Book what the chain said, once: the row's lock makes the second of two deciders find it decided."""
+    query = select(ChainTransaction).where(ChainTransaction.id == transaction_id).with_for_update()
+    shown = session.scalars(query.execution_options(populate_existing=True)).one()
+    if shown.state != "pending" or decision.state == "pending":
+        return shown
+    payment = session.scalars(select(Payment).where(Payment.id == shown.payment_id).with_for_update()).one()
+    job = jobs.get(session, payment.job_id) if payment.job_id else None
+    if decision.state == "accepted" and (payment.state == "confirmed" or (job and jobs.is_over(job))):
+        decision = Decision(
+            "refundable",
+            "already_paid" if payment.state == "confirmed" else "job_over",
+            "this job needs no payment any more; the amount is owed back",
+            decision.received_minor,
+            decision.payer,
+        )
+    shown.state, shown.code, shown.message = decision.state, decision.code, decision.message
+    shown.received_minor, shown.payer, shown.decided_at = decision.received_minor, decision.payer, clock.now()
+    if job is not None and decision.state in ("accepted", "refundable"):
+        _book(session, payment, job, shown)
+    return shown
+
+
+def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction) -> None:
+    """The client paid the provider directly: it shows in earnings, and what was not due is owed back."""
+    received = Money(shown.received_minor, payment.asset)
+    provider = session.get_one(Provider, job.provider_id)
+    payer = accounts.ensure_identity(session, "solana", shown.payer or job.client_wallet or "")
+    chain, external = Party("chain"), Party("external", provider.account_id)
+    ledger.post(session, chain, external, received, f"payment:{payment.chain}:{shown.signature}", job.id)
+    due = Money(payment.amount_minor, payment.asset)
+    if shown.state == "refundable":
+        reason = shown.code or "refundable"
+        settlement.book_refund(session, payment, job, payer, received, reason, f":{shown.signature}")
+        return
+    payment.state, payment.tx_signature, payment.confirmed_at = "confirmed", shown.signature, clock.now()
+    job.account_id, job.client_wallet = payer, shown.payer or job.client_wallet
+    if received.minor > due.minor:
+        settlement.book_refund(session, payment, job, payer, received - due, "overpaid", f":{shown.signature}")
+    jobs.queue(session, job)
+    outbox.announce(session, "job:paid", job.id, tx_signature=shown.signature)
+    outbox.write(session, "jobs.push", str(job.id))
+
+
+def pending(session: Session, limit: int = 100) -> list[uuid.UUID]:
+    """Transactions that the chain has not decided yet, oldest first."""
+    query = select(ChainTransaction.id).where(ChainTransaction.state == "pending")
+    return list(session.scalars(query.order_by(ChainTransaction.created_at).limit(limit)))
+
+
+def give_up(session: Session, older_than_seconds: int) -> int:
+    """Refuse transactions that the chain has never heard of long after their block hash must have expired."""
+    query = select(ChainTransaction).where(
+        ChainTransaction.state == "pending",
+        ChainTransaction.created_at < clock.now() - timedelta(seconds=older_than_seconds),
+    )
+    stale = list(session.scalars(query.with_for_update(skip_locked=True)))
+    for shown in stale:
+        shown.state, shown.code, shown.decided_at = "refused", "never_seen", clock.now()
+        shown.message = "the chain never showed this transaction"
+    return len(stale)
+
+
+def refunds_of(session: Session, job_id: uuid.UUID) -> list[Refund]:
+    return list(session.scalars(select(Refund).where(Refund.job_id == job_id).order_by(Refund.created_at)))
+
+
+def shown_for(session: Session, payment_id: uuid.UUID) -> list[ChainTransaction]:
+    """Every transaction shown for a payment, the useless ones too."""
+    query = select(ChainTransaction).where(ChainTransaction.payment_id == payment_id)
+    return list(session.scalars(query.order_by(ChainTransaction.created_at)))
+
+
+def awaited(session: Session) -> list[tuple[uuid.UUID, str, str]]:
+    """Open payments whose quote is still young: (id, pay_to, memo), to be found on the chain without being told."""
+    since = clock.now() - timedelta(hours=1)
+    query = (
+        select(Payment.id, Payment.pay_to, Payment.memo)
+        .join(Job, Job.id == Payment.job_id)
+        .where(Payment.state == "open", Payment.expires_at > since, Job.payment_state == PaymentState.PENDING)
+    )
+    return [(row[0], row[1], row[2]) for row in session.execute(query)]

@@ -1,0 +1,132 @@
+"""A job, its work units, and each node's attempts at them."""
+
+import uuid
+
+from sqlalchemy import ARRAY, BigInteger, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+from app.models.columns import Created, Id, Json, Minor, Moment, Str
+
+
+class Scene(Base):
+    """An uploaded file that was checked: the bytes in the store, and what is known about rendering it."""
+
+    __tablename__ = "scenes"
+
+    id: Mapped[Id]
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    sha256: Mapped[Str] = mapped_column(index=True)
+    size_bytes: Mapped[Minor]
+    storage_key: Mapped[Str]
+    file_name: Mapped[Str]
+    format: Mapped[Str]
+    facts: Mapped[Json]
+    created_at: Mapped[Created]
+
+
+class SceneTiming(Base):
+    """Measured seconds per frame of a scene's bytes with given settings; it replaces the guess in quotes."""
+
+    __tablename__ = "scene_timings"
+
+    sha256: Mapped[Str] = mapped_column(primary_key=True)
+    settings_key: Mapped[Str] = mapped_column(primary_key=True)
+    frames: Mapped[int] = mapped_column(default=0)
+    seconds_total: Mapped[float] = mapped_column(default=0.0)
+
+
+class Job(Base):
+    __tablename__ = "jobs"
+
+    id: Mapped[Id]
+    dialect: Mapped[Str]
+    kind: Mapped[Str]
+    name: Mapped[Str] = mapped_column(default="")
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    client_wallet: Mapped[Str | None]
+    provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"), index=True)
+    scene_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("scenes.id"))
+    state: Mapped[Str] = mapped_column(default="open")
+    reason_code: Mapped[Str | None]
+    error_message: Mapped[Str | None]
+    payment_state: Mapped[Str] = mapped_column(default="none")
+    settings: Mapped[Json]
+    breakdown: Mapped[Json]
+    price_minor: Mapped[Minor] = mapped_column(default=0)
+    asset: Mapped[Str]
+    priority: Mapped[int] = mapped_column(default=0)
+    tier: Mapped[Str] = mapped_column(default="priority")
+    units_total: Mapped[int]
+    units_completed: Mapped[int] = mapped_column(default=0)
+    render_seconds: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[Created] = mapped_column(index=True)
+    expires_at: Mapped[Moment | None]
+    paid_at: Mapped[Moment | None]
+    started_at: Mapped[Moment | None]
+    ended_at: Mapped[Moment | None]
+
+
+class WorkUnit(Base):
+    """A frame, a tile, a run or an inspection: the piece of a job that one node claims."""
+
+    __tablename__ = "work_units"
+    __table_args__ = (
+        UniqueConstraint("job_id", "ordinal"),
+        Index(
+            "ix_work_units_claimable",
+            "capability",
+            text("priority DESC"),
+            "queued_at",
+            "job_id",
+            "ordinal",
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_work_units_leased",
+            "lease_until",
+            postgresql_where=text("state IN ('assigned', 'rendering', 'uploaded')"),
+        ),
+    )
+
+    id: Mapped[Id]
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id"))
+    ordinal: Mapped[int]
+    kind: Mapped[Str]
+    frame: Mapped[int | None]
+    capability: Mapped[Str]
+    provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"))
+    priority: Mapped[int] = mapped_column(default=0)
+    # Units are made when their job is paid: an unpaid quote of ten thousand frames costs one row.
+    state: Mapped[Str] = mapped_column(default="queued")
+    queued_at: Mapped[Moment]
+    rung_at: Mapped[Moment | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    attempt_id: Mapped[uuid.UUID | None]
+    lease_until: Mapped[Moment | None]
+    progress: Mapped[float] = mapped_column(default=0.0)
+    failures: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)
+    blocked_nodes: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(PgUUID(as_uuid=True)), default=list)
+    result_key: Mapped[Str | None]
+    result_sha256: Mapped[Str | None]
+    result_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    seconds: Mapped[float | None]
+    completed_at: Mapped[Moment | None]
+
+
+class Attempt(Base):
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("unit_id", "fence"),)
+
+    id: Mapped[Id]
+    unit_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("work_units.id"))
+    node_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("nodes.id"), index=True)
+    fence: Mapped[int]
+    state: Mapped[Str] = mapped_column(default="live")
+    upload_key: Mapped[Str]
+    started_at: Mapped[Created]
+    ended_at: Mapped[Moment | None]
+    error_code: Mapped[Str | None]
+    error_message: Mapped[Str | None]

@@ -1,0 +1,65 @@
+"""Doorbells: what is to be told to others once a unit of work has committed.
+
+`ring` and `announce` are volatile: the state column is the truth, sweeps ring again and sockets replay on sign-in.
+`write` is durable: the row is written with the change and goes when the broker took the message.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.db import after_commit
+
+Publish = Callable[[str, str, dict[str, Any]], None]
+_publish: Publish | None = None
+
+
+def connect(publish: Publish | None) -> None:
+    """Say who carries messages away: publish(kind, key, payload); kinds are ring, event and task."""
+    global _publish
+    _publish = publish
+
+
+def _send(kind: str, key: str, payload: dict[str, Any]) -> None:
+    if _publish is not None:
+        _publish(kind, key, payload)
+
+
+def ring(session: Session, capability: str, unit_id: uuid.UUID) -> None:
+    """Ring the queue of a capability after the commit; the unit's id is only a hint."""
+    after_commit(session, lambda: _send("ring", capability, {"unit_id": str(unit_id)}))
+
+
+def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> None:
+    """Tell the sockets about a job after the commit."""
+    after_commit(session, lambda: _send("event", event, {"job_id": str(job_id), **facts}))
+
+
+def write(session: Session, topic: str, key: str) -> None:
+    """Order a task of the hub's worker, durably: a crash right after the commit does not lose it."""
+    row = {"id": uuid.uuid4(), "topic": topic, "key": key}
+    session.execute(
+        text("INSERT INTO outbox_messages (id, topic, key, payload, created_at) VALUES (:id, :topic, :key, '{}', now())"),
+        row,
+    )
+    after_commit(session, lambda: _send("task", topic, {"message_id": str(row["id"]), "key": key}))
+
+
+def take_waiting(session: Session, older_than_seconds: float = 2.0, limit: int = 100) -> list[tuple[str, str]]:
+    """Take messages that nobody carried away in time: (topic, key). They go with this unit of work."""
+    rows = session.execute(
+        text("""
+        DELETE FROM outbox_messages WHERE id IN (SELECT id FROM outbox_messages
+            WHERE created_at < now() - make_interval(secs => :age) ORDER BY created_at LIMIT :limit
+            FOR UPDATE SKIP LOCKED) RETURNING topic, key"""),
+        {"age": older_than_seconds, "limit": limit},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def forget(session: Session, message_id: uuid.UUID) -> None:
+    """A task that took its message removes it in its own unit of work."""
+    session.execute(text("DELETE FROM outbox_messages WHERE id = :id"), {"id": message_id})
