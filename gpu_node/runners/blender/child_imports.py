@@ -8,12 +8,15 @@ from typing import Any
 
 CAMERA_NAME = "Lightyard camera"
 SUN_NAME = "Lightyard sun"
+DEFAULT_SAMPLES = 64
 
 
 def import_file(bpy: Any, path: str) -> None:
     """Imports by extension. Raises RuntimeError, as Blender's own operators do, when the file can't be read."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     extension = os.path.splitext(path)[1].lower()
+    bpy.context.scene.render.engine = "CYCLES"
+    bpy.context.scene.cycles.samples = DEFAULT_SAMPLES
     operators = {
         ".obj": bpy.ops.wm.obj_import,
         ".stl": bpy.ops.wm.stl_import,
