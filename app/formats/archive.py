@@ -14,13 +14,12 @@ from typing import IO, BinaryIO
 
 from app.formats.limits import ARCHIVE_EXTENSION, MIB, SCENE_EXTENSIONS, SceneLimits
 from app.formats.names import clean_member_path, extension_of
+from app.formats.directory import DIRECTORY_ENTRY_LIMIT_BYTES, announced_directory_bytes
 from app.formats.refusal import archive_refused, bomb, truncated
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _NESTED = {ARCHIVE_EXTENSION, ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".jar", ".usdz"}
 _JUNK_FOLDER = "__MACOSX"
-_DIRECTORY_ENTRY_LIMIT_BYTES = 1024
-_TAIL_BYTES = 65_557
 _SPOOL_BYTES = 8 * MIB
 _CHUNK_BYTES = 256 * 1024
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -126,17 +125,11 @@ def _check_total(total_bytes: int, packed_bytes: int, limits: SceneLimits) -> No
 
 
 def _check_directory_size(stream: BinaryIO, size_bytes: int, max_entries: int) -> None:
-    """Look at the end record before the list itself is read into memory: it may announce millions of entries."""
-    start = max(0, size_bytes - _TAIL_BYTES - 76)
-    stream.seek(start)
-    tail = stream.read()
-    end = tail.rfind(b"PK\x05\x06")
-    if end < 0 or len(tail) < end + 22:
+    """It may announce millions of entries, and is read into memory as a whole."""
+    directory_bytes = announced_directory_bytes(stream, size_bytes)
+    if directory_bytes is None:
         raise truncated("The zip has no list of contents at its end.")
-    sizes = [struct.unpack_from("<I", tail, end + 12)[0]]
-    if end >= 76 and tail[end - 20 : end - 16] == b"PK\x06\x07":
-        sizes = [struct.unpack_from("<Q", tail, end - 76 + 40)[0]]
-    if sizes[0] > max_entries * _DIRECTORY_ENTRY_LIMIT_BYTES:
+    if directory_bytes > max_entries * DIRECTORY_ENTRY_LIMIT_BYTES:
         raise _too_many(max_entries)
     stream.seek(0)
 
