@@ -66,6 +66,9 @@ class Job(Base):
     paid_at: Mapped[Moment | None]
     started_at: Mapped[Moment | None]
     ended_at: Mapped[Moment | None]
+    pushed_at: Mapped[Moment | None]
+    failure_note: Mapped[Str | None]
+    failure_noted_at: Mapped[Moment | None]
 
 
 class WorkUnit(Base):
