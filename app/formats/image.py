@@ -102,10 +102,10 @@ def _read_exr_pixels(path: str) -> None:
 
     try:
         with OpenEXR.File(path) as picture:
-            channels = picture.channels()
+            has_pixels = bool(picture.channels())  # asked inside: closing the file empties it
     except Exception as error:  # the library raises bare exceptions of several kinds for damaged files
         raise ResultUnreadable(f"The picture cannot be decoded as EXR ({str(error)[:120]}).") from error
-    if not channels:
+    if not has_pixels:
         raise ResultUnreadable("The EXR has no channels. Render the frame again.")
 
 

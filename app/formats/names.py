@@ -23,7 +23,7 @@ def clean_file_name(name: str) -> str:
     parts = [part.strip() for part in plain.replace("\\", "/").split("/")]
     if ".." in parts:
         raise _refuse(name, "it points to a parent folder")
-    base = _FORBIDDEN_ON_DISKS.sub("_", _DRIVE.sub("", parts[-1])).strip(" .")
+    base = _FORBIDDEN_ON_DISKS.sub("_", parts[-1]).strip(" .")
     if not base or not re.search(r"\w", base):
         raise _refuse(name, "nothing is left of it without its folders")
     if _RESERVED_ON_WINDOWS.fullmatch(base):
