@@ -10,6 +10,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from app.config import Settings
 
+__all__ = ["Base", "Database", "Session", "after_commit", "assert_no_unit_of_work", "make_engine"]
+
 _open: ContextVar[Session | None] = ContextVar("unit_of_work", default=None)
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

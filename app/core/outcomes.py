@@ -220,3 +220,37 @@ def ring_again(session: Session, after_seconds: int, batch: int = 200) -> int:
         for unit_id in units[:8]:
             outbox.ring(session, capability, unit_id)
     return len(rung)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedPicture:
+    """What an attempt's upload must be; None for a size means that the scene's own counts."""
+
+    upload_key: str
+    format: str
+    width: int | None
+    height: int | None
+    is_completed: bool
+
+
+def expected_picture(session: Session, attempt_id: uuid.UUID, fence: int) -> ExpectedPicture | None:
+    """What to check a result against; None when the attempt is not live (and did not complete)."""
+    query = (
+        select(Attempt.upload_key, Attempt.state, Job.settings)
+        .join(WorkUnit, WorkUnit.id == Attempt.unit_id)
+        .join(Job, Job.id == WorkUnit.job_id)
+        .where(Attempt.id == attempt_id, Attempt.fence == fence, Attempt.state.in_(("live", "completed")))
+    )
+    row = session.execute(query).one_or_none()
+    if row is None:
+        return None
+    settings = row[2]
+    return ExpectedPicture(
+        row[0], settings["output_format"], settings.get("width"), settings.get("height"), row[1] == "completed"
+    )
+
+
+def foreign(session: Session, node_id: uuid.UUID, attempt_ids: Sequence[uuid.UUID]) -> bool:
+    """Whether one of these attempts was handed to somebody else."""
+    query = select(Attempt.id).where(Attempt.id.in_(attempt_ids), Attempt.node_id.is_distinct_from(node_id))
+    return session.scalar(query.limit(1)) is not None

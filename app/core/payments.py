@@ -197,3 +197,15 @@ def awaited(session: Session) -> list[tuple[uuid.UUID, str, str]]:
         .where(Payment.state == "open", Payment.expires_at > since, Job.payment_state == PaymentState.PENDING)
     )
     return [(row[0], row[1], row[2]) for row in session.execute(query)]
+
+
+def present_found(session: Session, payment_id: uuid.UUID, signature: str) -> int:
+    """Note a transaction that was found on the chain by its memo; 1 if it was not known before."""
+    payment = session.get_one(Payment, payment_id)
+    query = select(ChainTransaction.id).where(
+        ChainTransaction.chain == payment.chain, ChainTransaction.signature == signature
+    )
+    if session.scalar(query) is not None:
+        return 0
+    present(session, payment, signature)
+    return 1

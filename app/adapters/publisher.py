@@ -1,0 +1,35 @@
+"""Carries doorbells away: rings and tasks over Celery's broker, events over Valkey's pub/sub."""
+
+import json
+from typing import Any
+
+import redis
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+log = structlog.get_logger()
+EVENTS_CHANNEL = "lightyard.events"
+RING_TASK = "gpu_node.ring"
+
+
+class Publisher:
+    """publish(kind, key, payload). A broker that is away is logged, never an error: sweeps ring again."""
+
+    def __init__(self, celery: Celery, cache: "redis.Redis[str]") -> None:
+        self._celery, self._cache = celery, cache
+
+    def __call__(self, kind: str, key: str, payload: dict[str, Any]) -> None:
+        try:
+            self._send(kind, key, payload)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            log.warning("publisher.away", kind=kind, key=key, error=str(error))
+
+    def _send(self, kind: str, key: str, payload: dict[str, Any]) -> None:
+        if kind == "event":
+            self._cache.publish(EVENTS_CHANNEL, json.dumps({"type": key, **payload}))
+        elif kind == "ring":
+            self._celery.send_task(RING_TASK, args=[payload["unit_id"]], queue=key, ignore_result=True, retry=False)
+        else:
+            args = [payload["key"], payload.get("message_id")]
+            self._celery.send_task(f"hub.{key}", args=args, queue="hub", ignore_result=True, retry=False)

@@ -1,0 +1,26 @@
+"""What a view needs of its process: the hub's parts, and one unit of work."""
+
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+from flask import current_app, request
+
+from app.db import Session
+from app.errors import InvalidInput
+from app.wiring import Hub
+
+
+def hub() -> Hub:
+    return cast(Hub, current_app.extensions["lightyard"])
+
+
+def unit_of_work() -> AbstractContextManager[Session]:
+    return hub().database.unit_of_work()
+
+
+def json_body() -> dict[str, Any]:
+    """The request's JSON object, or a refusal that says what is wrong with it."""
+    body = request.get_json(silent=True, force=True)
+    if not isinstance(body, dict):
+        raise InvalidInput("the body must be a JSON object", code="INVALID_JSON")
+    return body

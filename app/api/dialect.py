@@ -1,0 +1,93 @@
+"""A dialect is a value: who owns a path, and how its answers and errors look."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from app.errors import LightyardError
+
+log = structlog.get_logger()
+ErrorBody = Callable[[str, str, dict[str, Any]], dict[str, Any]]
+HTTP_CODES = {
+    400: "INVALID_INPUT",
+    401: "UNAUTHENTICATED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "INVALID_INPUT",
+    429: "RATE_LIMITED",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`prefixes` are the paths it owns, `error_body(code, message, details)` its envelope, `invalid_status` its 400 or 422."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    error_body: ErrorBody
+    invalid_status: int = 400
+
+
+def envelope(code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
+    """The error body of our own protocols, RNP-019 and RoboCompute."""
+    return {"error": {"code": code, "message": message, "details": details}}
+
+
+def owner_of(path: str, dialects: tuple[Dialect, ...]) -> Dialect:
+    """404 and 405 carry no blueprint, so the longest owned prefix decides; the first dialect owns the rest."""
+    owned = [
+        (len(prefix), dialect)
+        for dialect in dialects
+        for prefix in dialect.prefixes
+        if path == prefix or path.startswith(prefix.rstrip("/") + "/")
+    ]
+    return max(owned, key=lambda pair: pair[0])[1] if owned else dialects[0]
+
+
+def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
+    """Render every error in the envelope of the dialect that owns the path. Installed last: flask-smorest has its own."""
+
+    def answer(code: str, message: str, details: dict[str, Any], status: int) -> tuple[Response, int]:
+        return jsonify(owner_of(request.path, dialects).error_body(code, message, details)), status
+
+    @app.errorhandler(LightyardError)
+    def on_refusal(error: LightyardError) -> tuple[Response, int]:
+        if error.status >= 500:
+            log.warning("request.unavailable", code=error.code, path=request.path, message=error.message)
+        dialect = owner_of(request.path, dialects)
+        status = dialect.invalid_status if error.status == 400 else error.status
+        response, status = answer(error.code, error.message, error.details, status)
+        if "retry_after" in error.details:
+            response.headers["Retry-After"] = str(error.details["retry_after"])
+        return response, status
+
+    @app.errorhandler(HTTPException)
+    def on_http(error: HTTPException) -> tuple[Response, int]:
+        status = error.code or 500
+        fields = (getattr(error, "data", None) or {}).get("messages") or {}
+        message = _flatten(fields) or error.description or error.name
+        if status == 422:
+            status = owner_of(request.path, dialects).invalid_status
+        return answer(HTTP_CODES.get(status, "ERROR"), message, {"fields": fields} if fields else {}, status)
+
+    @app.errorhandler(Exception)
+    def on_crash(error: Exception) -> tuple[Response, int]:
+        log.exception("request.crashed", path=request.path)
+        return answer("INTERNAL", "Something went wrong on our side; it was logged. Try again.", {}, 500)
+
+
+def _flatten(fields: Any, path: str = "") -> str:
+    """marshmallow's nested messages as one line that names each field."""
+    if isinstance(fields, dict):
+        skip = ("json", "form", "query", "_schema")
+        parts = (_flatten(value, path if key in skip else f"{path}.{key}".strip(".")) for key, value in fields.items())
+        return "; ".join(part for part in parts if part)
+    text = " ".join(str(item) for item in fields) if isinstance(fields, list) else str(fields)
+    return f"{path}: {text}" if path else text

@@ -1,0 +1,91 @@
+"""Bodies of the node protocol (gpu_node/PROTOCOL.md)."""
+
+from marshmallow import EXCLUDE, Schema, fields, validate
+
+CAPABILITIES = ("render", "inference", "compute")
+
+
+class Loose(Schema):
+    """Unknown fields are passed over, so that newer nodes can talk to older hubs."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class EnrolmentSchema(Loose):
+    provider_id = fields.UUID(required=True)
+    timestamp = fields.Integer(required=True, strict=True)
+    signature = fields.String(required=True, validate=validate.Length(max=256))
+
+
+class RegistrationSchema(Loose):
+    name = fields.String(required=True, validate=validate.Length(1, 100))
+    public_key = fields.String(required=True, validate=validate.Length(max=1000))
+    capabilities = fields.List(
+        fields.String(validate=validate.OneOf(CAPABILITIES)), required=True, validate=validate.Length(1, 3)
+    )
+    machine = fields.Dict(load_default=dict)
+    agent = fields.String(load_default="", validate=validate.Length(max=100))
+    enrolment = fields.Nested(EnrolmentSchema, load_default=None, allow_none=True)
+    provider_id = fields.UUID(load_default=None, allow_none=True)
+
+
+class ProofSchema(Loose):
+    signature = fields.String(required=True, validate=validate.Length(max=256))
+
+
+class HeartbeatSchema(Loose):
+    current_load = fields.Float(load_default=0.0)
+    draining = fields.Boolean(load_default=False)
+    machine = fields.Dict(load_default=None, allow_none=True)
+    attempts = fields.List(fields.UUID(), load_default=list, validate=validate.Length(max=256))
+
+
+class ClaimSchema(Loose):
+    capabilities = fields.List(
+        fields.String(validate=validate.OneOf(CAPABILITIES)), required=True, validate=validate.Length(1, 3)
+    )
+    limit = fields.Integer(load_default=1, strict=True, validate=validate.Range(1, 64))
+    hint = fields.UUID(load_default=None, allow_none=True)
+    job_id = fields.UUID(load_default=None, allow_none=True)
+    free = fields.Dict(load_default=dict, allow_none=True)
+
+
+class LiveSchema(Loose):
+    attempt_id = fields.UUID(required=True)
+    fence = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**31 - 1))
+
+
+class ReportSchema(LiveSchema):
+    progress = fields.Float(load_default=0.0, validate=validate.Range(0, 1))
+    seconds = fields.Float(load_default=0.0)
+    message = fields.String(load_default=None, allow_none=True)
+
+
+class ResultSchema(LiveSchema):
+    sha256 = fields.String(required=True, validate=validate.Regexp("^[0-9a-fA-F]{64}$"))
+    size_bytes = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**40))
+    seconds = fields.Float(load_default=0.0, validate=validate.Range(0, 10**6))
+
+
+class FailureSchema(LiveSchema):
+    code = fields.String(required=True, validate=validate.Length(1, 64))
+    message = fields.String(load_default="", validate=validate.Length(max=4000))
+    log_tail = fields.String(load_default="")
+
+
+class ReportsSchema(Loose):
+    reports = fields.List(fields.Nested(ReportSchema), required=True, validate=validate.Length(1, 256))
+
+
+class ResultsSchema(Loose):
+    results = fields.List(fields.Nested(ResultSchema), required=True, validate=validate.Length(1, 64))
+
+
+class FailuresSchema(Loose):
+    failures = fields.List(fields.Nested(FailureSchema), required=True, validate=validate.Length(1, 64))
+
+
+class ReleasesSchema(Loose):
+    attempts = fields.List(fields.Nested(LiveSchema), required=True, validate=validate.Length(1, 256))
+    reason = fields.String(load_default="")

@@ -1,0 +1,74 @@
+"""Chooses the implementations by the settings, once per process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+from celery import Celery
+
+from app import outbox
+from app.adapters.chains.solana import SolanaGateway
+from app.adapters.outbound import OutboundClient
+from app.adapters.publisher import Publisher
+from app.adapters.storage.local import LocalStore
+from app.config import Settings, check
+from app.db import Database, make_engine
+from app.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Everything that a view, a task or a command may need, ready made."""
+
+    settings: Settings
+    database: Database
+    store: LocalStore
+    chain: SolanaGateway
+    outbound: OutboundClient
+    cache: "redis.Redis[str]"
+    celery: Celery
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The hub's producer side of the broker; no results, JSON only, nothing declared but its own queue."""
+    celery = Celery("lightyard", broker=settings.broker)
+    celery.conf.update(
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_default_queue="hub",
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": 3600},
+        task_create_missing_queues=True,
+        timezone="UTC",
+    )
+    return celery
+
+
+def build(settings: Settings) -> Hub:
+    """Connect the parts; nothing is called yet, so a hub boots while its chain or cache is away."""
+    check(settings)
+    for name in ("database_url", "redis_url"):
+        if not getattr(settings, name):
+            raise ConfigError(f"{name.upper()} is not set; `lightyard up` starts embedded servers and sets it")
+    celery = make_celery(settings)
+    cache = redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
+    hub = Hub(
+        settings=settings,
+        database=Database(make_engine(settings)),
+        store=_store(settings),
+        chain=SolanaGateway(settings.solana_rpc_urls, settings.solana_timeout_seconds),
+        outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
+        cache=cache,
+        celery=celery,
+    )
+    outbox.connect(Publisher(celery, cache))
+    return hub
+
+
+def _store(settings: Settings) -> LocalStore:
+    address = urlsplit(settings.storage)
+    if address.scheme != "file":
+        raise ConfigError("STORAGE_URL must be file:///folder; S3 is not wired yet")
+    return LocalStore(Path(address.path), settings.secret_key, settings.base_url)
