@@ -51,6 +51,7 @@ class Picture:
 
     path: Path
     seconds: float
+    frame_seconds: float
     device: str
     fell_back: bool
     peak_memory_bytes: int | None
@@ -92,7 +93,8 @@ class BlenderRunner:
             self._clear_parts(scene.job_id)
             raise
         path = self._take(scene.job_id, str(event["file"]), limits)
-        return Picture(path=path, seconds=time.monotonic() - started, device=event["device"],
+        return Picture(path=path, seconds=time.monotonic() - started,
+                       frame_seconds=float(event["seconds"]), device=event["device"],
                        fell_back=bool(event["fell_back"]), peak_memory_bytes=session.peak_memory_bytes or None,
                        settings=self._load_event["picture"], warnings=list(self._load_event["warnings"]))
 

@@ -1,0 +1,192 @@
+"""The node as a whole: joins the hub, keeps its leases and its heartbeat, and lends its slots to the doorbell.
+
+Celery, the poll mode of `lightyard-node` and the tests all drive this one object.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import shutil
+import threading
+import time
+from typing import Any
+
+from gpu_node import AGENT_NAME
+from gpu_node.attempts import Attempt, HeldAttempts, read_claim
+from gpu_node.client import HubAway, HubClient, HubRefused
+from gpu_node.config import NodeSettings
+from gpu_node.delivery import Delivery
+from gpu_node.host import find_host
+from gpu_node.keys import load_or_create_key, public_key_text, sign_text
+from gpu_node.machine import describe_machine, load_average, read_gpus
+from gpu_node.runners.blender.runner import BlenderRunner, Host
+from gpu_node.scenes import SceneStore
+from gpu_node.slot import Ring, Slot
+
+log = logging.getLogger(__name__)
+
+CLAIM_PATIENCE_SECONDS = 5.0
+KEEPER_PATIENCE_SECONDS = 2.0
+JOIN_PATIENCE_SECONDS = 86400.0 * 365
+SHORTEST_LEASE_SECONDS = 3.0
+
+
+class Agent:
+    """`start`, `ring` as often as one likes, `drain`, `close`."""
+
+    def __init__(self, settings: NodeSettings, host: Host | None = None, blender_version: str | None = None) -> None:
+        self.settings = settings
+        self._key = load_or_create_key(settings.home)
+        self._work_folder = settings.home / "work"
+        shutil.rmtree(self._work_folder, ignore_errors=True)
+        if host is None:
+            host, blender_version = find_host(settings)
+        self._machine = describe_machine(host, blender_version)
+        self.stopping, self.draining, self.changed = threading.Event(), threading.Event(), threading.Event()
+        self._grace_ends = float("inf")
+        self.client = HubClient(settings.hub_url, self.stopping)
+        self.client.join = self._join
+        self.held = HeldAttempts()
+        self.delivery = Delivery(self.client, self.held, settings.hub_patience_seconds)
+        self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
+                                 settings.hub_patience_seconds)
+        self._rings: queue.Queue[Ring] = queue.Queue()
+        self.slots = [Slot(self, self._rings, self._make_runner(host, number)) for number in range(settings.slots)]
+        self._keepers = [threading.Thread(target=run, name=run.__name__, daemon=True)
+                         for run in (self._keep_leases, self._keep_heartbeat)]
+        self.registration: dict[str, Any] = {}
+
+    def _make_runner(self, host: Host, number: int) -> BlenderRunner:
+        folder = self._work_folder / f"slot-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return BlenderRunner(host, folder, self.settings.max_scene_bytes, self.settings.max_memory_bytes)
+
+    def join(self) -> dict[str, Any]:
+        """Registers and proves the key, waiting for a hub that is away. Returns the registration. Raises HubRefused."""
+        self.client.call("/heartbeat", self._heartbeat(), JOIN_PATIENCE_SECONDS)
+        return self.registration
+
+    def start(self) -> None:
+        """Begins to work: keepers, delivery and slots. `join` comes first."""
+        for thread in (*self._keepers, self.delivery, *self.slots):
+            thread.start()
+
+    def ring(self, hint: str | None = None) -> Ring:
+        """The doorbell: some slot claims until nothing fits, then sets the returned ring's `done`."""
+        ring = Ring(hint)
+        self._rings.put(ring)
+        return ring
+
+    def drain(self) -> None:
+        """No new work: frames under way get `drain_seconds`, what was not begun goes back. Returns at once."""
+        if not self.draining.is_set():
+            log.info("draining", extra={"held": len(self.held.all())})
+            self._grace_ends = time.monotonic() + self.settings.drain_seconds
+            self.draining.set()
+            self._release([attempt for attempt in self.held.all() if attempt.started_at is None])
+            for _ in self.slots:
+                self._rings.put(Ring())
+
+    def close(self) -> None:
+        """Drains, waits for it, hands the rest back and ends every child and thread."""
+        self.drain()
+        for slot in self.slots:
+            if slot.is_alive():
+                slot.join(self.settings.drain_seconds + 10)
+        if self.delivery.is_alive():
+            self.delivery.close(max(2.0, self._grace_ends - time.monotonic()))
+        self._release(self.held.all())
+        self.stopping.set()
+        self.changed.set()
+        while not self._rings.empty():
+            self._rings.get_nowait().done.set()
+        for keeper in self._keepers:
+            if keeper.is_alive():
+                keeper.join(10)
+        self.client.close()
+
+    def out_of_grace(self) -> bool:
+        """Whether a frame that is still rendering must be given up."""
+        return time.monotonic() > self._grace_ends
+
+    def claim(self, limit: int, hint: str | None, job_id: str | None) -> list[Attempt]:
+        """Up to `limit` attempts, held from here on. Raises HubRefused or HubAway."""
+        gpus = read_gpus() if self._machine["gpus"] else []
+        free = [gpu["memory_total_bytes"] - gpu["memory_used_bytes"] for gpu in gpus
+                if gpu["memory_total_bytes"] is not None and gpu["memory_used_bytes"] is not None]
+        body = {"capabilities": list(self.settings.capabilities), "limit": limit, "hint": hint, "job_id": job_id,
+                "free": {"gpu_memory_bytes": max(free) if free else None}}
+        attempts = read_claim(self.client.call("/claims", body, CLAIM_PATIENCE_SECONDS))
+        self.held.add(attempts)
+        if attempts and self.draining.is_set():
+            self._release(attempts)
+            return []
+        return attempts
+
+    def _release(self, attempts: list[Attempt]) -> None:
+        """Gives units back without prejudice; a hub that is away gets them back when the lease ends."""
+        if not attempts:
+            return
+        self.held.mark_dead(attempt.attempt_id for attempt in attempts)
+        body = {"attempts": [attempt.reference for attempt in attempts], "reason": "draining"}
+        try:
+            self.client.call("/releases", body, KEEPER_PATIENCE_SECONDS)
+        except (HubRefused, HubAway) as trouble:
+            log.warning("units could not be released", extra={"reason": str(trouble)})
+
+    def _join(self) -> str:
+        """Registers, proves, returns the token. Called by the client, under its lock."""
+        headers = {"Authorization": f"Bearer {self.settings.api_key}"} if self.settings.api_key else {}
+        body: dict[str, Any] = {
+            "name": self.settings.name, "public_key": public_key_text(self._key),
+            "capabilities": list(self.settings.capabilities), "machine": self._machine, "agent": AGENT_NAME,
+            "enrolment": None,
+        }
+        if self.settings.provider_id:
+            body["provider_id"] = self.settings.provider_id
+        answer = self.client.post("/nodes", body, headers, JOIN_PATIENCE_SECONDS)
+        proof = {"signature": sign_text(self._key, answer["challenge"])}
+        token = {"Authorization": f"Bearer {answer['token']}"}
+        self.client.post("/proof", proof, token, JOIN_PATIENCE_SECONDS)
+        self.registration = answer
+        log.info("joined the hub", extra={"node_id": answer["node_id"], "queues": answer.get("queues")})
+        return str(answer["token"])
+
+    def _heartbeat(self) -> dict[str, Any]:
+        return {"current_load": load_average(), "draining": self.draining.is_set(),
+                "machine": {**self._machine, "gpus": read_gpus()},
+                "attempts": [attempt.attempt_id for attempt in self.held.all()]}
+
+    def _keep_heartbeat(self) -> None:
+        while not self.stopping.wait(float(self.registration.get("heartbeat_seconds") or 30)):
+            try:
+                answer = self.client.call("/heartbeat", self._heartbeat(), KEEPER_PATIENCE_SECONDS)
+                self.held.mark_dead(answer.get("dead_attempts") or [])
+            except (HubRefused, HubAway) as trouble:
+                log.warning("heartbeat failed", extra={"reason": str(trouble)})
+
+    def _keep_leases(self) -> None:
+        """Reports at a third of the shortest lease, and sooner when there is something to tell."""
+        reported_at = 0.0
+        while not self.stopping.wait(self.settings.progress_seconds):
+            attempts = self.held.all()
+            shortest = min((attempt.lease_seconds for attempt in attempts), default=60.0)
+            is_due = time.monotonic() - reported_at >= max(shortest, SHORTEST_LEASE_SECONDS) / 3
+            if not attempts or not (is_due or self.changed.is_set()):
+                continue
+            self.changed.clear()
+            reported_at = time.monotonic()
+            self._report(attempts)
+
+    def _report(self, attempts: list[Attempt]) -> None:
+        now = time.monotonic()
+        reports = [{**attempt.reference, "progress": attempt.progress, "message": None,
+                    "seconds": round(now - attempt.started_at, 3) if attempt.started_at else 0.0}
+                   for attempt in attempts]
+        try:
+            answer = self.client.call("/progress", {"reports": reports}, KEEPER_PATIENCE_SECONDS)
+        except (HubRefused, HubAway) as trouble:
+            log.warning("progress could not be reported", extra={"reason": str(trouble)})
+            return
+        self.held.mark_dead(item["attempt_id"] for item in answer["reports"] if not item["live"])

@@ -1,0 +1,128 @@
+"""The Celery app of a GPU host: `celery -A gpu_node worker -Q render`.
+
+Celery brings only the doorbell. The worker joins the hub before it connects, turns the queue names of the command line
+into the queues that its registration was granted, and declares, gossips, mingles and retries nothing: a stranger's
+broker user may only read its own queue, and every other word ends in a 403.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import Any
+
+from celery import Celery, signals
+from celery.apps.worker import Worker
+from kombu import Exchange, Queue
+
+from gpu_node.agent import Agent
+from gpu_node.config import NodeSettings, read_settings
+from gpu_node.failures import NodeError
+from gpu_node.logs import set_up_logging
+
+log = logging.getLogger(__name__)
+
+RING_TASK = "gpu_node.ring"
+
+_agent: Agent | None = None
+
+
+class NodeWorker(Worker):
+    """A Celery worker that is first of all a node of the hub."""
+
+    def prepare_args(self, **arguments: Any) -> dict[str, Any]:
+        """Joins the hub, then says what this worker consumes and where. Ends the process where it can't."""
+        agent = _start_agent(self.app)
+        asked = arguments.get("queues") or list(agent.settings.capabilities)
+        names = asked.split(",") if isinstance(asked, str) else list(asked)
+        granted = granted_queues(names, agent.registration.get("queues") or {})
+        self.app.conf.task_queues = [_undeclared(name) for name in granted]
+        self.app.amqp.__dict__.pop("queues", None)
+        arguments.update(queues=granted, without_gossip=True, without_mingle=True, without_heartbeat=True)
+        return arguments
+
+
+class NodeCelery(Celery):
+    """Celery, with our worker in its place."""
+
+    @property
+    def Worker(self) -> Any:  # noqa: N802 - Celery's own name
+        return self.subclass_with_self(NodeWorker, name="Worker")
+
+
+def granted_queues(names: list[str], granted: dict[str, str]) -> list[str]:
+    """The queue for each capability named on the command line; one that was not granted is dropped and said."""
+    queues = []
+    for name in names:
+        if name in granted:
+            queues.append(granted[name])
+        elif name in granted.values():
+            queues.append(name)
+        else:
+            log.error("the hub did not grant this queue", extra={"queue": name, "granted": granted})
+    if not queues:
+        raise SystemExit(f"lightyard-node: none of the queues {names} was granted to this node: {granted}")
+    return queues
+
+
+def _undeclared(name: str) -> Queue:
+    return Queue(name, exchange=Exchange("", no_declare=True), routing_key=name, no_declare=True)
+
+
+def make_app(settings: NodeSettings) -> Celery:
+    """The app; it touches neither hub nor broker until a worker starts."""
+    node_app = NodeCelery("gpu_node", broker=settings.broker_url or "memory://", set_as_current=False)
+    node_app.conf.update(
+        task_ignore_result=True, result_backend=None, task_acks_late=False, worker_prefetch_multiplier=1,
+        worker_concurrency=settings.slots, worker_pool="threads", worker_enable_remote_control=False,
+        worker_send_task_events=False, task_create_missing_queues=False, worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True, broker_connection_max_retries=None, accept_content=["json"],
+        worker_cancel_long_running_tasks_on_connection_loss=False, worker_detect_quorum_queues=False,
+        broker_transport_options={"visibility_timeout": 3600},
+    )
+    node_app.task(name=RING_TASK, ignore_result=True, acks_late=False)(ring)
+    return node_app
+
+
+def ring(unit_id: str | None = None) -> None:
+    """The doorbell. Stays until nothing fits, so that the bells behind it stay with the broker for other nodes."""
+    if _agent is None:
+        raise RuntimeError("the node has not joined its hub")
+    _agent.ring(unit_id).done.wait()
+
+
+def _start_agent(app: Celery) -> Agent:
+    global _agent
+    settings = read_settings()
+    set_up_logging(settings.log_level)
+    try:
+        agent = Agent(settings)
+        registration = agent.join()
+    except NodeError as error:
+        raise SystemExit(f"lightyard-node: {error}") from error
+    broker = settings.broker_url or (registration.get("broker") or {}).get("url")
+    if broker is None:
+        agent.close()
+        raise SystemExit("lightyard-node: the hub gave no broker and BROKER_URL is not set; "
+                         "use `lightyard-node run --poll`, or enrol this node (ENROL_KEY)")
+    app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = broker
+    agent.start()
+    _agent = agent
+    return agent
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _drain(**_: Any) -> None:
+    """SIGTERM: runs inside a signal handler, so only starts the drain."""
+    if _agent is not None:
+        threading.Thread(target=_agent.drain, name="drain").start()
+
+
+@signals.worker_shutdown.connect(weak=False)
+def _close(**_: Any) -> None:
+    if _agent is not None:
+        _agent.close()
+
+
+app = make_app(read_settings())

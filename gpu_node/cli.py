@@ -1,0 +1,127 @@
+"""`lightyard-node`: joins a hub and works, or looks at this host, or renders a scene here without any hub."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpu_node import AGENT_NAME
+from gpu_node.agent import Agent
+from gpu_node.config import NodeSettings, SettingError, read_settings
+from gpu_node.doctor import examine
+from gpu_node.failures import NodeError, WorkFailed
+from gpu_node.host import find_host
+from gpu_node.logs import set_up_logging
+from gpu_node.runners.blender.runner import BlenderRunner, Picture, Scene
+from gpu_node.session import Limits
+
+
+def _settings() -> NodeSettings:
+    try:
+        settings = read_settings()
+    except SettingError as error:
+        raise click.ClickException(str(error)) from error
+    set_up_logging(settings.log_level)
+    return settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(AGENT_NAME)
+def main() -> None:
+    """Lend this host to a Lightyard hub. Settings come from the environment: see gpu_node/README.md."""
+
+
+@main.command()
+@click.option("--poll", is_flag=True, help="Ask the hub for work now and then instead of listening to a broker.")
+def run(poll: bool) -> None:
+    """Join the hub and work until SIGTERM or Ctrl-C; then finish the frame under way and leave."""
+    settings = _settings()
+    if not poll:
+        from gpu_node.celery_app import app
+
+        app.worker_main(["worker", "-Q", ",".join(settings.capabilities), "--loglevel", settings.log_level])
+        return
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        agent = Agent(settings)
+        agent.join()
+    except NodeError as error:
+        raise click.ClickException(str(error)) from error
+    agent.start()
+    stop.wait()
+    agent.close()
+
+
+@main.command()
+def doctor() -> None:
+    """Say what this host has, what it lacks, and how to mend it. Exit status 1 when it could not work."""
+    findings = examine(_settings())
+    for finding in findings:
+        click.echo(f"{finding.mark:5} {finding.name}: {finding.text}")
+        if finding.advice:
+            click.echo(f"      -> {finding.advice}")
+    sys.exit(1 if any(finding.mark == "BAD" for finding in findings) else 0)
+
+
+@main.command()
+@click.argument("scene", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--frame", default=1, show_default=True)
+@click.option("--width", type=int)
+@click.option("--height", type=int)
+@click.option("--samples", type=int)
+@click.option("--engine", type=click.Choice(["cycles", "eevee"]))
+@click.option("--format", "output_format", type=click.Choice(["PNG", "JPEG", "EXR"]), default="PNG")
+@click.option("--camera")
+@click.option("--output", type=click.Path(path_type=Path), help="Where the picture goes; beside the scene when absent.")
+def render(scene: Path, frame: int, output: Path | None, **settings: Any) -> None:
+    """Render one frame of SCENE here, without a hub, in the same sandbox."""
+    def work(runner: BlenderRunner, local: Scene) -> None:
+        picture = runner.render(local, settings, Limits(), frame)
+        target = output or Path.cwd() / f"{scene.stem}_{frame:04d}{picture.path.suffix}"
+        target.write_bytes(picture.path.read_bytes())
+        _show_picture(picture, target)
+
+    _with_runner(scene, work)
+
+
+@main.command()
+@click.argument("scene", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def inspect(scene: Path) -> None:
+    """Print what SCENE holds and what it lacks, as JSON."""
+    _with_runner(scene, lambda runner, local: click.echo(json.dumps(runner.inspect(local, Limits()), indent=2)))
+
+
+def _with_runner(scene: Path, work: Any) -> None:
+    settings = _settings()
+    with tempfile.TemporaryDirectory(prefix="lightyard-") as folder:
+        try:
+            host, _ = find_host(settings)
+            runner = BlenderRunner(host, Path(folder), settings.max_scene_bytes, settings.max_memory_bytes)
+            try:
+                work(runner, Scene("local", scene.resolve(), scene.resolve().parent))
+            finally:
+                runner.close()
+        except WorkFailed as failed:
+            raise click.ClickException(f"{failed.code.value}: {failed.message}") from failed
+        except NodeError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def _show_picture(picture: Picture, target: Path) -> None:
+    for warning in picture.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"{target}  {picture.settings['width']}x{picture.settings['height']}  {picture.settings['samples']} samples"
+               f"  {picture.device}  {picture.seconds:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Finished work on its way to the hub, in a thread of its own so that the next frame renders meanwhile.
+
+Uploaded first, announced after; several announcements go in one call when they are ready together. A hub that is
+away is waited for: a finished frame is dropped only when its attempt is dead or the waiting is used up.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpu_node.attempts import Attempt, HeldAttempts
+from gpu_node.client import HubAway, HubClient, HubRefused
+from gpu_node.failpoints import failpoint
+from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.runners.blender.runner import Picture
+from gpu_node.scenes import sha256_hex
+
+log = logging.getLogger(__name__)
+
+MAX_TOGETHER = 16
+MAX_TRIES = 3
+MAX_WARNINGS = 100
+
+
+@dataclass(eq=False)
+class Parcel:
+    """One ended attempt: a picture, a report or a failure."""
+
+    attempt: Attempt
+    picture: Picture | None = None
+    report: dict[str, Any] | None = None
+    failure: WorkFailed | None = None
+    tries: int = 0
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+class Delivery(threading.Thread):
+    """Hands parcels over in the order they come. `close` waits for what is under way."""
+
+    def __init__(self, client: HubClient, held: HeldAttempts, patience_seconds: float) -> None:
+        super().__init__(name="delivery", daemon=True)
+        self._client = client
+        self._held = held
+        self._patience_seconds = patience_seconds
+        self._parcels: queue.Queue[Parcel | None] = queue.Queue()
+        self.delivered = 0
+
+    def put(self, parcel: Parcel) -> None:
+        self._parcels.put(parcel)
+
+    def close(self, seconds: float) -> bool:
+        """Delivers what is waiting; False when `seconds` were not enough."""
+        self._parcels.put(None)
+        self.join(seconds)
+        return not self.is_alive()
+
+    def run(self) -> None:
+        ending = False
+        while not ending:
+            parcels = [self._parcels.get()]
+            while len(parcels) < MAX_TOGETHER and not self._parcels.empty():
+                parcels.append(self._parcels.get())
+            ending = None in parcels
+            ready = [parcel for parcel in parcels if parcel is not None]
+            try:
+                self._deliver(ready)
+            except Exception:
+                # The thread must outlive any surprise; the leases of these attempts run out and the units go back.
+                log.exception("delivery failed")
+                self._drop(ready)
+
+    def _deliver(self, parcels: list[Parcel]) -> None:
+        for parcel in parcels:
+            if parcel.picture is not None and not parcel.attempt.dead.is_set():
+                self._upload(parcel, parcel.picture)
+        live = [parcel for parcel in parcels if not parcel.attempt.dead.is_set()]
+        self._report_failures([parcel for parcel in live if parcel.failure is not None])
+        self._announce([parcel for parcel in live if parcel.failure is None])
+        self._drop([parcel for parcel in parcels if parcel.attempt.dead.is_set()])
+
+    def _upload(self, parcel: Parcel, picture: Picture) -> None:
+        """Fills `parcel.result`, or `parcel.failure` when the hub won't have the bytes."""
+        parcel.result = {
+            **parcel.attempt.reference, "sha256": sha256_hex(picture.path), "size_bytes": picture.path.stat().st_size,
+            "seconds": round(picture.seconds, 3), "device": picture.device, "fell_back": picture.fell_back,
+            "peak_memory_bytes": picture.peak_memory_bytes, "warnings": picture.warnings[:MAX_WARNINGS],
+            "settings": picture.settings,
+        }
+        try:
+            if parcel.attempt.upload is None:
+                raise HubRefused(0, "NO_UPLOAD", "the claim gave no place to upload to", {})
+            self._client.upload(parcel.attempt.upload, picture.path, self._patience_seconds)
+            failpoint("node.uploaded")
+        except HubRefused as refused:
+            code = FailureCode.OUTPUT_LIMIT if refused.status == 413 else FailureCode.UPLOAD_FAILED
+            parcel.failure = WorkFailed(code, f"the hub did not take the picture: {refused}")
+        except HubAway as away:
+            parcel.failure = WorkFailed(FailureCode.UPLOAD_FAILED, str(away))
+
+    def _announce(self, parcels: list[Parcel]) -> None:
+        if not parcels:
+            return
+        items = [parcel.result if parcel.picture else {**parcel.attempt.reference, "report": parcel.report}
+                 for parcel in parcels]
+        try:
+            answers = self._client.call("/results", {"results": items}, self._patience_seconds)["results"]
+        except HubRefused as refused:
+            answers = refused.details.get("results") or []
+            log.warning("results refused", extra={"reason": str(refused)})
+        except HubAway as away:
+            log.error("results could not be announced", extra={"reason": str(away)})
+            answers = []
+        by_id = {answer.get("attempt_id"): answer for answer in answers}
+        for parcel in parcels:
+            self._settle(parcel, by_id.get(parcel.attempt.attempt_id))
+        failpoint("node.announced")
+
+    def _settle(self, parcel: Parcel, answer: dict[str, Any] | None) -> None:
+        """Forgets an accepted or finally refused parcel; sends one that is worth it again."""
+        if answer is not None and answer["accepted"]:
+            self.delivered += 1
+            return self._drop([parcel])
+        error = (answer or {}).get("error") or {"code": "NO_ANSWER", "message": "", "retryable": False}
+        parcel.tries += 1
+        if error.get("retryable") and parcel.tries < MAX_TRIES:
+            self._parcels.put(parcel)
+            return None
+        log.warning("result not accepted", extra={"attempt_id": parcel.attempt.attempt_id, "error": error})
+        return self._drop([parcel])
+
+    def _report_failures(self, parcels: list[Parcel]) -> None:
+        if not parcels:
+            return
+        items = [
+            {**parcel.attempt.reference, "code": parcel.failure.code.value, "message": parcel.failure.message[:1000],
+             "log_tail": parcel.failure.log_tail[-4000:]}
+            for parcel in parcels if parcel.failure is not None
+        ]
+        try:
+            self._client.call("/failures", {"failures": items}, self._patience_seconds)
+        except (HubRefused, HubAway) as trouble:
+            log.warning("failures could not be reported", extra={"reason": str(trouble)})
+        self._drop(parcels)
+
+    def _drop(self, parcels: list[Parcel]) -> None:
+        for parcel in parcels:
+            self._held.remove(parcel.attempt)
+            if parcel.picture is not None:
+                parcel.picture.path.unlink(missing_ok=True)
