@@ -1,4 +1,5 @@
-"""Which addresses a URL given by a stranger may lead to: the public internet only, unless the operator allows private ones."""
+"""Which addresses a URL given by a stranger may lead to: the public internet only, unless the operator
+allows private ones."""
 
 from __future__ import annotations
 
@@ -21,13 +22,43 @@ URL_LIMIT_CHARS = 2048
 MAX_ADDRESSES = 16
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 _HIDING_V4_IN_V6 = [ipaddress.ip_network(text) for text in ("2002::/16", "2001::/32", "3fff::/20")]
-_SPECIAL_V4 = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "0.0.0.0/8", "240.0.0.0/4")]
-_PRIVATE_V4 = [ipaddress.ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+_SPECIAL_V4 = [
+    ipaddress.ip_network(text) for text in ("192.0.0.0/24", "192.88.99.0/24", "0.0.0.0/8", "240.0.0.0/4")
+]
+_PRIVATE_V4 = [
+    ipaddress.ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+]
 _PRIVATE_V6 = [ipaddress.ip_network(text) for text in ("::1/128", "fc00::/7")]
 _LOW_PORTS = {80, 443}
-_SERVICE_PORTS = {1433, 1521, 2049, 2375, 2376, 2379, 3306, 3389, 4369, 5432, 5672, 5900, 6379, 6443, 6666, 6667, 9042, 9200,
-                  9300, 10250, 11211, 15672, 25672, 27017}
-_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_SERVICE_PORTS = {
+    1433,
+    1521,
+    2049,
+    2375,
+    2376,
+    2379,
+    3306,
+    3389,
+    4369,
+    5432,
+    5672,
+    5900,
+    6379,
+    6443,
+    6666,
+    6667,
+    9042,
+    9200,
+    9300,
+    10250,
+    11211,
+    15672,
+    25672,
+    27017,
+}
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+)
 _NUMBER_AT_THE_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 _LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
 
@@ -43,16 +74,20 @@ class CheckedUrl:
 
 
 def validate_public_url(url: str, allow_private: bool = False) -> str:
-    """What can be told about a URL without asking anybody: shape, port, literal address. Returns it normalised.
+    """What can be told about a URL without asking anybody: shape, port, literal address. Returns it
+    normalised.
 
-    For registration. The name itself is looked up and checked each time it is used (`resolve`), since it may change.
+    For registration. The name itself is looked up and checked each time it is used (`resolve`), since it may
+    change.
     """
     parsed = _parse(url)
     host = _host_of(parsed)
     literal = _literal(host)
     if literal is not None:
         _check_address(literal, allow_private)
-    elif not allow_private and (host in _LOCAL_NAMES or host.endswith(tuple(f".{name}" for name in _LOCAL_NAMES))):
+    elif not allow_private and (
+        host in _LOCAL_NAMES or host.endswith(tuple(f".{name}" for name in _LOCAL_NAMES))
+    ):
         raise _refuse("it names a host on a private network")
     return str(parsed)
 
@@ -130,7 +165,9 @@ def _look_up(host: str, port: int, resolver: Resolver) -> list[str]:
     try:
         texts = resolver(host, port)
     except (OSError, UnicodeError) as error:
-        raise Unavailable(f"The host {host} cannot be found. Check its name.", code="ENDPOINT_UNKNOWN_HOST") from error
+        raise Unavailable(
+            f"The host {host} cannot be found. Check its name.", code="ENDPOINT_UNKNOWN_HOST"
+        ) from error
     if not texts or len(texts) > MAX_ADDRESSES:
         raise Unavailable(f"The host {host} has {len(texts)} addresses.", code="ENDPOINT_UNKNOWN_HOST")
     return texts
@@ -143,12 +180,17 @@ def _check_address(address: IpAddress, allow_private: bool) -> None:
 
 
 def _is_public(address: IpAddress) -> bool:
-    """IPv6 counts only within 2000::/3, which leaves out mapped and NAT64 addresses; tunnels that hide an IPv4 one do too."""
+    """IPv6 counts only within 2000::/3, which leaves out mapped and NAT64 addresses; tunnels that hide
+    an IPv4 one do too."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not address.is_multicast and not any(address in net for net in _SPECIAL_V4)
+        return (
+            address.is_global and not address.is_multicast and not any(address in net for net in _SPECIAL_V4)
+        )
     if address.scope_id is not None or address not in _GLOBAL_V6:
         return False
-    return address.is_global and not address.is_multicast and not any(address in net for net in _HIDING_V4_IN_V6)
+    return (
+        address.is_global and not address.is_multicast and not any(address in net for net in _HIDING_V4_IN_V6)
+    )
 
 
 def _is_private(address: IpAddress) -> bool:

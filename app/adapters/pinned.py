@@ -1,6 +1,7 @@
 """An HTTP transport that connects to addresses checked beforehand, and ends every exchange by a deadline.
 
-TLS and the Host header keep the name; only the connection goes to the address, so a name that changes its answer gains nothing.
+TLS and the Host header keep the name; only the connection goes to the address, so a name that changes its
+answer gains nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ class PinnedBackend(httpcore.NetworkBackend):
         self._deadline = deadline
         self._backend = httpcore.SyncBackend()
 
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
-                    socket_options: Iterable[Any] | None = None) -> httpcore.NetworkStream:
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
         """Try the addresses in turn, within the one deadline."""
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in self._addresses:
@@ -51,8 +58,9 @@ class _DeadlineStream(httpcore.NetworkStream):
     def close(self) -> None:
         self._stream.close()
 
-    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None,
-                  timeout: float | None = None) -> httpcore.NetworkStream:
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
         secured = self._stream.start_tls(ssl_context, server_hostname, _remaining(self._deadline, timeout))
         return _DeadlineStream(secured, self._deadline)
 
@@ -65,7 +73,9 @@ class PinnedTransport(httpx.BaseTransport):
 
     def __init__(self, addresses: tuple[str, ...], deadline: float, ssl_context: ssl.SSLContext) -> None:
         backend = PinnedBackend(addresses, deadline)
-        self._pool = httpcore.ConnectionPool(ssl_context, max_connections=1, max_keepalive_connections=0, network_backend=backend)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context, max_connections=1, max_keepalive_connections=0, network_backend=backend
+        )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -78,7 +88,9 @@ class PinnedTransport(httpx.BaseTransport):
                 extensions=request.extensions,
             )
         )
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions)
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Body(answer), extensions=answer.extensions
+        )
 
     def close(self) -> None:
         self._pool.close()

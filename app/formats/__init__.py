@@ -1,1 +1,2 @@
-"""What files say about themselves: cheap checks of scenes and results, without a database, a network or Blender."""
+"""What files say about themselves: cheap checks of scenes and results, without a database, a network or
+Blender."""

@@ -10,11 +10,11 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, BinaryIO
+from typing import IO
 
+from app.formats.directory import DIRECTORY_ENTRY_LIMIT_BYTES, announced_directory_bytes
 from app.formats.limits import ARCHIVE_EXTENSION, MIB, SCENE_EXTENSIONS, SceneLimits
 from app.formats.names import clean_member_path, extension_of
-from app.formats.directory import DIRECTORY_ENTRY_LIMIT_BYTES, announced_directory_bytes
 from app.formats.refusal import archive_refused, bomb, truncated
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -26,14 +26,24 @@ _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @contextlib.contextmanager
-def open_archive(stream: BinaryIO, size_bytes: int, limits: SceneLimits) -> Iterator[zipfile.ZipFile]:
+def open_archive(stream: IO[bytes], size_bytes: int, limits: SceneLimits) -> Iterator[zipfile.ZipFile]:
     """The archive with its list of contents read, once that list is known to be short."""
     _check_directory_size(stream, size_bytes, limits.max_archive_entries)
     try:
         with zipfile.ZipFile(stream) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
-        raise archive_refused(f"The zip is damaged ({str(error)[:200]}). Pack it again and resend.") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        raise archive_refused(
+            f"The zip is damaged ({str(error)[:200]}). Pack it again and resend."
+        ) from error
 
 
 def list_members(archive: zipfile.ZipFile, limits: SceneLimits) -> dict[str, zipfile.ZipInfo]:
@@ -60,13 +70,22 @@ def pick_scene(members: dict[str, zipfile.ZipInfo]) -> str:
     if not scenes:
         raise archive_refused(f"The zip holds no scene. Put one of {' '.join(SCENE_EXTENSIONS)} into it.")
     if len(scenes) > 1:
-        raise archive_refused(f"The zip holds {len(scenes)} scenes ({', '.join(sorted(scenes)[:5])}). Send one scene for each job.")
+        raise archive_refused(
+            f"The zip holds {len(scenes)} scenes ({', '.join(sorted(scenes)[:5])}). Send one scene for "
+            f"each job."
+        )
     return scenes[0]
 
 
-def unpack_scene(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], scene: str, limits: SceneLimits,
-                 packed_bytes: int) -> tuple[IO[bytes], int]:
-    """Stream every entry through the caps; returns the scene's bytes (rewound) and the size of all that came out."""
+def unpack_scene(
+    archive: zipfile.ZipFile,
+    members: dict[str, zipfile.ZipInfo],
+    scene: str,
+    limits: SceneLimits,
+    packed_bytes: int,
+) -> tuple[IO[bytes], int]:
+    """Stream every entry through the caps; returns the scene's bytes (rewound) and the size of all that
+    came out."""
     kept: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)
     total_bytes = 0
     try:
@@ -114,17 +133,23 @@ def _refuse_files_as_folders(members: dict[str, zipfile.ZipInfo]) -> None:
 def _is_junk(path: str) -> bool:
     """What desktops put into zips by themselves."""
     parts = path.split("/")
-    return parts[0] == _JUNK_FOLDER or parts[-1].startswith("._") or parts[-1] in (".DS_Store", "Thumbs.db", "desktop.ini")
+    return (
+        parts[0] == _JUNK_FOLDER
+        or parts[-1].startswith("._")
+        or parts[-1] in (".DS_Store", "Thumbs.db", "desktop.ini")
+    )
 
 
 def _check_total(total_bytes: int, packed_bytes: int, limits: SceneLimits) -> None:
     if total_bytes > limits.max_uncompressed_bytes:
         raise bomb(f"The zip unpacks to more than {limits.max_uncompressed_bytes // MIB} MiB. Send less.")
     if total_bytes > limits.ratio_floor_bytes and total_bytes > limits.max_ratio * packed_bytes:
-        raise bomb(f"The zip unpacks to more than {limits.max_ratio} times its size, as only compression bombs do.")
+        raise bomb(
+            f"The zip unpacks to more than {limits.max_ratio} times its size, as only compression bombs do."
+        )
 
 
-def _check_directory_size(stream: BinaryIO, size_bytes: int, max_entries: int) -> None:
+def _check_directory_size(stream: IO[bytes], size_bytes: int, max_entries: int) -> None:
     """It may announce millions of entries, and is read into memory as a whole."""
     directory_bytes = announced_directory_bytes(stream, size_bytes)
     if directory_bytes is None:
@@ -135,4 +160,6 @@ def _check_directory_size(stream: BinaryIO, size_bytes: int, max_entries: int) -
 
 
 def _too_many(max_entries: int) -> Exception:
-    return archive_refused(f"The zip holds more than {max_entries} files. Send fewer, or pack the textures into the .blend.")
+    return archive_refused(
+        f"The zip holds more than {max_entries} files. Send fewer, or pack the textures into the .blend."
+    )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from zipstream import ZIP_STORED, ZipStream
 
@@ -34,26 +34,32 @@ class BundleEntry:
 
     name: str
     size_bytes: int
-    open: Callable[[], BinaryIO]
+    open: Callable[[], IO[bytes]]
 
 
 def frame_name(frame: int, extension: str) -> str:
-    """`frame_0001.png`, `frame_-0005.png`: Blender's own way of writing frames, with its dot in `extension`."""
+    """`frame_0001.png`, `frame_-0005.png`: Blender's own way of writing frames, with its dot in
+    `extension`."""
     return f"frame_{'-' if frame < 0 else ''}{abs(frame):04d}{extension}"
 
 
 def stream_bundle(entries: Iterable[BundleEntry]) -> tuple[int, Iterator[bytes]]:
-    """A zip's length in bytes and its chunks. One file is open at a time; zip64 is used where it is needed."""
+    """A zip's length in bytes and its chunks. One file is open at a time; zip64 is used where it is
+    needed."""
     archive = ZipStream(compress_type=ZIP_STORED, sized=True)
     for entry in entries:
         archive.add(_chunks(entry), entry.name, size=entry.size_bytes)
     return len(archive), iter(archive)
 
 
-def read_bundle(path: str | PathLike[str], expected_frames: Iterable[int], max_bytes: int) -> Iterator[tuple[int, BinaryIO]]:
-    """The frames of a provider's zip, in order, each as a stream capped so that all together give at most `max_bytes`.
+def read_bundle(
+    path: str | PathLike[str], expected_frames: Iterable[int], max_bytes: int
+) -> Iterator[tuple[int, FrameStream]]:
+    """The frames of a provider's zip, in order, each as a stream capped so that all together give at
+    most `max_bytes`.
 
-    All names are checked before the first frame is given. ResultUnreadable for damage, links, tricks, and frames that are missing,
+    All names are checked before the first frame is given. ResultUnreadable for damage, links, tricks, and
+    frames that are missing,
     asked for by nobody, or there twice.
     """
     expected = sorted(set(expected_frames))
@@ -85,7 +91,9 @@ def _open_archive(path: Path, max_entries: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise ResultUnreadable(f"The result is not a zip ({str(error)[:80]}). Send the frames as one zip.") from error
+        raise ResultUnreadable(
+            f"The result is not a zip ({str(error)[:80]}). Send the frames as one zip."
+        ) from error
 
 
 def _match_frames(archive: zipfile.ZipFile, expected: list[int]) -> dict[int, zipfile.ZipInfo]:
@@ -109,30 +117,40 @@ def _frame_of(info: zipfile.ZipInfo) -> int:
     except InvalidInput as error:
         raise ResultUnreadable(error.message) from error
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG) or info.flag_bits & 0x1:
-        raise ResultUnreadable(f"{path!r} in the zip is a link, a device or encrypted. Pack the pictures themselves.")
+        raise ResultUnreadable(
+            f"{path!r} in the zip is a link, a device or encrypted. Pack the pictures themselves."
+        )
     match = _FRAME_IN_NAME.search(path)
     if match is None:
-        raise ResultUnreadable(f"{path!r} in the zip has no frame number before its extension, as in frame_0001.png.")
+        raise ResultUnreadable(
+            f"{path!r} in the zip has no frame number before its extension, as in frame_0001.png."
+        )
     return int(match[1])
 
 
 def _compare(found: set[int], expected: set[int]) -> None:
     missing, extra = sorted(expected - found), sorted(found - expected)
     if missing:
-        raise ResultUnreadable(f"{len(missing)} frames are missing from the zip: {', '.join(map(str, missing[:10]))}.",
-                               details={"missing": missing[:100]})
+        raise ResultUnreadable(
+            f"{len(missing)} frames are missing from the zip: {', '.join(map(str, missing[:10]))}.",
+            details={"missing": missing[:100]},
+        )
     if extra:
-        raise ResultUnreadable(f"The zip holds frames that nobody asked for: {', '.join(map(str, extra[:10]))}.",
-                               details={"extra": extra[:100]})
+        raise ResultUnreadable(
+            f"The zip holds frames that nobody asked for: {', '.join(map(str, extra[:10]))}.",
+            details={"extra": extra[:100]},
+        )
 
 
-def _give_frames(archive: zipfile.ZipFile, members: dict[int, zipfile.ZipInfo], max_bytes: int) -> Iterator[tuple[int, BinaryIO]]:
+def _give_frames(
+    archive: zipfile.ZipFile, members: dict[int, zipfile.ZipInfo], max_bytes: int
+) -> Iterator[tuple[int, FrameStream]]:
     left = _Allowance(max_bytes)
     with archive:
         for frame, info in members.items():
             try:
                 with archive.open(info) as entry:
-                    yield frame, _Capped(entry, left)  # type: ignore[misc]
+                    yield frame, FrameStream(entry, left)
             except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
                 raise ResultUnreadable(f"Frame {frame} in the zip is damaged ({str(error)[:80]}).") from error
 
@@ -142,10 +160,10 @@ class _Allowance:
     bytes: int
 
 
-class _Capped:
+class FrameStream:
     """Reads one frame out of the zip; the sizes that the zip announces are never trusted."""
 
-    def __init__(self, entry: BinaryIO | zipfile.ZipExtFile, left: _Allowance) -> None:
+    def __init__(self, entry: IO[bytes], left: _Allowance) -> None:
         self._entry = entry
         self._left = left
 

@@ -1,10 +1,11 @@
-"""Compressed .blend files (zstd since Blender 3.0, gzip before), unpacked as a stream that stops at the first sign of a bomb."""
+"""Compressed .blend files (zstd since Blender 3.0, gzip before), unpacked as a stream that stops at the
+first sign of a bomb."""
 
 from __future__ import annotations
 
 import io
 import zlib
-from typing import BinaryIO, Literal, Protocol
+from typing import IO, Literal, Protocol, cast
 
 import zstandard
 
@@ -29,13 +30,15 @@ def detect_compression(head: bytes) -> Literal["zstd", "gzip"] | None:
     return "gzip" if head.startswith(GZIP_MAGIC) else None
 
 
-def open_unpacked(stream: BinaryIO, kind: Literal["zstd", "gzip"], limits: SceneLimits) -> CappedReader:
+def open_unpacked(stream: IO[bytes], kind: Literal["zstd", "gzip"], limits: SceneLimits) -> CappedReader:
     """A forward-only reader of the unpacked bytes. Memory stays below the zstd window plus a few buffers."""
     counted = _Counted(stream)
     source: _Source
     if kind == "zstd":
         unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT_BYTES)
-        source = unpacker.stream_reader(counted, read_size=_CHUNK_BYTES, read_across_frames=True)
+        source = unpacker.stream_reader(
+            cast(IO[bytes], counted), read_size=_CHUNK_BYTES, read_across_frames=True
+        )
     else:
         source = _GzipReader(counted)
     return CappedReader(source, counted, limits)
@@ -44,7 +47,7 @@ def open_unpacked(stream: BinaryIO, kind: Literal["zstd", "gzip"], limits: Scene
 class _Counted:
     """The packed bytes, counted as they are taken, so that the ratio is of what was really read."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self.taken_bytes = 0
 
@@ -55,7 +58,8 @@ class _Counted:
 
 
 class _GzipReader:
-    """Gzip with all members, with the output of each call limited (the header is skipped in C, however long)."""
+    """Gzip with all members, with the output of each call limited (the header is skipped in C, however
+    long)."""
 
     def __init__(self, source: _Counted) -> None:
         self._source = source
@@ -94,7 +98,9 @@ class CappedReader(io.RawIOBase):
         try:
             data = self._source.read(len(buffer))
         except (zstandard.ZstdError, zlib.error) as error:
-            raise not_a_scene(f"The compressed scene cannot be unpacked ({error}). Save it again and resend.") from error
+            raise not_a_scene(
+                f"The compressed scene cannot be unpacked ({error}). Save it again and resend."
+            ) from error
         self.given_bytes += len(data)
         self._check()
         buffer[: len(data)] = data
@@ -103,10 +109,13 @@ class CappedReader(io.RawIOBase):
     def _check(self) -> None:
         if self.given_bytes > self._limits.max_uncompressed_bytes:
             limit_mib = self._limits.max_uncompressed_bytes // MIB
-            raise bomb(f"The scene unpacks to more than {limit_mib} MiB. Save it smaller, or without unused data.")
+            raise bomb(
+                f"The scene unpacks to more than {limit_mib} MiB. Save it smaller, or without unused data."
+            )
         if self.given_bytes > self._limits.ratio_floor_bytes:
             if self.given_bytes > self._limits.max_ratio * self._packed.taken_bytes:
                 raise bomb(
-                    f"The scene unpacks to more than {self._limits.max_ratio} times its size, as only compression bombs do. "
+                    f"The scene unpacks to more than {self._limits.max_ratio} times its size, as only "
+                    f"compression bombs do. "
                     "Save it without compression and send it again."
                 )

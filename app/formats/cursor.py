@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from typing import IO
 
 from app.formats.refusal import truncated
 
@@ -13,7 +13,7 @@ _SKIP_BYTES = 1024 * 1024
 class Cursor:
     """Reads and skips; jumps over data where the size is known, reads through it where it is not."""
 
-    def __init__(self, stream: BinaryIO | io.BufferedReader, what: str, size_bytes: int | None) -> None:
+    def __init__(self, stream: IO[bytes] | io.BufferedReader, what: str, size_bytes: int | None) -> None:
         self._stream = stream
         self._what = what
         self._size_bytes = size_bytes

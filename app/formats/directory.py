@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 DIRECTORY_ENTRY_LIMIT_BYTES = 1024
 """What one entry of the list may take, on average; names are most of it."""
@@ -16,7 +16,7 @@ _END64_BYTES = 76
 """The zip64 end record and its locator, which stand right before the end record."""
 
 
-def announced_directory_bytes(stream: BinaryIO, size_bytes: int) -> int | None:
+def announced_directory_bytes(stream: IO[bytes], size_bytes: int) -> int | None:
     """Bytes of the list by the zip's own word, or None where there is no end record. Moves the stream.
 
     It takes the larger of the two words that a zip may hold, so that a reader that prefers either is covered.

@@ -1,13 +1,13 @@
 """FBX, binary or text: version, and that its top-level records are all there.
 
-Binary layout: 23 bytes of magic, a version, then records that begin with the offset of their end (32 bits, 64 since 7.5); an empty
-record closes the list.
+Binary layout: 23 bytes of magic, a version, then records that begin with the offset of their end (32 bits, 64
+since 7.5); an empty record closes the list.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
+from typing import IO
 
 from app.formats.cursor import Cursor
 from app.formats.limits import SceneFacts
@@ -20,7 +20,7 @@ _MAX_RECORDS = 10_000
 _CHUNK_BYTES = 1024 * 1024
 
 
-def inspect_fbx(stream: BinaryIO, size_bytes: int) -> SceneFacts:
+def inspect_fbx(stream: IO[bytes], size_bytes: int) -> SceneFacts:
     head = stream.read(1024)
     stream.seek(0)
     if head.startswith(FBX_MAGIC):
@@ -36,7 +36,9 @@ def _inspect_binary(cursor: Cursor, size_bytes: int) -> SceneFacts:
     cursor.skip(len(FBX_MAGIC))
     (version,) = struct.unpack("<I", cursor.take(4))
     if not _OLDEST_VERSION <= version < 10_000:
-        raise not_a_scene(f"The .fbx is of version {version}; Blender reads 7100 and later. Export it again as FBX 7.4.")
+        raise not_a_scene(
+            f"The .fbx is of version {version}; Blender reads 7100 and later. Export it again as FBX 7.4."
+        )
     head = struct.Struct("<QQQB" if version >= _WIDE_VERSION else "<IIIB")
     names = _walk_records(cursor, head)
     if b"Objects" not in names:
@@ -57,7 +59,7 @@ def _walk_records(cursor: Cursor, head: struct.Struct) -> set[bytes]:
     raise not_a_scene(f"The .fbx has more than {_MAX_RECORDS} records at its top. Export it again.")
 
 
-def _inspect_text(stream: BinaryIO, size_bytes: int) -> SceneFacts:
+def _inspect_text(stream: IO[bytes], size_bytes: int) -> SceneFacts:
     opened = closed = 0
     has_objects = False
     while chunk := stream.read(_CHUNK_BYTES):
@@ -70,4 +72,6 @@ def _inspect_text(stream: BinaryIO, size_bytes: int) -> SceneFacts:
         raise truncated("The .fbx ends in the middle of a section.")
     if not has_objects:
         raise not_a_scene("The .fbx has no objects: there is nothing to render.")
-    return SceneFacts(".fbx", None, None, size_bytes, ("text FBX is read by some nodes only; binary FBX is safer",))
+    return SceneFacts(
+        ".fbx", None, None, size_bytes, ("text FBX is read by some nodes only; binary FBX is safer",)
+    )

@@ -8,13 +8,15 @@ import struct
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
 from PIL import Image
 
 from app.errors import InvalidInput
 
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is global and only warns; every call here has its own, checked before decoding
+Image.MAX_IMAGE_PIXELS = (
+    None  # Pillow's own limit is global and only warns; every call here has its own, checked before decoding
+)
 
 ImageFormat = Literal["PNG", "JPEG", "EXR"]
 MAX_PIXELS = 134_217_728
@@ -35,7 +37,8 @@ class ResultUnreadable(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Size in pixels, and the mode: Pillow's (`RGB`, `RGBA`, `I;16`) or, for EXR, its pixel type (`half`, `float`)."""
+    """Size in pixels, and the mode: Pillow's (`RGB`, `RGBA`, `I;16`) or, for EXR, its pixel type
+    (`half`, `float`)."""
 
     width: int
     height: int
@@ -43,8 +46,11 @@ class ImageFacts:
     mode: str
 
 
-def decode(source: str | os.PathLike[str] | bytes, expected_format: ImageFormat, max_pixels: int = MAX_PIXELS) -> ImageFacts:
-    """Decode every pixel of a picture. Refuses another format, more than `max_pixels`, and anything cut short."""
+def decode(
+    source: str | os.PathLike[str] | bytes, expected_format: ImageFormat, max_pixels: int = MAX_PIXELS
+) -> ImageFacts:
+    """Decode every pixel of a picture. Refuses another format, more than `max_pixels`, and anything cut
+    short."""
     if expected_format == "EXR":
         return _decode_exr(source, max_pixels)
     with _open(source) as stream:
@@ -52,39 +58,55 @@ def decode(source: str | os.PathLike[str] | bytes, expected_format: ImageFormat,
         return _decode_with_pillow(stream, expected_format, max_pixels)
 
 
-def _open(source: str | os.PathLike[str] | bytes) -> BinaryIO:
+def _open(source: str | os.PathLike[str] | bytes) -> IO[bytes]:
     return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 
 
-def _check_end(stream: BinaryIO, expected_format: str) -> None:
+def _check_end(stream: IO[bytes], expected_format: str) -> None:
     """Decoders forgive a missing end mark; a render that was written to its end has one."""
     size_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size_bytes - 64))
     tail = stream.read()
     whole = tail.endswith(_PNG_END) if expected_format == "PNG" else tail.rstrip(b"\0").endswith(_JPEG_END)
     if not whole:
-        raise ResultUnreadable(f"The picture is not a whole {expected_format}: its end is missing. Render the frame again.")
+        raise ResultUnreadable(
+            f"The picture is not a whole {expected_format}: its end is missing. Render the frame again."
+        )
     stream.seek(0)
 
 
-def _decode_with_pillow(stream: BinaryIO, expected_format: ImageFormat, max_pixels: int) -> ImageFacts:
+def _decode_with_pillow(stream: IO[bytes], expected_format: ImageFormat, max_pixels: int) -> ImageFacts:
     try:
         with Image.open(stream, formats=[expected_format]) as picture:
             _check_pixels(picture.width, picture.height, max_pixels)
             facts = ImageFacts(picture.width, picture.height, expected_format, picture.mode)
             picture.load()
             return facts
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, TypeError, KeyError) as error:
-        raise ResultUnreadable(f"The picture cannot be decoded as {expected_format} ({str(error)[:120]}).") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        IndexError,
+        TypeError,
+        KeyError,
+    ) as error:
+        raise ResultUnreadable(
+            f"The picture cannot be decoded as {expected_format} ({str(error)[:120]})."
+        ) from error
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1 or width * height > max_pixels:
-        raise ResultUnreadable(f"The picture has {width}x{height} pixels; from 1 to {max_pixels} in all are allowed.")
+        raise ResultUnreadable(
+            f"The picture has {width}x{height} pixels; from 1 to {max_pixels} in all are allowed."
+        )
 
 
 def _decode_exr(source: str | os.PathLike[str] | bytes, max_pixels: int) -> ImageFacts:
-    """The size is read from the header by hand first: the library would reserve memory for whatever it announces."""
+    """The size is read from the header by hand first: the library would reserve memory for whatever it
+    announces."""
     with _open(source) as stream:
         facts = _read_exr_header(stream.read(_EXR_HEADER_LIMIT_BYTES), max_pixels)
     if not isinstance(source, bytes):
@@ -110,12 +132,15 @@ def _read_exr_pixels(path: str) -> None:
 
 
 def _read_exr_header(head: bytes, max_pixels: int) -> ImageFacts:
-    """Size and pixel type of a single-part EXR. Source: the OpenEXR file layout, attributes `dataWindow` and `channels`."""
+    """Size and pixel type of a single-part EXR. Source: the OpenEXR file layout, attributes `dataWindow`
+    and `channels`."""
     if not head.startswith(_EXR_MAGIC) or len(head) < 8:
         raise ResultUnreadable("The picture is not an EXR. Render the frame again as EXR.")
     (flags,) = struct.unpack_from("<I", head, 4)
     if flags & 0x1800:
-        raise ResultUnreadable("Deep and multi-part EXR files are not taken as results. Render a single-part EXR.")
+        raise ResultUnreadable(
+            "Deep and multi-part EXR files are not taken as results. Render a single-part EXR."
+        )
     try:
         attributes = _read_exr_attributes(head)
         left, top, right, bottom = struct.unpack("<4i", attributes[b"dataWindow"])
@@ -125,7 +150,9 @@ def _read_exr_header(head: bytes, max_pixels: int) -> ImageFacts:
     width, height = right - left + 1, bottom - top + 1
     _check_pixels(width, height, max_pixels)
     if count > _EXR_MAX_CHANNELS or width * height * count > 4 * max_pixels:
-        raise ResultUnreadable(f"The EXR has {count} channels of {width}x{height} pixels, more than is taken as a result.")
+        raise ResultUnreadable(
+            f"The EXR has {count} channels of {width}x{height} pixels, more than is taken as a result."
+        )
     return ImageFacts(width, height, "EXR", mode)
 
 

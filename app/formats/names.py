@@ -17,7 +17,8 @@ _RESERVED_ON_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*
 def clean_file_name(name: str) -> str:
     """The last part of `name`, safe to store, to show and to send in a header; its extension is kept.
 
-    Folders are cut off (old browsers send them). Control and invisible characters, and `..`, are refused: NAME_INVALID.
+    Folders are cut off (old browsers send them). Control and invisible characters, and `..`, are refused:
+    NAME_INVALID.
     """
     plain = _normalise(name)
     parts = [part.strip() for part in plain.replace("\\", "/").split("/")]
@@ -32,7 +33,8 @@ def clean_file_name(name: str) -> str:
 
 
 def clean_member_path(name: str) -> str:
-    """A path inside an archive: relative, inside, forward slashes only. Anything else is refused, never repaired."""
+    """A path inside an archive: relative, inside, forward slashes only. Anything else is refused, never
+    repaired."""
     plain = _normalise(name)
     if plain != unicodedata.normalize("NFC", name) and "/" in plain and plain.count("/") != name.count("/"):
         raise _refuse(name, "it hides a folder separator")
@@ -72,6 +74,6 @@ def _shorten(base: str) -> str:
 
 def _refuse(name: str, reason: str) -> InvalidInput:
     return InvalidInput(
-        f"The file name {ascii(name[:80])} is refused: {reason}. Rename the file and send it again.",
+        f"The file name {name[:80]!a} is refused: {reason}. Rename the file and send it again.",
         code="NAME_INVALID",
     )

@@ -10,8 +10,10 @@ def not_a_scene(message: str) -> InvalidInput:
 
 
 def truncated(message: str) -> InvalidInput:
-    return InvalidInput(f"{message} The upload is incomplete: save the scene again and send it once more.",
-                        code="SCENE_TRUNCATED")
+    return InvalidInput(
+        f"{message} The upload is incomplete: save the scene again and send it once more.",
+        code="SCENE_TRUNCATED",
+    )
 
 
 def bomb(message: str) -> InvalidInput:

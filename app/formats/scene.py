@@ -1,4 +1,5 @@
-"""The hub's cheap look at an uploaded scene: is it whole, harmless to unpack, and something a node can open?"""
+"""The hub's cheap look at an uploaded scene: is it whole, harmless to unpack, and something a node can
+open?"""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from app.errors import InvalidInput
 from app.formats import archive
@@ -27,11 +28,15 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _PACKED = {".blend"}
 
 
-def inspect_scene(source: str | os.PathLike[str] | BinaryIO, file_name: str, limits: SceneLimits | None = None) -> SceneFacts:
+def inspect_scene(
+    source: str | os.PathLike[str] | IO[bytes], file_name: str, limits: SceneLimits | None = None
+) -> SceneFacts:
     """Check an uploaded scene by its content; streaming, in bounded memory.
 
-    `source` is a path or a seekable binary file. Raises InvalidInput with one of the codes NAME_INVALID SCENE_EMPTY
-    SCENE_FORMAT_UNSUPPORTED SCENE_EXTENSION_MISMATCH SCENE_LFS_POINTER SCENE_UNREADABLE SCENE_TRUNCATED SCENE_TOO_NEW SCENE_BOMB
+    `source` is a path or a seekable binary file. Raises InvalidInput with one of the codes NAME_INVALID
+    SCENE_EMPTY
+    SCENE_FORMAT_UNSUPPORTED SCENE_EXTENSION_MISMATCH SCENE_LFS_POINTER SCENE_UNREADABLE SCENE_TRUNCATED
+    SCENE_TOO_NEW SCENE_BOMB
     SCENE_ARCHIVE_INVALID SCENE_FILES_MISSING; each message says what to do.
     """
     limits = limits or SceneLimits()
@@ -49,7 +54,7 @@ def inspect_scene(source: str | os.PathLike[str] | BinaryIO, file_name: str, lim
 
 
 @contextlib.contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryIO, int]]:
+def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[tuple[IO[bytes], int]]:
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as stream:
             yield stream, stream.seek(0, io.SEEK_END)
@@ -57,14 +62,17 @@ def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[tuple[BinaryI
     yield source, source.seek(0, io.SEEK_END)
 
 
-def _inspect_file(stream: BinaryIO | IO[bytes], size_bytes: int, extension: str, limits: SceneLimits,
-                  has_file: FindFile) -> SceneFacts:
+def _inspect_file(
+    stream: IO[bytes], size_bytes: int, extension: str, limits: SceneLimits, has_file: FindFile
+) -> SceneFacts:
     stream.seek(0)
     head = stream.read(256)
     stream.seek(0)
     _refuse_at_sight(head, size_bytes, extension)
     if size_bytes > limits.max_uncompressed_bytes:
-        raise InvalidInput("The scene is too large. Save it smaller, or without unused data.", code="SCENE_TOO_LARGE")
+        raise InvalidInput(
+            "The scene is too large. Save it smaller, or without unused data.", code="SCENE_TOO_LARGE"
+        )
     match extension:
         case ".blend":
             return inspect_blend(stream, size_bytes, limits)
@@ -86,13 +94,18 @@ def _refuse_at_sight(head: bytes, size_bytes: int, extension: str) -> None:
         raise InvalidInput("The file is empty (0 bytes). Send the scene itself.", code="SCENE_EMPTY")
     if head.startswith(_LFS_POINTER):
         raise InvalidInput(
-            "The file is a Git LFS pointer, not the scene. Run `git lfs pull` and send the file again.", code="SCENE_LFS_POINTER"
+            "The file is a Git LFS pointer, not the scene. Run `git lfs pull` and send the file again.",
+            code="SCENE_LFS_POINTER",
         )
     actual = _sniff(head)
     if actual is not None and actual != extension:
-        raise mismatch(f"The file is a {actual} and is named {extension}. Rename it, or export it as {extension}.")
+        raise mismatch(
+            f"The file is a {actual} and is named {extension}. Rename it, or export it as {extension}."
+        )
     if detect_compression(head) is not None and extension not in _PACKED:
-        raise mismatch(f"The file is compressed, which only .blend may be. Unpack it and send the {extension} itself.")
+        raise mismatch(
+            f"The file is compressed, which only .blend may be. Unpack it and send the {extension} itself."
+        )
 
 
 def _sniff(head: bytes) -> str | None:
@@ -106,7 +119,7 @@ def _sniff(head: bytes) -> str | None:
     return ARCHIVE_EXTENSION if head.startswith(archive.ZIP_MAGICS) else None
 
 
-def _inspect_archive(stream: BinaryIO, size_bytes: int, limits: SceneLimits) -> SceneFacts:
+def _inspect_archive(stream: IO[bytes], size_bytes: int, limits: SceneLimits) -> SceneFacts:
     stream.seek(0)
     head = stream.read(256)
     _refuse_at_sight(head, size_bytes, ARCHIVE_EXTENSION)
@@ -118,5 +131,11 @@ def _inspect_archive(stream: BinaryIO, size_bytes: int, limits: SceneLimits) -> 
         kept, total_bytes = archive.unpack_scene(opened, members, scene, limits, size_bytes)
     with kept:
         scene_bytes = kept.seek(0, io.SEEK_END)
-        facts = _inspect_file(kept, scene_bytes, extension_of(scene), limits, lambda name: archive.has_beside(members, scene, name))
+        facts = _inspect_file(
+            kept,
+            scene_bytes,
+            extension_of(scene),
+            limits,
+            lambda name: archive.has_beside(members, scene, name),
+        )
     return dataclasses.replace(facts, uncompressed_bytes=total_bytes, archive_member=scene)

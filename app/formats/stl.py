@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import BinaryIO
+from typing import IO
 
 from app.formats.limits import SceneFacts
 from app.formats.refusal import not_a_scene, truncated
@@ -14,7 +14,7 @@ _TRIANGLE_BYTES = 50
 _LOOK_BYTES = 64 * 1024
 
 
-def inspect_stl(stream: BinaryIO, size_bytes: int) -> SceneFacts:
+def inspect_stl(stream: IO[bytes], size_bytes: int) -> SceneFacts:
     """A text file also begins with `solid` in some binary exports, so the size decides first."""
     head = stream.read(_LOOK_BYTES)
     if len(head) >= _HEADER_BYTES and size_bytes == _HEADER_BYTES + _TRIANGLE_BYTES * _triangles(head):
@@ -25,8 +25,12 @@ def inspect_stl(stream: BinaryIO, size_bytes: int) -> SceneFacts:
         raise not_a_scene("The file is too short for an STL. Export it again.")
     expected = _HEADER_BYTES + _TRIANGLE_BYTES * _triangles(head)
     if size_bytes < expected:
-        raise truncated(f"The .stl announces {_triangles(head)} triangles ({expected} bytes) and has {size_bytes} bytes.")
-    return _binary_facts(head, size_bytes, (f"{size_bytes - expected} bytes after the last triangle are ignored",))
+        raise truncated(
+            f"The .stl announces {_triangles(head)} triangles ({expected} bytes) and has {size_bytes} bytes."
+        )
+    return _binary_facts(
+        head, size_bytes, (f"{size_bytes - expected} bytes after the last triangle are ignored",)
+    )
 
 
 def _triangles(head: bytes) -> int:
@@ -40,7 +44,7 @@ def _binary_facts(head: bytes, size_bytes: int, warnings: tuple[str, ...]) -> Sc
     return SceneFacts(".stl", None, None, size_bytes, warnings)
 
 
-def _inspect_text(stream: BinaryIO, head: bytes, size_bytes: int) -> SceneFacts:
+def _inspect_text(stream: IO[bytes], head: bytes, size_bytes: int) -> SceneFacts:
     if b"facet" not in head.lower():
         raise not_a_scene("The .stl has no triangle: there is nothing to render.")
     stream.seek(max(0, size_bytes - 1024), io.SEEK_SET)

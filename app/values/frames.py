@@ -1,6 +1,7 @@
 """Which frames a client wants rendered: the one grammar for frame ranges that every dialect uses.
 
-Grammar: `RANGE("," RANGE)*`, where RANGE is `N`, `N-N` or `N-N:STEP`; numbers may be negative (`-5--1`), a step is at least 1.
+Grammar: `RANGE("," RANGE)*`, where RANGE is `N`, `N-N` or `N-N:STEP`; numbers may be negative (`-5--1`), a
+step is at least 1.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def parse(text: str, max_frames: int) -> FrameSet:
     if not isinstance(text, str):
         raise _refuse(f"Frames are a text such as 1,3,5-9:2, not {type(text).__name__}.")
     if len(text) > TEXT_LIMIT_CHARS:
-        raise _refuse(f"The list of frames is longer than {TEXT_LIMIT_CHARS} characters. Use ranges such as 1-250.")
+        raise _refuse(
+            f"The list of frames is longer than {TEXT_LIMIT_CHARS} characters. Use ranges such as 1-250."
+        )
     return _collect([_parse_range(part, max_frames) for part in text.split(",")], max_frames)
 
 
@@ -73,7 +76,9 @@ def from_bounds(start: int, end: int, max_frames: int) -> FrameSet:
 def _parse_range(part: str, max_frames: int) -> range:
     match = _RANGE.fullmatch(part)
     if match is None:
-        raise _refuse(f"{part.strip()[:40]!r} is not a frame or a range of frames. Write 7, 1-250 or 1-250:10.")
+        raise _refuse(
+            f"{part.strip()[:40]!r} is not a frame or a range of frames. Write 7, 1-250 or 1-250:10."
+        )
     start, end, step = match.groups()
     return _checked_range(int(start), int(end or start), int(step or 1), max_frames)
 
@@ -93,7 +98,8 @@ def _checked_range(start: int, end: int, step: int, max_frames: int) -> range:
 
 
 def _collect(ranges: list[range], max_frames: int) -> FrameSet:
-    """Mark every range in one row of bytes, so that many long, overlapping ranges stay cheap (2 MiB at most)."""
+    """Mark every range in one row of bytes, so that many long, overlapping ranges stay cheap (2 MiB at
+    most)."""
     low = min(frames.start for frames in ranges)
     marks = bytearray(max(frames[-1] for frames in ranges) - low + 1)
     for frames in ranges:
@@ -112,7 +118,9 @@ def _runs(frames: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
         step = frames[end] - frames[index] if end < len(frames) else 1
         while end < len(frames) and frames[end] - frames[end - 1] == step:
             end += 1
-        if step > 1 and end - index == 2:  # two frames with a gap are no run: the second may begin a better one
+        if (
+            step > 1 and end - index == 2
+        ):  # two frames with a gap are no run: the second may begin a better one
             end = index + 1
         yield frames[index], frames[end - 1], step
         index = end

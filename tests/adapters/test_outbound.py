@@ -98,8 +98,11 @@ def refusal(ask):
 
 def test_sends_a_form_with_a_file(client, server):
     scene = io.BytesIO(b"BLENDER-v405" * 1000)
-    answer = client.post_multipart(url_of(server, "/render"), {"file": ("a.blend", scene, "application/octet-stream")},
-                                   {"jobId": "j1", "settings": json.dumps({"samples": 4})})
+    answer = client.post_multipart(
+        url_of(server, "/render"),
+        {"file": ("a.blend", scene, "application/octet-stream")},
+        {"jobId": "j1", "settings": json.dumps({"samples": 4})},
+    )
     assert (answer.status, answer.json()) == (200, {"status": "accepted"})
     _, headers, body = server.seen[0]
     assert headers["Content-Type"].startswith("multipart/form-data")
@@ -166,7 +169,10 @@ def test_an_endless_answer_is_cut_off(client, server):
 
 @pytest.mark.parametrize("path", ["/silent", "/trickle"])
 def test_silence_and_trickles_end_by_the_deadline(client, server, path):
-    assert refusal(lambda: client.request("GET", url_of(server, path), timeout_seconds=0.3)) == "ENDPOINT_TIMEOUT"
+    assert (
+        refusal(lambda: client.request("GET", url_of(server, path), timeout_seconds=0.3))
+        == "ENDPOINT_TIMEOUT"
+    )
 
 
 def test_a_closed_port_and_an_unknown_name_are_named(client):
@@ -197,21 +203,58 @@ def test_nothing_is_sent_while_a_transaction_is_open(server):
 
 
 BAD_ADDRESSES = [
-    "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "192.0.0.8",
-    "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "192.88.99.1", "::", "::1", "fe80::1", "fe80::1%eth0",
-    "fc00::1", "fec0::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:93.184.216.34", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1",
-    "2002:7f00:1::", "2001:0:1::1", "2001:db8::1", "3fff::1", "100::1", "not-an-address",
+    "127.0.0.1",
+    "127.9.9.9",
+    "0.0.0.0",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "192.0.0.8",
+    "192.0.2.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "192.88.99.1",
+    "::",
+    "::1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fec0::1",
+    "ff02::1",
+    "::ffff:127.0.0.1",
+    "::ffff:93.184.216.34",
+    "::127.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2001:0:1::1",
+    "2001:db8::1",
+    "3fff::1",
+    "100::1",
+    "not-an-address",
 ]
 
 
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
 def test_no_name_may_lead_to_a_special_address(address):
-    assert refusal(lambda: resolve("https://provider.example/", False, lambda host, port: [address])) == "URL_REFUSED"
+    assert (
+        refusal(lambda: resolve("https://provider.example/", False, lambda host, port: [address]))
+        == "URL_REFUSED"
+    )
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "::ffff:127.0.0.1", "100.100.100.200"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "0.0.0.0", "224.0.0.1", "fe80::1", "::ffff:127.0.0.1", "100.100.100.200"]
+)
 def test_link_local_stays_closed_where_private_is_allowed(address):
-    assert refusal(lambda: resolve("https://provider.example/", True, lambda host, port: [address])) == "URL_REFUSED"
+    assert (
+        refusal(lambda: resolve("https://provider.example/", True, lambda host, port: [address]))
+        == "URL_REFUSED"
+    )
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946"])
@@ -221,21 +264,62 @@ def test_public_addresses_pass(address):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/", "http://0x7f.1/",
-     "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[fe80::1%25eth0]/", "http://localhost/", "http://LOCALHOST./",
-     "http://db.internal/", "http://printer.local/", "http://user@example.com/", "http://user:pass@example.com/",
-     "http://example.com@127.0.0.1/", "http://:@example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/",
-     "//example.com/", "example.com", "http://", "http:///path", "http://example.com:22/", "http://example.com:6379/",
-     "http://example.com:99999/", "http://exa mple.com/", "http://example.com\\@127.0.0.1/", "http://example.com/\r\nX: y",
-     "http://-example.com/", "http://exa_mple..com/", "http://１２７.0.0.1/", "http://①②⑦.0.0.1/", "http://127。0。0。1/",
-     "http://example.com/" + "a" * 2100, 7, None, ""],
+    [
+        "http://127.0.0.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://0x7f.1/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[fe80::1%25eth0]/",
+        "http://localhost/",
+        "http://LOCALHOST./",
+        "http://db.internal/",
+        "http://printer.local/",
+        "http://user@example.com/",
+        "http://user:pass@example.com/",
+        "http://example.com@127.0.0.1/",
+        "http://:@example.com/",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "gopher://example.com/",
+        "//example.com/",
+        "example.com",
+        "http://",
+        "http:///path",
+        "http://example.com:22/",
+        "http://example.com:6379/",
+        "http://example.com:99999/",
+        "http://exa mple.com/",
+        "http://example.com\\@127.0.0.1/",
+        "http://example.com/\r\nX: y",
+        "http://-example.com/",
+        "http://exa_mple..com/",
+        "http://１２７.0.0.1/",
+        "http://①②⑦.0.0.1/",
+        "http://127。0。0。1/",
+        "http://example.com/" + "a" * 2100,
+        7,
+        None,
+        "",
+    ],
 )
 def test_urls_with_tricks_are_refused(url):
     assert refusal(lambda: validate_public_url(url)) == "URL_REFUSED"
 
 
-@pytest.mark.parametrize("url", ["http://my-server.com:4402", "https://provider.example/render?x=1", "http://93.184.216.34:8080/a",
-                                 "https://[2606:2800:220:1:248:1893:25c8:1946]/", "https://bücher.example/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://my-server.com:4402",
+        "https://provider.example/render?x=1",
+        "http://93.184.216.34:8080/a",
+        "https://[2606:2800:220:1:248:1893:25c8:1946]/",
+        "https://bücher.example/",
+    ],
+)
 def test_plain_urls_are_taken_without_asking_anybody(url):
     assert validate_public_url(url).startswith(url.split(":")[0])
 

@@ -13,7 +13,12 @@ def blend(version=b"405", pointer=8, order="<", blocks=((b"DATA", b"x" * 100), (
     mark = (b"-" if pointer == 8 else b"_") + (b"v" if order == "<" else b"V")
     parts = [b"BLENDER" + mark + version]
     for code, body in (*blocks, (b"ENDB", b"")):
-        parts.append(struct.pack(f"{order}4si", code, len(body)) + bytes(pointer) + struct.pack(f"{order}ii", 0, 1) + body)
+        parts.append(
+            struct.pack(f"{order}4si", code, len(body))
+            + bytes(pointer)
+            + struct.pack(f"{order}ii", 0, 1)
+            + body
+        )
     return b"".join(parts)
 
 
@@ -35,7 +40,9 @@ def gltf(**extra):
 def glb(document=None, binary=b"\0" * 16):
     text = json.dumps(document or gltf_document()).encode()
     text += b" " * (-len(text) % 4)
-    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    body = (
+        struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    )
     return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
 
 
@@ -44,8 +51,9 @@ def stl(triangles=2, header=b"made by hand"):
 
 
 def stl_text():
-    return (b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n"
-            b"endsolid a\n")
+    corners = b"vertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\n"
+    facet = b"facet normal 0 0 1\nouter loop\n" + corners + b"endloop\nendfacet\n"
+    return b"solid a\n" + facet + b"endsolid a\n"
 
 
 def fbx(version=7400, names=(b"FBXHeaderExtension", b"Objects", b"Connections")):

@@ -19,7 +19,9 @@ def entry(name, data):
 
 
 def test_a_bundle_is_a_plain_zip_of_the_announced_length():
-    frames = {frame_name(frame, ".png"): random.Random(frame).randbytes(1000 + frame) for frame in (-5, 0, 1, 12345)}
+    frames = {
+        frame_name(frame, ".png"): random.Random(frame).randbytes(1000 + frame) for frame in (-5, 0, 1, 12345)
+    }
     assert list(frames) == ["frame_-0005.png", "frame_0000.png", "frame_0001.png", "frame_12345.png"]
     length, chunks = stream_bundle(entry(name, data) for name, data in frames.items())
     data = b"".join(chunks)
@@ -52,7 +54,9 @@ def test_a_large_bundle_takes_little_memory_and_opens_one_file_at_a_time():
         opened.append(1)
         return Zeros(8_000_000)
 
-    length, chunks = stream_bundle(BundleEntry(frame_name(n, ".exr"), 8_000_000, open_zeros) for n in range(20))
+    length, chunks = stream_bundle(
+        BundleEntry(frame_name(n, ".exr"), 8_000_000, open_zeros) for n in range(20)
+    )
     assert opened == []
     tracemalloc.start()
     assert sum(map(len, chunks)) == length > 160_000_000
@@ -82,8 +86,16 @@ def read_all(path, frames, max_bytes=1_000_000):
 
 
 def test_frames_are_found_by_the_number_in_their_name(tmp_path):
-    path = packed(tmp_path, [("out/shot2_0003.png", b"three"), ("render-0001.png", b"one"), ("frame_-0002.png", b"minus two"),
-                             ("__MACOSX/._x.png", b"junk"), ("out/", b"")])
+    path = packed(
+        tmp_path,
+        [
+            ("out/shot2_0003.png", b"three"),
+            ("render-0001.png", b"one"),
+            ("frame_-0002.png", b"minus two"),
+            ("__MACOSX/._x.png", b"junk"),
+            ("out/", b""),
+        ],
+    )
     assert read_all(path, [1, -2, 3]) == {-2: b"minus two", 1: b"one", 3: b"three"}
 
 
@@ -91,18 +103,21 @@ LINK = zipfile.ZipInfo("frame_0002.png")
 LINK.external_attr = (stat.S_IFLNK | 0o777) << 16
 
 
-@pytest.mark.parametrize(("files", "message"), [
-    ([("frame_0001.png", b"x")], "missing"),
-    ([("frame_0001.png", b"x"), ("frame_0002.png", b"x"), ("frame_0003.png", b"x")], "nobody asked"),
-    ([("frame_0001.png", b"x"), ("frame_1.png", b"x"), ("frame_0002.png", b"x")], "twice"),
-    ([("frame_0001.png", b"x"), ("frame_0001.png", b"x"), ("frame_0002.png", b"x")], "twice"),
-    ([("frame_0001.png", b"x"), ("readme.txt", b"x"), ("frame_0002.png", b"x")], "no frame number"),
-    ([("frame_0001.png", b"x"), ("../frame_0002.png", b"x")], "refused"),
-    ([("frame_0001.png", b"x"), ("/frame_0002.png", b"x")], "refused"),
-    ([("frame_0001.png", b"x"), (LINK, b"/etc/passwd")], "link"),
-    ([(f"x/{n}.png", b"") for n in range(200)], "entries"),
-    ([("frame_0001.png", b"x"), ("frame_0002.png", bytes(2_000_000))], "unpacks to more"),
-])
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([("frame_0001.png", b"x")], "missing"),
+        ([("frame_0001.png", b"x"), ("frame_0002.png", b"x"), ("frame_0003.png", b"x")], "nobody asked"),
+        ([("frame_0001.png", b"x"), ("frame_1.png", b"x"), ("frame_0002.png", b"x")], "twice"),
+        ([("frame_0001.png", b"x"), ("frame_0001.png", b"x"), ("frame_0002.png", b"x")], "twice"),
+        ([("frame_0001.png", b"x"), ("readme.txt", b"x"), ("frame_0002.png", b"x")], "no frame number"),
+        ([("frame_0001.png", b"x"), ("../frame_0002.png", b"x")], "refused"),
+        ([("frame_0001.png", b"x"), ("/frame_0002.png", b"x")], "refused"),
+        ([("frame_0001.png", b"x"), (LINK, b"/etc/passwd")], "link"),
+        ([(f"x/{n}.png", b"") for n in range(200)], "entries"),
+        ([("frame_0001.png", b"x"), ("frame_0002.png", bytes(2_000_000))], "unpacks to more"),
+    ],
+)
 def test_bundles_that_are_refused(tmp_path, files, message):
     with pytest.raises(ResultUnreadable, match=message):
         read_all(packed(tmp_path, files), [1, 2])

@@ -33,7 +33,9 @@ def exr(tmp_path_factory):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "I;16"), ("PNG", "L"), ("JPEG", "RGB")])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "I;16"), ("PNG", "L"), ("JPEG", "RGB")]
+)
 def test_whole_pictures_are_decoded(kind, mode, tmp_path):
     data = picture(kind, mode)
     (tmp_path / "a").write_bytes(data)
@@ -65,7 +67,9 @@ def test_a_hole_before_the_right_end_is_seen():
         decode(data[: len(data) // 2] + data[-12:], "PNG")
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("PNG", "JPEG"), ("JPEG", "PNG"), ("PNG", "EXR"), ("BMP", "PNG")])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("PNG", "JPEG"), ("JPEG", "PNG"), ("PNG", "EXR"), ("BMP", "PNG")]
+)
 def test_another_format_is_refused(kind, expected):
     with pytest.raises(ResultUnreadable):
         decode(picture(kind), expected)
@@ -81,7 +85,13 @@ def test_pixels_are_limited_before_they_are_decoded(exr):
 def test_a_small_file_that_claims_a_huge_picture_is_refused(exr):
     head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + head
-    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + b"\0\0\0\0IEND\xaeB`\x82"
+    png = (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + b"\0\0\0\0IEND\xaeB`\x82"
+    )
     with pytest.raises(ResultUnreadable):
         decode(png, "PNG")
     at = exr.index(b"dataWindow\0box2i\0") + 21

@@ -10,25 +10,48 @@ from app.errors import InvalidInput
 from app.formats.names import NAME_LIMIT_BYTES, clean_file_name, clean_member_path, extension_of
 
 
-@pytest.mark.parametrize(("name", "clean"), [
-    ("scene.blend", "scene.blend"),
-    ("/home/me/scene.blend", "scene.blend"),
-    ("C:\\fakepath\\scene.blend", "scene.blend"),
-    ("  scene.blend . ", "scene.blend"),
-    (".hidden.blend", "hidden.blend"),
-    ("Küche 2.blend", "Küche 2.blend"),
-    ("場面.blend", "場面.blend"),
-    ("a:b|c?.obj", "a_b_c_.obj"),
-    ("con.blend", "_con.blend"),
-    ("ｓｃｅｎｅ．ｂｌｅｎｄ", "scene.blend"),
-    ("a..b.blend", "a..b.blend"),
-])
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("scene.blend", "scene.blend"),
+        ("/home/me/scene.blend", "scene.blend"),
+        ("C:\\fakepath\\scene.blend", "scene.blend"),
+        ("  scene.blend . ", "scene.blend"),
+        (".hidden.blend", "hidden.blend"),
+        ("Küche 2.blend", "Küche 2.blend"),
+        ("場面.blend", "場面.blend"),
+        ("a:b|c?.obj", "a_b_c_.obj"),
+        ("con.blend", "_con.blend"),
+        ("ｓｃｅｎｅ．ｂｌｅｎｄ", "scene.blend"),
+        ("a..b.blend", "a..b.blend"),
+    ],
+)
 def test_names_are_made_harmless(name, clean):
     assert clean_file_name(name) == clean
 
 
-@pytest.mark.parametrize("name", ["", "..", "../a.blend", "a/../b.blend", "..\\a.blend", "a\0.blend", "a\n.blend", "a\x7f.blend",
-                                  "a\u202edneld.exe", "a\u200b.blend", "．．／a.blend", "\ud800.blend", "/", "...", "a" * 5000, None, 3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "..",
+        "../a.blend",
+        "a/../b.blend",
+        "..\\a.blend",
+        "a\0.blend",
+        "a\n.blend",
+        "a\x7f.blend",
+        "a\u202edneld.exe",
+        "a\u200b.blend",
+        "．．／a.blend",
+        "\ud800.blend",
+        "/",
+        "...",
+        "a" * 5000,
+        None,
+        3,
+    ],
+)
 def test_names_with_tricks_are_refused(name):
     with pytest.raises(InvalidInput) as caught:
         clean_file_name(name)

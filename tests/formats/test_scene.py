@@ -20,7 +20,12 @@ from app.formats.limits import MIB, SceneLimits, parse_version
 from app.formats.scene import inspect_scene
 from tests.formats import scene_bytes as made
 
-LIMITS = SceneLimits(max_blender_version=(5, 0), max_uncompressed_bytes=16 * MIB, ratio_floor_bytes=2 * MIB, max_archive_entries=50)
+LIMITS = SceneLimits(
+    max_blender_version=(5, 0),
+    max_uncompressed_bytes=16 * MIB,
+    ratio_floor_bytes=2 * MIB,
+    max_archive_entries=50,
+)
 REAL_SCENES = Path(__file__).parents[3] / "shared" / "scenes"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -45,7 +50,17 @@ def test_whole_scenes_are_taken(name, tmp_path):
         assert facts.format == Path(name).suffix
 
 
-@pytest.mark.parametrize("name", ["02_suzanne.blend", "03_animated_cube.blend", "04_lights.blend", "simpletest.blend", "suz.glb", "suz.obj"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "02_suzanne.blend",
+        "03_animated_cube.blend",
+        "04_lights.blend",
+        "simpletest.blend",
+        "suz.glb",
+        "suz.obj",
+    ],
+)
 def test_real_scenes_are_taken_and_refused_when_cut(name):
     if not (REAL_SCENES / name).exists():
         pytest.skip("the scenes made by others are not beside this checkout")
@@ -57,74 +72,80 @@ def test_real_scenes_are_taken_and_refused_when_cut(name):
         assert refusal(data[:-1], name) == "SCENE_TRUNCATED"
 
 
-@pytest.mark.parametrize(("data", "version", "compressed"), [
-    (made.blend(b"278"), "2.78", None),
-    (made.blend(b"306", pointer=4), "3.6", None),
-    (made.blend(b"250", order=">"), "2.50", None),
-    (made.blend5(), "5.0", None),
-    (made.packed_zstd(made.blend()), "4.5", "zstd"),
-    (made.packed_gzip(made.blend(b"279")), "2.79", "gzip"),
-    (made.packed_zstd(made.blend()[:50]) + made.packed_zstd(made.blend()[50:]), "4.5", "zstd"),
-    (made.packed_gzip(made.blend()[:50]) + made.packed_gzip(made.blend()[50:]), "4.5", "gzip"),
-])
+@pytest.mark.parametrize(
+    ("data", "version", "compressed"),
+    [
+        (made.blend(b"278"), "2.78", None),
+        (made.blend(b"306", pointer=4), "3.6", None),
+        (made.blend(b"250", order=">"), "2.50", None),
+        (made.blend5(), "5.0", None),
+        (made.packed_zstd(made.blend()), "4.5", "zstd"),
+        (made.packed_gzip(made.blend(b"279")), "2.79", "gzip"),
+        (made.packed_zstd(made.blend()[:50]) + made.packed_zstd(made.blend()[50:]), "4.5", "zstd"),
+        (made.packed_gzip(made.blend()[:50]) + made.packed_gzip(made.blend()[50:]), "4.5", "gzip"),
+    ],
+)
 def test_blend_files_of_all_ages(data, version, compressed):
     facts = inspect(data)
     assert (facts.blender_version, facts.compressed) == (version, compressed)
 
 
-@pytest.mark.parametrize(("name", "data", "code"), [
-    ("a.blend", b"", "SCENE_EMPTY"),
-    ("a.zip", b"", "SCENE_EMPTY"),
-    ("a.txt", b"hello", "SCENE_FORMAT_UNSUPPORTED"),
-    ("blend", made.blend(), "SCENE_FORMAT_UNSUPPORTED"),
-    ("a.blend", LFS_POINTER, "SCENE_LFS_POINTER"),
-    ("a.glb", LFS_POINTER, "SCENE_LFS_POINTER"),
-    ("a.zip", LFS_POINTER, "SCENE_LFS_POINTER"),
-    ("a.blend", b"hello world, this is no scene", "SCENE_UNREADABLE"),
-    ("a.blend", b"BLENDER-v4", "SCENE_TRUNCATED"),
-    ("a.blend", made.blend(b"501"), "SCENE_TOO_NEW"),
-    ("a.blend", made.blend5(b"0501"), "SCENE_TOO_NEW"),
-    ("a.blend", made.packed_zstd(made.blend5(b"0600")), "SCENE_TOO_NEW"),
-    ("a.blend", made.blend(blocks=[(b"DATA", b"x")]), "SCENE_UNREADABLE"),
-    ("a.blend", made.blend(blocks=[(b"\0\xff\0\0", b"x")]), "SCENE_UNREADABLE"),
-    ("a.blend", made.blend()[:-30], "SCENE_TRUNCATED"),
-    ("a.blend", made.packed_zstd(made.blend())[:-9], "SCENE_TRUNCATED"),
-    ("a.blend", made.packed_gzip(made.blend())[:-20], "SCENE_TRUNCATED"),
-    ("a.blend", made.packed_zstd(b"not a scene" * 10), "SCENE_UNREADABLE"),
-    ("a.blend", made.glb(), "SCENE_EXTENSION_MISMATCH"),
-    ("a.glb", made.blend(), "SCENE_EXTENSION_MISMATCH"),
-    ("a.obj", made.packed_zip([("a.obj", made.obj())]), "SCENE_EXTENSION_MISMATCH"),
-    ("a.zip", made.blend(), "SCENE_EXTENSION_MISMATCH"),
-    ("a.obj", made.packed_gzip(made.obj()), "SCENE_EXTENSION_MISMATCH"),
-    ("a.gltf", made.glb(), "SCENE_EXTENSION_MISMATCH"),
-    ("a.glb", made.glb()[:-4], "SCENE_TRUNCATED"),
-    ("a.glb", b"glTF" + struct.pack("<II", 1, 40) + bytes(40), "SCENE_UNREADABLE"),
-    ("a.glb", made.glb({"asset": {"version": "1.0"}, "meshes": [1]}), "SCENE_UNREADABLE"),
-    ("a.glb", made.glb({"asset": {"version": "2.0"}}), "SCENE_UNREADABLE"),
-    ("a.gltf", made.gltf()[:-3], "SCENE_TRUNCATED"),
-    ("a.gltf", b"[" * 100_000, "SCENE_UNREADABLE"),
-    ("a.gltf", b"[" * 3_000_000, "SCENE_UNREADABLE"),
-    ("a.gltf", b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "SCENE_UNREADABLE"),
-    ("a.gltf", made.gltf(buffers=[{"uri": "a.bin"}]), "SCENE_FILES_MISSING"),
-    ("a.gltf", made.gltf(buffers=[{"uri": "../../etc/passwd"}]), "SCENE_UNREADABLE"),
-    ("a.gltf", made.gltf(images=[{"uri": "http://127.0.0.1/x.png"}]), "SCENE_UNREADABLE"),
-    ("a.gltf", made.gltf(images=[{"uri": "%2e%2e/x.png"}]), "SCENE_UNREADABLE"),
-    ("a.stl", made.stl()[:-1], "SCENE_TRUNCATED"),
-    ("a.stl", made.stl(0), "SCENE_UNREADABLE"),
-    ("a.stl", made.stl_text()[:-12], "SCENE_TRUNCATED"),
-    ("a.stl", b"solid a\nendsolid a\n", "SCENE_UNREADABLE"),
-    ("a.stl", b"short", "SCENE_UNREADABLE"),
-    ("a.fbx", made.fbx()[:150], "SCENE_TRUNCATED"),
-    ("a.fbx", made.fbx()[:10], "SCENE_TRUNCATED"),
-    ("a.fbx", made.fbx(6100), "SCENE_UNREADABLE"),
-    ("a.fbx", made.fbx(names=(b"Foo",)), "SCENE_UNREADABLE"),
-    ("a.fbx", made.fbx_text()[:-4], "SCENE_TRUNCATED"),
-    ("a.fbx", b"hello", "SCENE_UNREADABLE"),
-    ("a.obj", b"v 0 0 0\n\0\0\0", "SCENE_UNREADABLE"),
-    ("a.obj", b"hello world\n", "SCENE_UNREADABLE"),
-    ("a\0.blend", made.blend(), "NAME_INVALID"),
-    ("../../a.blend", made.blend(), "NAME_INVALID"),
-])
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("a.blend", b"", "SCENE_EMPTY"),
+        ("a.zip", b"", "SCENE_EMPTY"),
+        ("a.txt", b"hello", "SCENE_FORMAT_UNSUPPORTED"),
+        ("blend", made.blend(), "SCENE_FORMAT_UNSUPPORTED"),
+        ("a.blend", LFS_POINTER, "SCENE_LFS_POINTER"),
+        ("a.glb", LFS_POINTER, "SCENE_LFS_POINTER"),
+        ("a.zip", LFS_POINTER, "SCENE_LFS_POINTER"),
+        ("a.blend", b"hello world, this is no scene", "SCENE_UNREADABLE"),
+        ("a.blend", b"BLENDER-v4", "SCENE_TRUNCATED"),
+        ("a.blend", made.blend(b"501"), "SCENE_TOO_NEW"),
+        ("a.blend", made.blend5(b"0501"), "SCENE_TOO_NEW"),
+        ("a.blend", made.packed_zstd(made.blend5(b"0600")), "SCENE_TOO_NEW"),
+        ("a.blend", made.blend(blocks=[(b"DATA", b"x")]), "SCENE_UNREADABLE"),
+        ("a.blend", made.blend(blocks=[(b"\0\xff\0\0", b"x")]), "SCENE_UNREADABLE"),
+        ("a.blend", made.blend()[:-30], "SCENE_TRUNCATED"),
+        ("a.blend", made.packed_zstd(made.blend())[:-9], "SCENE_TRUNCATED"),
+        ("a.blend", made.packed_gzip(made.blend())[:-20], "SCENE_TRUNCATED"),
+        ("a.blend", made.packed_zstd(b"not a scene" * 10), "SCENE_UNREADABLE"),
+        ("a.blend", made.glb(), "SCENE_EXTENSION_MISMATCH"),
+        ("a.glb", made.blend(), "SCENE_EXTENSION_MISMATCH"),
+        ("a.obj", made.packed_zip([("a.obj", made.obj())]), "SCENE_EXTENSION_MISMATCH"),
+        ("a.zip", made.blend(), "SCENE_EXTENSION_MISMATCH"),
+        ("a.obj", made.packed_gzip(made.obj()), "SCENE_EXTENSION_MISMATCH"),
+        ("a.gltf", made.glb(), "SCENE_EXTENSION_MISMATCH"),
+        ("a.glb", made.glb()[:-4], "SCENE_TRUNCATED"),
+        ("a.glb", b"glTF" + struct.pack("<II", 1, 40) + bytes(40), "SCENE_UNREADABLE"),
+        ("a.glb", made.glb({"asset": {"version": "1.0"}, "meshes": [1]}), "SCENE_UNREADABLE"),
+        ("a.glb", made.glb({"asset": {"version": "2.0"}}), "SCENE_UNREADABLE"),
+        ("a.gltf", made.gltf()[:-3], "SCENE_TRUNCATED"),
+        ("a.gltf", b"[" * 100_000, "SCENE_UNREADABLE"),
+        ("a.gltf", b"[" * 3_000_000, "SCENE_UNREADABLE"),
+        ("a.gltf", b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "SCENE_UNREADABLE"),
+        ("a.gltf", made.gltf(buffers=[{"uri": "a.bin"}]), "SCENE_FILES_MISSING"),
+        ("a.gltf", made.gltf(buffers=[{"uri": "../../etc/passwd"}]), "SCENE_UNREADABLE"),
+        ("a.gltf", made.gltf(images=[{"uri": "http://127.0.0.1/x.png"}]), "SCENE_UNREADABLE"),
+        ("a.gltf", made.gltf(images=[{"uri": "%2e%2e/x.png"}]), "SCENE_UNREADABLE"),
+        ("a.stl", made.stl()[:-1], "SCENE_TRUNCATED"),
+        ("a.stl", made.stl(0), "SCENE_UNREADABLE"),
+        ("a.stl", made.stl_text()[:-12], "SCENE_TRUNCATED"),
+        ("a.stl", b"solid a\nendsolid a\n", "SCENE_UNREADABLE"),
+        ("a.stl", b"short", "SCENE_UNREADABLE"),
+        ("a.fbx", made.fbx()[:150], "SCENE_TRUNCATED"),
+        ("a.fbx", made.fbx()[:10], "SCENE_TRUNCATED"),
+        ("a.fbx", made.fbx(6100), "SCENE_UNREADABLE"),
+        ("a.fbx", made.fbx(names=(b"Foo",)), "SCENE_UNREADABLE"),
+        ("a.fbx", made.fbx_text()[:-4], "SCENE_TRUNCATED"),
+        ("a.fbx", b"hello", "SCENE_UNREADABLE"),
+        ("a.obj", b"v 0 0 0\n\0\0\0", "SCENE_UNREADABLE"),
+        ("a.obj", b"hello world\n", "SCENE_UNREADABLE"),
+        ("a\0.blend", made.blend(), "NAME_INVALID"),
+        ("../../a.blend", made.blend(), "NAME_INVALID"),
+    ],
+)
 def test_what_is_refused(name, data, code):
     assert refusal(data, name) == code
 
@@ -137,7 +158,9 @@ def test_messages_tell_what_to_do():
 
 
 def test_missing_pictures_and_materials_are_warnings():
-    assert inspect(made.gltf(images=[{"uri": "wood%20a.png"}]), "a.gltf").warnings == ("missing file: wood a.png",)
+    assert inspect(made.gltf(images=[{"uri": "wood%20a.png"}]), "a.gltf").warnings == (
+        "missing file: wood a.png",
+    )
     assert inspect(made.obj(b"mtllib a.mtl\n"), "a.obj").warnings == ("missing file: a.mtl",)
     assert inspect(made.gltf(buffers=[{"uri": "data:;base64,AAAA"}]), "a.gltf").warnings == ()
 
@@ -148,15 +171,21 @@ def test_a_blend_of_very_many_blocks_is_taken_with_a_warning():
     assert "first were checked" in inspect(data, limits=SceneLimits(max_blocks=100)).warnings[0]
 
 
-@pytest.mark.parametrize("packer", [lambda: zstandard.ZstdCompressor().compressobj(), lambda: zlib.compressobj(9, wbits=31)],
-                         ids=["zstd", "gzip"])
+@pytest.mark.parametrize(
+    "packer",
+    [lambda: zstandard.ZstdCompressor().compressobj(), lambda: zlib.compressobj(9, wbits=31)],
+    ids=["zstd", "gzip"],
+)
 def test_compression_bombs_stop_early_in_little_memory(packer):
     big_block = struct.pack("<4si", b"DATA", 2**31 - 1) + bytes(16)
     packed = packer()
     data = packed.compress(made.blend(blocks=[])[:12] + big_block)
     data += b"".join(packed.compress(bytes(MIB)) for _ in range(200)) + packed.flush()
     tracemalloc.start()
-    assert refusal(data, limits=SceneLimits(ratio_floor_bytes=2 * MIB, max_uncompressed_bytes=64 * MIB)) == "SCENE_BOMB"
+    assert (
+        refusal(data, limits=SceneLimits(ratio_floor_bytes=2 * MIB, max_uncompressed_bytes=64 * MIB))
+        == "SCENE_BOMB"
+    )
     assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     tracemalloc.stop()
 
@@ -171,12 +200,19 @@ def test_a_zstd_window_that_would_eat_memory_is_refused():
     assert refusal(packer.compress(made.blend()) + packer.flush()) == "SCENE_UNREADABLE"
 
 
-# --- zips -------------------------------------------------------------------------------------------------------------------------
+# --- zips ---
 
 
 def test_a_zip_gives_the_facts_of_its_scene():
     document = made.gltf(buffers=[{"uri": "data/a.bin"}], images=[{"uri": "gone.png"}])
-    data = made.packed_zip([("x/a.gltf", document), ("x/data/a.bin", bytes(5000)), ("__MACOSX/x/._a.gltf", b"junk"), (".DS_Store", b"x")])
+    data = made.packed_zip(
+        [
+            ("x/a.gltf", document),
+            ("x/data/a.bin", bytes(5000)),
+            ("__MACOSX/x/._a.gltf", b"junk"),
+            (".DS_Store", b"x"),
+        ]
+    )
     facts = inspect(data, "a.zip")
     assert (facts.format, facts.archive_member) == (".gltf", "x/a.gltf")
     assert facts.uncompressed_bytes == len(document) + 5000
@@ -210,35 +246,44 @@ def overlong_directory():
     return bytes(data)
 
 
-@pytest.mark.parametrize(("data", "code"), [
-    (made.packed_zip([("readme.txt", b"x")]), "SCENE_ARCHIVE_INVALID"),
-    (made.packed_zip([("a.obj", made.obj()), ("b.glb", made.glb())]), "SCENE_ARCHIVE_INVALID"),
-    (made.packed_zip([]), "SCENE_ARCHIVE_INVALID"),
-    (with_entry(name="../b.png"), "NAME_INVALID"),
-    (with_entry(name="/etc/passwd"), "NAME_INVALID"),
-    (with_entry(name="C:/b.png"), "NAME_INVALID"),
-    (with_entry(name="x\\..\\b.png"), "NAME_INVALID"),
-    (with_entry(name="x//b.png"), "NAME_INVALID"),
-    (with_entry(name="x/\u2024\u2024/b.png"), "NAME_INVALID"),
-    (with_entry(name="b\u202egnp.exe"), "NAME_INVALID"),
-    (with_entry(external_attr=(stat.S_IFLNK | 0o777) << 16), "SCENE_ARCHIVE_INVALID"),
-    (with_entry(external_attr=(stat.S_IFCHR | 0o777) << 16), "SCENE_ARCHIVE_INVALID"),
-    (with_entry(name="A.OBJ"), "SCENE_ARCHIVE_INVALID"),
-    (with_entry(name="a.obj/b.png"), "SCENE_ARCHIVE_INVALID"),
-    (with_entry(name="inner.zip"), "SCENE_ARCHIVE_INVALID"),
-    (made.packed_zip([("a.obj", made.obj())], zipfile.ZIP_LZMA), "SCENE_ARCHIVE_INVALID"),
-    (encrypted(), "SCENE_ARCHIVE_INVALID"),
-    (twice(), "SCENE_ARCHIVE_INVALID"),
-    (overlong_directory(), "SCENE_ARCHIVE_INVALID"),
-    (made.packed_zip([("a.obj", made.obj())] + [(f"{n}.png", b"") for n in range(60)]), "SCENE_ARCHIVE_INVALID"),
-    (made.packed_zip([("a.obj", made.obj())])[:-30], "SCENE_TRUNCATED"),
-    (made.packed_zip([("a.obj", made.obj()), ("z.bin", bytes(3 * MIB))]), "SCENE_BOMB"),
-    (made.packed_zip([("a.obj", made.obj()), ("z.bin", random.Random(1).randbytes(MIB) * 17)]), "SCENE_BOMB"),
-    (made.packed_zip([("a.blend", made.packed_zstd(made.blend() + bytes(17 * MIB)))]), "SCENE_BOMB"),
-    (made.packed_zip([("a.gltf", made.gltf(buffers=[{"uri": "a.bin"}]))]), "SCENE_FILES_MISSING"),
-    (made.packed_zip([("a.blend", b"hello hello hello")]), "SCENE_UNREADABLE"),
-    (b"hello hello hello", "SCENE_UNREADABLE"),
-])
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (made.packed_zip([("readme.txt", b"x")]), "SCENE_ARCHIVE_INVALID"),
+        (made.packed_zip([("a.obj", made.obj()), ("b.glb", made.glb())]), "SCENE_ARCHIVE_INVALID"),
+        (made.packed_zip([]), "SCENE_ARCHIVE_INVALID"),
+        (with_entry(name="../b.png"), "NAME_INVALID"),
+        (with_entry(name="/etc/passwd"), "NAME_INVALID"),
+        (with_entry(name="C:/b.png"), "NAME_INVALID"),
+        (with_entry(name="x\\..\\b.png"), "NAME_INVALID"),
+        (with_entry(name="x//b.png"), "NAME_INVALID"),
+        (with_entry(name="x/\u2024\u2024/b.png"), "NAME_INVALID"),
+        (with_entry(name="b\u202egnp.exe"), "NAME_INVALID"),
+        (with_entry(external_attr=(stat.S_IFLNK | 0o777) << 16), "SCENE_ARCHIVE_INVALID"),
+        (with_entry(external_attr=(stat.S_IFCHR | 0o777) << 16), "SCENE_ARCHIVE_INVALID"),
+        (with_entry(name="A.OBJ"), "SCENE_ARCHIVE_INVALID"),
+        (with_entry(name="a.obj/b.png"), "SCENE_ARCHIVE_INVALID"),
+        (with_entry(name="inner.zip"), "SCENE_ARCHIVE_INVALID"),
+        (made.packed_zip([("a.obj", made.obj())], zipfile.ZIP_LZMA), "SCENE_ARCHIVE_INVALID"),
+        (encrypted(), "SCENE_ARCHIVE_INVALID"),
+        (twice(), "SCENE_ARCHIVE_INVALID"),
+        (overlong_directory(), "SCENE_ARCHIVE_INVALID"),
+        (
+            made.packed_zip([("a.obj", made.obj())] + [(f"{n}.png", b"") for n in range(60)]),
+            "SCENE_ARCHIVE_INVALID",
+        ),
+        (made.packed_zip([("a.obj", made.obj())])[:-30], "SCENE_TRUNCATED"),
+        (made.packed_zip([("a.obj", made.obj()), ("z.bin", bytes(3 * MIB))]), "SCENE_BOMB"),
+        (
+            made.packed_zip([("a.obj", made.obj()), ("z.bin", random.Random(1).randbytes(MIB) * 17)]),
+            "SCENE_BOMB",
+        ),
+        (made.packed_zip([("a.blend", made.packed_zstd(made.blend() + bytes(17 * MIB)))]), "SCENE_BOMB"),
+        (made.packed_zip([("a.gltf", made.gltf(buffers=[{"uri": "a.bin"}]))]), "SCENE_FILES_MISSING"),
+        (made.packed_zip([("a.blend", b"hello hello hello")]), "SCENE_UNREADABLE"),
+        (b"hello hello hello", "SCENE_UNREADABLE"),
+    ],
+)
 def test_zips_that_are_refused(data, code):
     assert refusal(data, "a.zip") == code
 
@@ -250,9 +295,13 @@ def test_sizes_that_a_zip_announces_are_not_believed():
     assert refusal(bytes(data), "a.zip") in {"SCENE_BOMB", "SCENE_ARCHIVE_INVALID"}
 
 
-# --- anything at all --------------------------------------------------------------------------------------------------------------
+# --- anything at all ---
 
-MUTATION = st.tuples(st.sampled_from(["set", "cut", "insert", "remove", "copy"]), st.integers(0, 10_000), st.binary(min_size=1, max_size=12))
+MUTATION = st.tuples(
+    st.sampled_from(["set", "cut", "insert", "remove", "copy"]),
+    st.integers(0, 10_000),
+    st.binary(min_size=1, max_size=12),
+)
 
 
 def mutate(data, mutations):

@@ -16,7 +16,10 @@ def copy_hashed(stream: Readable, file: IO[bytes], max_bytes: int) -> tuple[int,
     while chunk := stream.read(CHUNK_BYTES):
         size_bytes += len(chunk)
         if size_bytes > max_bytes:
-            raise TooLarge(f"The file is larger than the {max_bytes} bytes allowed here.", details={"max_bytes": max_bytes})
+            raise TooLarge(
+                f"The file is larger than the {max_bytes} bytes allowed here.",
+                details={"max_bytes": max_bytes},
+            )
         digest.update(chunk)
         file.write(chunk)
     return size_bytes, digest.hexdigest()
@@ -24,8 +27,11 @@ def copy_hashed(stream: Readable, file: IO[bytes], max_bytes: int) -> tuple[int,
 
 def check_digest(actual: str, wanted: str | None) -> None:
     if wanted is not None and actual != wanted.lower():
-        raise InvalidInput("The bytes that arrived are not those that were announced (sha256 differs). Send the file again.",
-                           code="HASH_MISMATCH", details={"sha256": actual, "expected_sha256": wanted})
+        raise InvalidInput(
+            "The bytes that arrived are not those that were announced (sha256 differs). Send the file again.",
+            code="HASH_MISMATCH",
+            details={"sha256": actual, "expected_sha256": wanted},
+        )
 
 
 def not_found() -> NotFound:

@@ -1,12 +1,14 @@
 """Files in a local folder, reached by addresses that the hub signs and serves itself.
 
-A file is written beside its place, flushed to the disk and renamed, so a crash leaves the old file or the new one, never a part.
+A file is written beside its place, flushed to the disk and renamed, so a crash leaves the old file or the
+new one, never a part.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import time
@@ -38,8 +40,9 @@ class ServedFile:
 class LocalStore:
     """An ObjectStore on a folder; `base_url` is where the hub's `/files/` can be reached."""
 
-    def __init__(self, root: str | os.PathLike[str], secret_key: str, base_url: str,
-                 max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], secret_key: str, base_url: str, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> None:
         self._objects = Path(root) / "objects"
         self._incoming = Path(root) / "incoming"
         for folder in (self._objects, self._incoming):
@@ -67,7 +70,7 @@ class LocalStore:
             part.unlink(missing_ok=True)
         return StoredObject(key, size_bytes, digest)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> io.BufferedReader:
         try:
             return self.path(key).open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -90,8 +93,18 @@ class LocalStore:
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
-    def signed_url(self, method: Method, key: str, expires_in_seconds: int, *, now: datetime, max_bytes: int | None = None,
-                   sha256: str | None = None, content_type: str | None = None, file_name: str | None = None) -> str:
+    def signed_url(
+        self,
+        method: Method,
+        key: str,
+        expires_in_seconds: int,
+        *,
+        now: datetime,
+        max_bytes: int | None = None,
+        sha256: str | None = None,
+        content_type: str | None = None,
+        file_name: str | None = None,
+    ) -> str:
         if expires_in_seconds <= 0:
             raise ValueError("a signed address must be good for at least a second")
         expires = int(now.timestamp()) + expires_in_seconds
@@ -133,7 +146,7 @@ def _note_digest(file: BinaryIO, digest: str) -> None:
         os.setxattr(file.fileno(), _DIGEST_ATTRIBUTE, digest.encode())
 
 
-def _read_digest(file: BinaryIO) -> str:
+def _read_digest(file: io.BufferedReader) -> str:
     try:
         return os.getxattr(file.fileno(), _DIGEST_ATTRIBUTE).decode()
     except OSError:

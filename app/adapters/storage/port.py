@@ -36,7 +36,8 @@ class ObjectStore(Protocol):
     """Files by key. A key, once written, is whole: readers never see a part of a file."""
 
     def put(self, key: str, stream: Readable, max_bytes: int, *, sha256: str | None = None) -> StoredObject:
-        """Store a stream; an object under the key is replaced. TooLarge past `max_bytes`, HASH_MISMATCH for other bytes."""
+        """Store a stream; an object under the key is replaced. TooLarge past `max_bytes`, HASH_MISMATCH
+        for other bytes."""
         ...
 
     def open(self, key: str) -> BinaryIO:
@@ -59,8 +60,18 @@ class ObjectStore(Protocol):
         """Remove an object; it is no error if it is gone already."""
         ...
 
-    def signed_url(self, method: Method, key: str, expires_in_seconds: int, *, now: datetime, max_bytes: int | None = None,
-                   sha256: str | None = None, content_type: str | None = None, file_name: str | None = None) -> str:
+    def signed_url(
+        self,
+        method: Method,
+        key: str,
+        expires_in_seconds: int,
+        *,
+        now: datetime,
+        max_bytes: int | None = None,
+        sha256: str | None = None,
+        content_type: str | None = None,
+        file_name: str | None = None,
+    ) -> str:
         """An address that allows one method on one key for a time, without any other credential."""
         ...
 
@@ -70,6 +81,10 @@ QueryArguments = Mapping[str, str]
 
 def check_key(key: str) -> str:
     """The key itself, if it is made of `a-z 0-9 _ . -` and slashes and every part is a plain name."""
-    if not isinstance(key, str) or len(key) > KEY_LIMIT_CHARS or not all(_KEY_PART.fullmatch(part) for part in key.split("/")):
+    if (
+        not isinstance(key, str)
+        or len(key) > KEY_LIMIT_CHARS
+        or not all(_KEY_PART.fullmatch(part) for part in key.split("/"))
+    ):
         raise InvalidInput("The file's key is not valid.", code="KEY_INVALID")
     return key

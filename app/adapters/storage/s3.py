@@ -1,6 +1,7 @@
 """Files in an S3 bucket, reached by presigned addresses. Needs the extra package boto3, imported only here.
 
-A presigned PUT cannot cap a size, only fix it: `max_bytes` is therefore the caller's to check afterwards, by `stat`.
+A presigned PUT cannot cap a size, only fix it: `max_bytes` is therefore the caller's to check afterwards, by
+`stat`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _MISSING = {"404", "NoSuchKey", "NotFound"}
 class S3Store:
     """An ObjectStore on one bucket, under `prefix`. Credentials come from boto3's usual places."""
 
-    def __init__(self, bucket: str, prefix: str = "", endpoint_url: str | None = None, client: Any = None) -> None:
+    def __init__(
+        self, bucket: str, prefix: str = "", endpoint_url: str | None = None, client: Any = None
+    ) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._client = client or _connect(endpoint_url)
@@ -37,7 +40,13 @@ class S3Store:
             size_bytes, digest = copy_hashed(stream, spool, max_bytes)
             check_digest(digest, sha256)
             spool.seek(0)
-            self._call("upload_fileobj", spool, self._bucket, self._name(key), ExtraArgs={"Metadata": {_DIGEST_NAME: digest}})
+            self._call(
+                "upload_fileobj",
+                spool,
+                self._bucket,
+                self._name(key),
+                ExtraArgs={"Metadata": {_DIGEST_NAME: digest}},
+            )
         return StoredObject(key, size_bytes, digest)
 
     def open(self, key: str) -> BinaryIO:
@@ -55,14 +64,26 @@ class S3Store:
         return StoredObject(key, head["ContentLength"], digest)
 
     def move(self, source: str, target: str) -> None:
-        self._call("copy", {"Bucket": self._bucket, "Key": self._name(source)}, self._bucket, self._name(target))
+        self._call(
+            "copy", {"Bucket": self._bucket, "Key": self._name(source)}, self._bucket, self._name(target)
+        )
         self.delete(source)
 
     def delete(self, key: str) -> None:
         self._call("delete_object", Bucket=self._bucket, Key=self._name(key))
 
-    def signed_url(self, method: Method, key: str, expires_in_seconds: int, *, now: datetime, max_bytes: int | None = None,
-                   sha256: str | None = None, content_type: str | None = None, file_name: str | None = None) -> str:
+    def signed_url(
+        self,
+        method: Method,
+        key: str,
+        expires_in_seconds: int,
+        *,
+        now: datetime,
+        max_bytes: int | None = None,
+        sha256: str | None = None,
+        content_type: str | None = None,
+        file_name: str | None = None,
+    ) -> str:
         """`now` and `max_bytes` can't be signed into an S3 address; see the note above."""
         arguments: dict[str, Any] = {"Bucket": self._bucket, "Key": self._name(key)}
         if method == "GET" and file_name:
@@ -70,7 +91,9 @@ class S3Store:
         if content_type:
             arguments["ResponseContentType" if method == "GET" else "ContentType"] = content_type
         operation = "get_object" if method == "GET" else "put_object"
-        url: str = self._client.generate_presigned_url(operation, Params=arguments, ExpiresIn=expires_in_seconds)
+        url: str = self._client.generate_presigned_url(
+            operation, Params=arguments, ExpiresIn=expires_in_seconds
+        )
         return url
 
     def _name(self, key: str) -> str:
@@ -91,13 +114,21 @@ class S3Store:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _MISSING:
                 raise not_found() from error
-            raise Unavailable("The file store refused the request. Try again.", code="STORAGE_UNAVAILABLE") from error
+            raise Unavailable(
+                "The file store refused the request. Try again.", code="STORAGE_UNAVAILABLE"
+            ) from error
         except BotoCoreError as error:
-            raise Unavailable("The file store does not answer. Try again.", code="STORAGE_UNAVAILABLE") from error
+            raise Unavailable(
+                "The file store does not answer. Try again.", code="STORAGE_UNAVAILABLE"
+            ) from error
 
 
 def _connect(endpoint_url: str | None) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", endpoint_url=endpoint_url, config=Config(signature_version="s3v4", connect_timeout=5, read_timeout=60))
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        config=Config(signature_version="s3v4", connect_timeout=5, read_timeout=60),
+    )

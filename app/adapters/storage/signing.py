@@ -1,4 +1,5 @@
-"""Signed addresses of files that the hub keeps itself: one method, one key, a size, perhaps a hash, and an end."""
+"""Signed addresses of files that the hub keeps itself: one method, one key, a size, perhaps a hash, and
+an end."""
 
 from __future__ import annotations
 
@@ -13,8 +14,14 @@ from app.adapters.storage.port import QueryArguments, check_key
 from app.errors import Forbidden
 
 _PURPOSE = b"lightyard file urls v1"
-_ARGUMENTS = {"method": "method", "expires": "expires", "max": "max_bytes", "sha256": "sha256", "type": "content_type",
-              "name": "file_name"}
+_ARGUMENTS = {
+    "method": "method",
+    "expires": "expires",
+    "max": "max_bytes",
+    "sha256": "sha256",
+    "type": "content_type",
+    "name": "file_name",
+}
 _TEXT_LIMIT_CHARS = 1024
 
 
@@ -47,18 +54,23 @@ class UrlSigner:
     def verify(self, method: str, key: str, query: QueryArguments, now: datetime) -> Claims:
         """The claims of an address; Forbidden with URL_SIGNATURE_INVALID, URL_EXPIRED or URL_METHOD_MISMATCH.
 
-        HEAD is allowed wherever GET is. The signature is checked first, so that nothing else is said about forged addresses.
+        HEAD is allowed wherever GET is. The signature is checked first, so that nothing else is said about
+        forged addresses.
         """
         claims = _read_claims(key, query)
         signature = query.get("signature", "")
         if claims is None or not hmac.compare_digest(signature.encode(), self._signature(claims).encode()):
-            raise Forbidden("The address of this file was altered or is not ours. Ask for a new one.",
-                            code="URL_SIGNATURE_INVALID")
+            raise Forbidden(
+                "The address of this file was altered or is not ours. Ask for a new one.",
+                code="URL_SIGNATURE_INVALID",
+            )
         if now.timestamp() >= claims.expires:
             raise Forbidden("The address of this file has expired. Ask for a new one.", code="URL_EXPIRED")
         if method != claims.method and not (method == "HEAD" and claims.method == "GET"):
-            raise Forbidden(f"This address is for {claims.method} only. Ask for one for {method[:10]}.",
-                            code="URL_METHOD_MISMATCH")
+            raise Forbidden(
+                f"This address is for {claims.method} only. Ask for one for {method[:10]}.",
+                code="URL_METHOD_MISMATCH",
+            )
         return claims
 
     def _signature(self, claims: Claims) -> str:
@@ -68,16 +80,28 @@ class UrlSigner:
 
 
 def _read_claims(key: str, query: QueryArguments) -> Claims | None:
-    """The claims as written in the address, before anything is believed; None if they can't have been signed here."""
+    """The claims as written in the address, before anything is believed; None if they can't have been
+    signed here."""
     texts = {field: query.get(name) for name, field in _ARGUMENTS.items()}
     numbers = {name: _whole(texts.pop(name)) for name in ("expires", "max_bytes")}
     expires = numbers["expires"]
-    if expires is None or texts["method"] not in ("GET", "PUT") or any(len(text or "") > _TEXT_LIMIT_CHARS for text in texts.values()):
+    if (
+        expires is None
+        or texts["method"] not in ("GET", "PUT")
+        or any(len(text or "") > _TEXT_LIMIT_CHARS for text in texts.values())
+    ):
         return None
     if query.get("max") is not None and numbers["max_bytes"] is None:
         return None
-    return Claims(key=key, expires=expires, max_bytes=numbers["max_bytes"], method=str(texts["method"]), sha256=texts["sha256"],
-                  content_type=texts["content_type"], file_name=texts["file_name"])
+    return Claims(
+        key=key,
+        expires=expires,
+        max_bytes=numbers["max_bytes"],
+        method=str(texts["method"]),
+        sha256=texts["sha256"],
+        content_type=texts["content_type"],
+        file_name=texts["file_name"],
+    )
 
 
 def _whole(text: str | None) -> int | None:

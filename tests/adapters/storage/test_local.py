@@ -91,13 +91,37 @@ def test_moved_and_deleted_files_are_gone(store):
     assert store.stat("results/a").size_bytes == 3
     store.delete("results/a")
     store.delete("results/a")
-    for ask in (lambda: store.stat("results/a"), lambda: store.open("uploads/a"), lambda: store.move("uploads/a", "b")):
+    for ask in (
+        lambda: store.stat("results/a"),
+        lambda: store.open("uploads/a"),
+        lambda: store.move("uploads/a", "b"),
+    ):
         with pytest.raises(NotFound):
             ask()
 
 
-@pytest.mark.parametrize("key", ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", ".hidden", "a/.b", "A", "a b", "a\\b", "a\0",
-                                 "a\n", "ä", "a" * 513])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        "..",
+        "a/../b",
+        "./a",
+        ".hidden",
+        "a/.b",
+        "A",
+        "a b",
+        "a\\b",
+        "a\0",
+        "a\n",
+        "ä",
+        "a" * 513,
+    ],
+)
 def test_keys_with_tricks_are_refused(key):
     with pytest.raises(InvalidInput):
         check_key(key)
@@ -128,7 +152,9 @@ def test_a_signed_upload_stores_within_its_claims(store):
 
 def test_a_signed_download_names_the_file(store):
     store.put("results/a", io.BytesIO(b"abc"), 3)
-    url = store.signed_url("GET", "results/a", 60, now=NOW, content_type="image/png", file_name="Bild ü & 1.png")
+    url = store.signed_url(
+        "GET", "results/a", 60, now=NOW, content_type="image/png", file_name="Bild ü & 1.png"
+    )
     served = store.serve(store.verify("HEAD", "results/a", query_of(url), NOW))
     assert (served.size_bytes, served.content_type, served.file_name) == (3, "image/png", "Bild ü & 1.png")
 
@@ -151,15 +177,27 @@ def test_an_address_is_refused_for_another_method_key_or_time(store):
 
 
 def test_an_address_of_another_secret_is_refused(store):
-    query = query_of(UrlSigner("another secret", "http://hub").sign(Claims("GET", "a", int(NOW.timestamp()) + 60)))
+    query = query_of(
+        UrlSigner("another secret", "http://hub").sign(Claims("GET", "a", int(NOW.timestamp()) + 60))
+    )
     assert refusal(store, "GET", "a", query) == "URL_SIGNATURE_INVALID"
 
 
 @given(data=st.data())
 def test_any_altered_argument_is_refused(tmp_path_factory, data):
     store = LocalStore(tmp_path_factory.getbasetemp() / "signed", SECRET, "http://hub")
-    query = query_of(store.signed_url("PUT", "a", 60, now=NOW, max_bytes=100, sha256="ab" * 32, content_type="image/png",
-                                      file_name="a.png"))
+    query = query_of(
+        store.signed_url(
+            "PUT",
+            "a",
+            60,
+            now=NOW,
+            max_bytes=100,
+            sha256="ab" * 32,
+            content_type="image/png",
+            file_name="a.png",
+        )
+    )
     name = data.draw(st.sampled_from(sorted(query)))
     other = data.draw(st.text(max_size=70).filter(lambda text: text != query[name]))
     assert refusal(store, "PUT", "a", {**query, name: other}) == "URL_SIGNATURE_INVALID"
