@@ -3,7 +3,10 @@
 import http.server
 import io
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 
 import pytest
@@ -337,3 +340,39 @@ def test_any_text_is_a_url_or_refused(text):
 def test_numbers_are_no_hosts(number):
     for spelling in (str(number), hex(number), oct(number).replace("0o", "0")):
         assert refusal(lambda spelling=spelling: validate_public_url(f"http://{spelling}/")) == "URL_REFUSED"
+
+
+@pytest.fixture
+def secure_server(tmp_path):
+    """The same server behind TLS, with a certificate for provider.example alone."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed: no certificate can be made")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=provider.example", "-addext", "subjectAltName=DNS:provider.example"]
+    algorithm = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command = [openssl, "req", "-x509", *algorithm, *subject, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.seen, server.silence, server.names = [], threading.Event(), []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.sni_callback = lambda connection, name, context: server.names.append(name)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server, ssl.create_default_context(cafile=certificate)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_tls_is_checked_against_the_name_not_the_pinned_address(secure_server):
+    server, trust = secure_server
+    client = OutboundClient(True, resolver=lambda host, port: ["127.0.0.1"], ssl_context=trust)
+    assert client.get_json(f"https://provider.example:{server.server_port}/health") == {"status": "ok"}
+    assert server.names == ["provider.example"]
+    assert server.seen[0][1]["Host"] == f"provider.example:{server.server_port}"
+    other = f"https://other.example:{server.server_port}/health"
+    assert refusal(lambda: client.get_json(other)) == "ENDPOINT_UNREACHABLE"
+    assert len(server.seen) == 1
