@@ -1,4 +1,4 @@
-"""The S3 store against moto, an imitation that checks no signature: this shows calls and shapes, not safety."""
+"""The S3 store against moto, an imitation that checks no signature: shown are calls and shapes, not safety."""
 
 import hashlib
 import io
