@@ -63,3 +63,8 @@ def take_waiting(session: Session, older_than_seconds: float = 2.0, limit: int =
 def forget(session: Session, message_id: uuid.UUID) -> None:
     """A task that took its message removes it in its own unit of work."""
     session.execute(text("DELETE FROM outbox_messages WHERE id = :id"), {"id": message_id})
+
+
+def resend(session: Session, topic: str, key: str) -> None:
+    """Order a task again whose message nobody took."""
+    write(session, topic, key)

@@ -157,3 +157,11 @@ def providers_with_means(session: Session, silence_seconds: int) -> set[uuid.UUI
         or_(Node.unhealthy_until.is_(None), Node.unhealthy_until < clock.now()),
     )
     return {found for found in session.scalars(query) if found is not None}
+
+
+def set_tariff(provider: Provider, tariff: Tariff) -> None:
+    """New prices; quotes made before keep theirs."""
+    provider.price_per_frame = tariff.price_per_frame
+    provider.price_per_second = tariff.price_per_second
+    provider.price_per_gb = tariff.price_per_gb
+    provider.minimum_price = tariff.minimum_price

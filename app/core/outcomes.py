@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from app import outbox
 from app.core import pricing, settlement
+from app.errors import Conflict
 from app.models.jobs import Attempt, Job, Scene, WorkUnit
 from app.models.nodes import Node, Provider
 from app.values import clock
-from app.values.states import JobState, UnitState, advance
+from app.values.states import JobState, PaymentState, UnitState, advance
 
 HELD = (UnitState.ASSIGNED, UnitState.RENDERING, UnitState.UPLOADED)
 FAILURES_IN_A_ROW = 3
@@ -254,3 +255,61 @@ def foreign(session: Session, node_id: uuid.UUID, attempt_ids: Sequence[uuid.UUI
     """Whether one of these attempts was handed to somebody else."""
     query = select(Attempt.id).where(Attempt.id.in_(attempt_ids), Attempt.node_id.is_distinct_from(node_id))
     return session.scalar(query.limit(1)) is not None
+
+
+def fail_paid_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
+    """The provider itself says that it can't: refused for a job that is not paid or is over."""
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    if job.payment_state != PaymentState.CONFIRMED or job.state != JobState.OPEN:
+        raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
+    fail_job(session, job_id, code, message)
+
+
+def note_failure(session: Session, job_id: uuid.UUID, message: str) -> None:
+    """An unsigned failure is only noted: anybody could have sent it."""
+    statement = update(Job).where(Job.id == job_id, Job.state == JobState.OPEN, Job.failure_noted_at.is_(None))
+    session.execute(statement.values(failure_note=message[:2000], failure_noted_at=clock.now()))
+
+
+def end_noted_failures(session: Session, silence_seconds: int = 60) -> int:
+    """End jobs whose unsigned failure was followed by no sign of life. Returns how many."""
+    before = clock.now() - timedelta(seconds=silence_seconds)
+    alive = (
+        select(WorkUnit.id)
+        .where(
+            WorkUnit.job_id == Job.id,
+            (WorkUnit.completed_at > Job.failure_noted_at) | WorkUnit.state.in_(HELD),
+        )
+        .exists()
+    )
+    query = select(Job.id, Job.failure_note).where(
+        Job.state == JobState.OPEN, Job.failure_noted_at < before, Job.payment_state == PaymentState.CONFIRMED, ~alive
+    )
+    rows = session.execute(query.limit(100)).all()
+    for job_id, note in rows:
+        fail_job(session, job_id, "PROVIDER_FAILED", note or "the provider reported a failure")
+    return len(rows)
+
+
+def take_over(session: Session, job_id: uuid.UUID) -> dict[int, tuple[uuid.UUID, int]]:
+    """Give every unfinished frame of a paid job to its provider's own software: {frame: (attempt, fence)}.
+
+    Whatever a node of the provider still holds is lost by the fence; a job that is over is a Conflict.
+    """
+    job = session.scalars(select(Job).where(Job.id == job_id)).one()
+    if job.payment_state != PaymentState.CONFIRMED or job.state != JobState.OPEN:
+        raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
+    query = select(WorkUnit).where(WorkUnit.job_id == job_id, WorkUnit.state != UnitState.COMPLETED)
+    taken: dict[int, tuple[uuid.UUID, int]] = {}
+    for unit in session.scalars(query.order_by(WorkUnit.id).with_for_update()):
+        if unit.attempt_id is not None:
+            _end_attempts(session, [unit.attempt_id], "released")
+        if unit.state != UnitState.QUEUED:
+            unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
+        unit.state = advance(UnitState.QUEUED, UnitState.ASSIGNED)
+        unit.fence, unit.attempt_id = unit.fence + 1, uuid.uuid4()
+        unit.lease_until = clock.now() + timedelta(seconds=300)
+        key = f"results/{job_id}/{unit.id}/{unit.fence}"
+        session.add(Attempt(id=unit.attempt_id, unit_id=unit.id, fence=unit.fence, upload_key=key))
+        taken[unit.frame or 0] = (unit.attempt_id, unit.fence)
+    return taken

@@ -74,10 +74,8 @@ def accept(
             problem = _check(store, item, expected, max_pixels)
             judged[item.attempt_id] = problem or Judged(item.attempt_id)
             if problem is None:
-                # Moved away from the signed URL's key, so that no later upload can change accepted bytes.
-                final = f"accepted/{expected.upload_key}"
-                store.move(expected.upload_key, final)
-                good.append(Finished(item.attempt_id, item.fence, final, item.sha256, item.size_bytes, item.seconds))
+                key = _final(expected.upload_key)
+                good.append(Finished(item.attempt_id, item.fence, key, item.sha256, item.size_bytes, item.seconds))
     with database.unit_of_work() as session:
         counted = outcomes.complete(session, good, fee_percent)
         for verdict in judged.values():
@@ -94,15 +92,29 @@ def _not_live(attempt_id: uuid.UUID) -> Judged:
     return Judged(attempt_id, "ATTEMPT_NOT_LIVE", "this attempt is not live any more; its result is not paid")
 
 
+def _final(upload_key: str) -> str:
+    return f"accepted/{upload_key}"
+
+
 def _check(store: Store, item: Announced, expected: outcomes.ExpectedPicture, max_pixels: int) -> Judged | None:
+    """Move the upload away from its signed URL first, so that nobody can swap bytes that are being judged."""
+    key = _final(expected.upload_key)
     try:
-        stored = store.stat(expected.upload_key)
+        store.move(expected.upload_key, key)
+    except NotFound:
+        pass  # announced before, or not uploaded: the next line tells which
+    try:
+        stored = store.stat(key)
     except NotFound:
         return Judged(item.attempt_id, "RESULT_MISSING", "nothing was uploaded; upload, then announce", True)
     if stored.sha256 != item.sha256.lower() or stored.size_bytes != item.size_bytes:
-        return Judged(item.attempt_id, "RESULT_HASH_MISMATCH", "the stored bytes have another hash or size", True)
-    with store.open(expected.upload_key) as file:
-        return check_picture(item.attempt_id, file.read(), expected, max_pixels)
+        store.delete(key)
+        return Judged(item.attempt_id, "RESULT_HASH_MISMATCH", "the stored bytes have another hash or size; upload again", True)
+    with store.open(key) as file:
+        problem = check_picture(item.attempt_id, file.read(), expected, max_pixels)
+    if problem is not None:
+        store.delete(key)
+    return problem
 
 
 def check_picture(

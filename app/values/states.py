@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from app.errors import Conflict
 
-
 S = TypeVar("S", bound=StrEnum)
 
 

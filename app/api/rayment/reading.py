@@ -1,0 +1,140 @@
+"""Reading Rayment's requests: settings, specs, prices, and members of the body as they were sent."""
+
+import json
+import uuid
+from decimal import Decimal, InvalidOperation
+from json.decoder import WHITESPACE
+from typing import Any
+
+from app.config import Settings
+from app.core.pricing import Tariff
+from app.errors import InvalidInput, NotFound
+from app.values import frames as frame_ranges
+from app.values.frames import FrameSet
+
+ENGINES = ("cycles", "eevee")
+OUTPUTS = ("PNG", "JPEG", "EXR")
+DEFAULTS: dict[str, Any] = {"width": 1920, "height": 1080, "samples": 128}
+
+
+def identifier(text: object, message: str) -> uuid.UUID:
+    """A UUID, or the 404 that an unknown id deserves."""
+    try:
+        return uuid.UUID(str(text))
+    except ValueError:
+        raise NotFound(message) from None
+
+
+def member(body: dict[str, Any], name: str, kind: type | tuple[type, ...], limit: int = 2000) -> Any:
+    """A required member of the right type and a sane length."""
+    value = body.get(name)
+    wrong = not isinstance(value, kind) or isinstance(value, bool) and kind is not bool
+    if wrong or (isinstance(value, str) and not 0 < len(value) <= limit):
+        raise InvalidInput(f"{name} is missing or of the wrong type")
+    return value
+
+
+def raw_member(text: str, name: str) -> str:
+    """A top-level member exactly as it was sent: wallets sign the text, not what Python would make of it."""
+    decoder = json.JSONDecoder()
+    position = WHITESPACE.match(text, 0).end()  # type: ignore[union-attr]
+    if not text.startswith("{", position):
+        raise InvalidInput("the body must be a JSON object")
+    found, position = None, position + 1
+    while True:
+        position = WHITESPACE.match(text, position).end()  # type: ignore[union-attr]
+        if position >= len(text) or text[position] == "}":
+            break
+        if text[position] == ",":
+            position += 1
+            continue
+        key, position = decoder.raw_decode(text, position)
+        position = WHITESPACE.match(text, WHITESPACE.match(text, position).end() + 1).end()  # type: ignore[union-attr]
+        _, end = decoder.raw_decode(text, position)
+        if key == name:
+            found = text[position:end]
+        position = end
+    if found is None:
+        raise InvalidInput(f"{name} is missing")
+    return found
+
+
+def tariff(pricing: dict[str, Any]) -> Tariff:
+    """Prices: finite, not negative, at most 12 decimals and a million SOL."""
+    values = []
+    for name in ("pricePerFrame", "pricePerSecond", "pricePerGb", "minimumPrice"):
+        try:
+            value = Decimal(str(member(pricing, name, (int, float, Decimal))))
+        except InvalidOperation:
+            raise InvalidInput(f"pricing.{name} is not a number") from None
+        if not value.is_finite() or not 0 <= value <= 10**6 or value != round(value, 12):
+            raise InvalidInput(f"pricing.{name} must be between 0 and 1000000 with at most 12 decimals")
+        values.append(value)
+    if pricing.get("currency", "SOL") != "SOL":
+        raise InvalidInput("pricing.currency must be SOL")
+    return Tariff(*values, "SOL")
+
+
+def spec(body: dict[str, Any]) -> dict[str, Any]:
+    """A provider's spec, with the members that choosing it depends on checked."""
+    given: dict[str, Any] = member(body, "spec", dict)
+    if len(json.dumps(given)) > 20_000:
+        raise InvalidInput("spec is too large")
+    for name in ("supportedFormats", "renderEngines"):
+        if name in given and not (isinstance(given[name], list) and all(isinstance(item, str) for item in given[name])):
+            raise InvalidInput(f"spec.{name} must be a list of texts")
+    size = given.get("maxFileSize", 2000)
+    if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size <= 10**6:
+        raise InvalidInput("spec.maxFileSize must be a number of MiB")
+    return given
+
+
+def render_settings(text: str | None, limits: Settings) -> tuple[dict[str, Any], FrameSet]:
+    """The `settings` form field as our settings and the frames; every field is optional and each is checked."""
+    try:
+        given = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        raise InvalidInput("settings must be JSON") from None
+    if not isinstance(given, dict):
+        raise InvalidInput("settings must be a JSON object")
+    size = given.get("resolution", {})
+    if not isinstance(size, dict):
+        raise InvalidInput("settings.resolution must be an object {width, height}")
+    width = _whole(size.get("width", DEFAULTS["width"]), "resolution.width", 65_536)
+    height = _whole(size.get("height", DEFAULTS["height"]), "resolution.height", 65_536)
+    if width * height > limits.max_pixels:
+        raise InvalidInput(f"settings.resolution: {width}x{height} is more than {limits.max_pixels} pixels")
+    settings = {
+        "width": width,
+        "height": height,
+        "samples": _whole(given.get("samples", DEFAULTS["samples"]), "samples", limits.max_samples),
+        "engine": _choice(given.get("engine", "cycles"), "engine", ENGINES, str.lower),
+        "output_format": _choice(given.get("outputFormat", "PNG"), "outputFormat", OUTPUTS, str.upper),
+        "camera": given.get("camera"),
+    }
+    if settings["camera"] is not None and not (isinstance(settings["camera"], str) and len(settings["camera"]) <= 63):
+        raise InvalidInput("settings.camera must be the name of a camera")
+    return settings, _frames(given.get("frames", {"start": 1, "end": 1}), limits.max_frames)
+
+
+def _frames(given: object, max_frames: int) -> FrameSet:
+    if not isinstance(given, dict):
+        raise InvalidInput("settings.frames must be an object {start, end}")
+    start = given.get("start", 1)
+    end = given.get("end", start)
+    for value in (start, end):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidInput("settings.frames.start and .end must be whole numbers")
+    return frame_ranges.from_bounds(start, end, max_frames)
+
+
+def _whole(value: object, name: str, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InvalidInput(f"settings.{name} must be a whole number from 1 to {most}")
+    return value
+
+
+def _choice(value: object, name: str, known: tuple[str, ...], spell: Any) -> str:
+    if not isinstance(value, str) or spell(value) not in known:
+        raise InvalidInput(f"settings.{name} must be one of {', '.join(known)}")
+    return str(spell(value))

@@ -1,0 +1,218 @@
+"""Rayment hub: what a client calls."""
+
+import uuid
+from typing import Any
+
+from flask import Response, request, send_file
+from flask.typing import ResponseReturnValue
+from flask_smorest import Blueprint
+
+from app import __version__
+from app.adapters.storage.local import LocalStore
+from app.api.context import hub, json_body, unit_of_work
+from app.api.limits import limit
+from app.api.rayment import bodies, reading
+from app.core import jobs, nodes, payments, queries
+from app.errors import InvalidInput, LightyardError, NotFound
+from app.flows import payments as payment_flows
+from app.flows import submission
+from app.formats import bundle
+from app.models.jobs import Job, WorkUnit
+from app.models.nodes import PROVIDER_STATUSES
+from app.values import signatures
+from app.values.states import UnitState
+
+blueprint = Blueprint("rayment", __name__, description="Pay-per-render on Solana")
+MEMO_PREFIX = "rayment:"
+CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "EXR": "image/x-exr"}
+EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "EXR": ".exr"}
+
+
+@blueprint.get("/health")
+@blueprint.response(200)
+def health() -> ResponseReturnValue:
+    """Liveness."""
+    limit("rayment", 120)
+    return bodies.answer({"status": "ok", "service": "rayment-hub", "version": __version__})
+
+
+@blueprint.get("/stats")
+@blueprint.response(200)
+def stats() -> ResponseReturnValue:
+    """The hub in figures."""
+    limit("rayment", 120)
+    with unit_of_work() as session:
+        figures = queries.hub_statistics(session, "rayment")
+    return bodies.success(
+        {
+            "totalProviders": figures["providers"],
+            "onlineProviders": figures["online"],
+            "totalJobs": figures["jobs"],
+            "completedJobs": figures["completed"],
+            "totalVolumeSOL": bodies.number(figures["volume"]),
+            "avgRenderTime": figures["render_seconds"],
+        }
+    )
+
+
+@blueprint.get("/providers")
+@blueprint.response(200)
+def list_providers() -> ResponseReturnValue:
+    """Providers, optionally by status."""
+    limit("rayment-providers", 60)
+    status = request.args.get("status")
+    if status is not None and status not in PROVIDER_STATUSES:
+        raise InvalidInput(f"status must be one of {', '.join(PROVIDER_STATUSES)}")
+    with unit_of_work() as session:
+        rows = [bodies.provider_body(item) for item in queries.providers(session, status)]
+    return bodies.success({"providers": rows, "total": len(rows)})
+
+
+@blueprint.get("/providers/<provider_id>")
+@blueprint.response(200)
+def get_provider(provider_id: str) -> ResponseReturnValue:
+    """One provider."""
+    limit("rayment-providers", 60)
+    with unit_of_work() as session:
+        found = nodes.get_provider(session, reading.identifier(provider_id, "Provider not found"))
+        return bodies.success(bodies.provider_body(found))
+
+
+@blueprint.post("/render")
+@blueprint.response(402)
+def submit() -> ResponseReturnValue:
+    """Quote a render: the answer is 402 with the price, where to pay it, and the memo to pay it with."""
+    limit("rayment-render", 10)
+    upload = request.files.get("file")
+    if upload is None or not upload.filename:
+        raise InvalidInput("send the scene as the multipart field `file`, with its name")
+    wallet = request.form.get("clientWallet", "")
+    if not signatures.is_solana_address(wallet):
+        raise InvalidInput("clientWallet must be a Solana address")
+    settings, frames = reading.render_settings(request.form.get("settings"), hub().settings)
+    preferred = request.form.get("providerId")
+    wanted = submission.Submission(
+        dialect="rayment",
+        client_wallet=wallet,
+        provider_id=reading.identifier(preferred, "Provider not found") if preferred else None,
+        settings=settings,
+        frames=frames,
+        memo_prefix=MEMO_PREFIX,
+    )
+    file = submission.Upload(upload.stream, upload.filename)
+    job, payment = submission.submit(hub().database, hub().store, hub().settings, file, wanted)
+    return bodies.answer(bodies.quote_body(job, payment), 402)
+
+
+@blueprint.post("/render/pay")
+@blueprint.response(200)
+def pay() -> ResponseReturnValue:
+    """Show the transaction that pays a job; refused ones are noted with the reason."""
+    limit("rayment", 120)
+    body = json_body()
+    job_id = reading.identifier(reading.member(body, "jobId", str), "Job not found")
+    signature = reading.member(body, "txSignature", str, 128)
+    if not signatures.is_transaction_signature(signature):
+        raise InvalidInput("txSignature must be a Solana transaction signature (base58, 64 bytes)")
+    with unit_of_work() as session:
+        payment = payments.of_job(session, _own_job(session, job_id).id)
+        if payment is None:
+            raise NotFound("Job not found")
+        shown_id = payments.present(session, payment, signature).id
+    try:
+        payment_flows.verify(hub().database, hub().chain, shown_id)
+    except LightyardError as error:
+        if not error.retryable:
+            raise
+    return _payment_answer(job_id, shown_id)
+
+
+def _payment_answer(job_id: uuid.UUID, shown_id: uuid.UUID) -> Response:
+    with unit_of_work() as session:
+        job = jobs.get(session, job_id)
+        payment = payments.of_job(session, job_id)
+        assert payment is not None
+        shown = next(item for item in payments.shown_for(session, payment.id) if item.id == shown_id)
+        word = bodies.status_word(job.state, job.payment_state, job.started_at is not None)
+    if shown.state in ("refused", "refundable"):
+        raise InvalidInput(shown.message or "this transaction does not pay the job", code=shown.code)
+    message = "Payment confirmed, render queued"
+    if shown.state == "pending":
+        message = "Payment not finalized yet; it confirms by itself, watch GET /render/:jobId"
+    return bodies.success({"jobId": str(job_id), "status": word, "message": message})
+
+
+def _own_job(session: Any, job_id: uuid.UUID) -> Job:
+    """A job born here; any other is unknown here without its owner's token."""
+    job = jobs.get(session, job_id)
+    if job.dialect != "rayment":
+        raise NotFound("Job not found")
+    return job
+
+
+@blueprint.get("/render/<job_id>")
+@blueprint.response(200)
+def get_job(job_id: str) -> ResponseReturnValue:
+    """A job's state, its payment's, and what is owed back."""
+    limit("rayment", 120)
+    with unit_of_work() as session:
+        job = _own_job(session, reading.identifier(job_id, "Job not found"))
+        payment = payments.of_job(session, job.id)
+        shown = payments.shown_for(session, payment.id) if payment else []
+        refunds = payments.refunds_of(session, job.id)
+        progress = queries.progress_of(session, job.id)
+        return bodies.success(bodies.job_body(job, jobs.scene_of(session, job), payment, shown, refunds, progress))
+
+
+@blueprint.get("/render/<job_id>/result")
+@blueprint.response(200)
+def result(job_id: str) -> ResponseReturnValue:
+    """The picture; several frames as a zip, each alone by ?frame=N."""
+    limit("rayment", 120)
+    with unit_of_work() as session:
+        job = _own_job(session, reading.identifier(job_id, "Job not found"))
+        done = [unit for unit in jobs.units_of(session, job.id) if unit.state == UnitState.COMPLETED]
+        wanted = _wanted_frame(job)
+    kind = job.settings["output_format"]
+    if wanted is not None or job.units_total == 1:
+        unit = next((item for item in done if wanted is None or item.frame == wanted), None)
+        if unit is None:
+            raise NotFound("this frame is not rendered (yet)")
+        return _picture(hub().store, unit, kind)
+    if not jobs.is_over(job) or not done:
+        raise NotFound("the render is not finished; finished frames are there as ?frame=N")
+    return _bundle(hub().store, done, kind, f"render-{job.id}.zip")
+
+
+def _wanted_frame(job: Job) -> int | None:
+    text = request.args.get("frame")
+    if text is None:
+        return None
+    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 8:
+        raise InvalidInput("frame must be a whole number")
+    if int(text) not in job.settings["frame_list"]:
+        raise NotFound("this job has no such frame")
+    return int(text)
+
+
+def _picture(store: LocalStore, unit: WorkUnit, kind: str) -> Response:
+    name = bundle.frame_name(unit.frame or 0, EXTENSIONS[kind])
+    return send_file(store.open(unit.result_key or ""), mimetype=CONTENT_TYPES[kind], download_name=name, etag=False)
+
+
+def _bundle(store: LocalStore, done: list[WorkUnit], kind: str, name: str) -> Response:
+    entries = [
+        bundle.BundleEntry(
+            bundle.frame_name(unit.frame or 0, EXTENSIONS[kind]),
+            unit.result_bytes or 0,
+            lambda key=unit.result_key or "": store.open(key),  # type: ignore[misc]
+        )
+        for unit in done
+    ]
+    size_bytes, chunks = bundle.stream_bundle(entries)
+    response = Response(chunks, mimetype="application/zip")
+    response.content_length = size_bytes
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+

@@ -1,0 +1,159 @@
+"""Submit a scene: check the file, store it, price it at a provider, ask for the payment."""
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from app.config import Settings
+from app.core import jobs, nodes, payments, pricing, queries
+from app.db import Database, Session
+from app.errors import Unavailable
+from app.formats.limits import SceneFacts, SceneLimits, parse_version
+from app.formats.names import clean_file_name
+from app.formats.scene import inspect_scene
+from app.models.jobs import Job, Scene
+from app.models.nodes import Provider
+from app.models.payments import Payment
+from app.values import clock
+from app.values.frames import FrameSet
+
+MIB = 1024 * 1024
+
+
+class Stored(Protocol):
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+class Store(Protocol):
+    def put(self, key: str, stream: Any, max_bytes: int) -> Stored: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A client's file as it arrived: a seekable binary stream and the name it gave."""
+
+    stream: Any
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    dialect: str
+    client_wallet: str
+    provider_id: uuid.UUID | None
+    settings: Mapping[str, Any]
+    frames: FrameSet
+    memo_prefix: str
+
+
+def submit(
+    database: Database, store: Store, limits: Settings, upload: Upload, wanted: Submission
+) -> tuple[Job, Payment]:
+    """Quote a render: nothing is stored for a file that is no scene, and nothing is queued before it is paid."""
+    name = clean_file_name(upload.file_name)
+    size_bytes = upload.stream.seek(0, os.SEEK_END)
+    facts = _inspect(upload, name, limits)
+    with database.unit_of_work() as session:
+        provider = _choose(session, wanted, facts, size_bytes, limits)
+    upload.stream.seek(0)
+    key = f"scenes/{uuid.uuid4().hex}"
+    stored = store.put(key, upload.stream, limits.max_upload_bytes)
+    with database.unit_of_work() as session:
+        scene = _note_scene(session, key, stored, name, facts)
+        quote = _price(session, provider, scene, wanted, limits)
+        order = jobs.Order(
+            dialect=wanted.dialect,
+            kind="render",
+            frames=tuple(wanted.frames.frames),
+            settings=wanted.settings,
+            quote=quote,
+            scene_id=scene.id,
+            provider_id=provider.id,
+            client_wallet=wanted.client_wallet,
+            expires_at=clock.now() + timedelta(seconds=limits.quote_seconds),
+            name=name,
+        )
+        job = jobs.submit(session, order)
+        return job, payments.ask(session, job, provider.wallet, "solana", wanted.memo_prefix)
+
+
+def _inspect(upload: Upload, name: str, limits: Settings) -> SceneFacts:
+    upload.stream.seek(0)
+    scene_limits = SceneLimits(
+        max_blender_version=parse_version(limits.max_blender_version), max_uncompressed_bytes=limits.max_unpacked_bytes
+    )
+    return inspect_scene(upload.stream, name, scene_limits)
+
+
+def _choose(session: Session, wanted: Submission, facts: SceneFacts, size_bytes: int, limits: Settings) -> Provider:
+    """The preferred provider if it fits, else the cheapest that does, those with live nodes first."""
+    if wanted.provider_id is not None:
+        provider = nodes.get_provider(session, wanted.provider_id)
+        problem = _misfit(provider, wanted, facts, size_bytes)
+        if problem:
+            raise Unavailable(f"Provider {provider.name} cannot take this: {problem}", code="PROVIDER_UNAVAILABLE")
+        return provider
+    fitting = [item for item in queries.providers(session, "online") if not _misfit(item, wanted, facts, size_bytes)]
+    if not fitting:
+        if any(_too_large(item, size_bytes) for item in queries.providers(session, "online")):
+            raise Unavailable("No provider takes a file of this size", code="NO_PROVIDER")
+        raise Unavailable("No providers available for this file and engine", code="NO_PROVIDER")
+    alive = nodes.providers_with_means(session, limits.node_unhealthy_seconds)
+
+    def rank(provider: Provider) -> tuple[bool, Decimal, str]:
+        seconds = Decimal(limits.fallback_render_seconds)
+        fee = limits.platform_fee_percent
+        price = pricing.quote(nodes.tariff_of(provider), size_bytes, len(wanted.frames.frames), seconds, fee)
+        return provider.id not in alive, price.total, str(provider.id)
+
+    return min(fitting, key=rank)
+
+
+def _too_large(provider: Provider, size_bytes: int) -> bool:
+    return size_bytes > float(provider.spec.get("maxFileSize", 2000)) * MIB
+
+
+def _misfit(provider: Provider, wanted: Submission, facts: SceneFacts, size_bytes: int) -> str | None:
+    """Why this provider can't take the job; None when it can."""
+    formats = [item.lower() for item in provider.spec.get("supportedFormats", [facts.format])]
+    engines = [item.lower() for item in provider.spec.get("renderEngines", ["cycles"])]
+    if provider.status != "online":
+        return f"it is {provider.status}"
+    if _too_large(provider, size_bytes):
+        return f"it takes files up to {provider.spec.get('maxFileSize', 2000)} MiB"
+    if facts.format not in formats:
+        return f"it does not render {facts.format}"
+    if wanted.settings["engine"] not in engines:
+        return f"it does not offer {wanted.settings['engine']}"
+    return None
+
+
+def _note_scene(session: Session, key: str, stored: Stored, name: str, facts: SceneFacts) -> Scene:
+    scene = Scene(
+        id=uuid.uuid4(),
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        storage_key=key,
+        file_name=name,
+        format=facts.format if facts.archive_member is None else ".zip",
+        facts={"blender_version": facts.blender_version, "warnings": list(facts.warnings), "format": facts.format},
+    )
+    session.add(scene)
+    session.flush()
+    return scene
+
+
+def _price(session: Session, provider: Provider, scene: Scene, wanted: Submission, limits: Settings) -> pricing.Quote:
+    """Measured seconds per frame where the hub knows the scene, else the seed's fallback for the whole job."""
+    frames = len(wanted.frames.frames)
+    measured = pricing.measured_seconds(session, scene.sha256, pricing.settings_key(wanted.settings))
+    seconds = measured * frames if measured is not None else Decimal(limits.fallback_render_seconds)
+    return pricing.quote(nodes.tariff_of(provider), scene.size_bytes, frames, seconds, limits.platform_fee_percent)

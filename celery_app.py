@@ -1,0 +1,22 @@
+"""The hub's Celery app: its queue, its tasks and the beat table."""
+
+from celery.signals import setup_logging
+
+from app.config import load
+from app.observability import logs
+from app.wiring import make_celery
+
+app = make_celery(load())
+app.conf.include = ["workers.tasks"]
+app.conf.beat_schedule = {
+    "sweep": {"task": "hub.sweep", "schedule": 1.0, "options": {"expires": 5}},
+    "payments": {"task": "hub.sweep_payments", "schedule": 1.0, "options": {"expires": 5}},
+    "pushes": {"task": "hub.sweep_pushes", "schedule": 5.0, "options": {"expires": 10}},
+    "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
+}
+
+
+@setup_logging.connect
+def configure_logs(**_: object) -> None:
+    """Celery logs like the rest of the hub."""
+    logs.configure()
