@@ -1,0 +1,79 @@
+"""Real servers for the whole suite: one PostgreSQL and one Valkey, and a fresh database for each test that asks."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from alembic import command
+from alembic.config import Config
+
+from app.config import Settings
+from app.db import Database, make_engine
+from app.stack.postgres import Postgres
+from app.stack.valkey import Valkey
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = "lightyard_template"
+
+
+def alembic_config(database: Database) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.attributes["engine"] = database.engine
+    return config
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    folder = tmp_path_factory.mktemp("postgres")
+    for parent in (folder, *folder.parents):
+        if parent != Path("/") and parent.owner() == folder.owner() and str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)  # the server runs as another user and must reach its folder
+    server = Postgres(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """A migrated database that every test's own is copied from."""
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    database = Database(make_engine(Settings(database_url=postgres.database_url(TEMPLATE))))
+    command.upgrade(alembic_config(database), "head")
+    database.engine.dispose()
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: Postgres, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield postgres.database_url(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    found = Database(make_engine(Settings(database_url=database_url)))
+    yield found
+    found.engine.dispose()
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    redis.Redis.from_url(valkey.url).flushall()
+    return valkey.url
