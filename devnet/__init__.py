@@ -1,0 +1,1 @@
+"""Local chains for demo and tests."""
