@@ -67,7 +67,7 @@ def granted_queues(names: list[str], granted: dict[str, str]) -> list[str]:
 
 
 def _undeclared(name: str) -> Queue:
-    return Queue(name, exchange=Exchange("", no_declare=True), routing_key=name, no_declare=True)
+    return Queue(name, exchange=Exchange(name, no_declare=True), routing_key=name, no_declare=True)
 
 
 def make_app(settings: NodeSettings) -> Celery:

@@ -1,0 +1,1 @@
+"""Example scenes, made on demand."""
