@@ -68,7 +68,7 @@ def _install_dialect(app: Flask, dialect: Dialect, *blueprints: object) -> None:
         api.register_blueprint(blueprint)
     spec = api.spec
 
-    def describe() -> object:
+    def describe() -> Response:
         return jsonify(spec.to_dict())
 
     app.add_url_rule(f"/openapi/{dialect.name}.json", f"openapi_{dialect.name}", describe)
@@ -93,7 +93,7 @@ def _install_metrics(app: Flask, settings: Settings) -> None:
         PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
 
     @app.get("/metrics")
-    def metrics() -> object:
+    def metrics() -> Response:
         if settings.metrics_token and request.headers.get("Authorization") != f"Bearer {settings.metrics_token}":
             raise Unauthorized("metrics want their bearer token")
         source = registry

@@ -26,7 +26,7 @@ class Hub:
     store: LocalStore
     chain: SolanaGateway
     outbound: OutboundClient
-    cache: "redis.Redis[str]"
+    cache: redis.Redis
     celery: Celery
 
 

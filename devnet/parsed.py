@@ -41,7 +41,12 @@ def _transaction(landed: Landed) -> dict[str, Any]:
         "signatures": [str(signature) for signature in landed.transaction.signatures],
         "message": {
             "accountKeys": [
-                {"pubkey": str(key), "signer": index < signers, "writable": message.is_maybe_writable(index), "source": "transaction"}
+                {
+                    "pubkey": str(key),
+                    "signer": index < signers,
+                    "writable": message.is_maybe_writable(index),
+                    "source": "transaction",
+                }
                 for index, key in enumerate(landed.keys)
             ],
             "recentBlockhash": str(message.recent_blockhash),

@@ -16,7 +16,7 @@ RING_TASK = "gpu_node.ring"
 class Publisher:
     """publish(kind, key, payload). A broker that is away is logged, never an error: sweeps ring again."""
 
-    def __init__(self, celery: Celery, cache: "redis.Redis[str]") -> None:
+    def __init__(self, celery: Celery, cache: redis.Redis) -> None:
         self._celery, self._cache = celery, cache
 
     def __call__(self, kind: str, key: str, payload: dict[str, Any]) -> None:

@@ -19,7 +19,10 @@ def limit(name: str, per_minute: int) -> None:
     minute, second = divmod(int(time.time()), 60)
     key = f"limit:{name}:{request.remote_addr}:{minute}"
     try:
-        count, _ = hub().cache.pipeline().incr(key).expire(key, 120).execute()
+        batch = hub().cache.pipeline()
+        batch.incr(key)
+        batch.expire(key, 120)
+        count, _ = batch.execute()
     except redis.RedisError as error:
         log.warning("limits.away", error=str(error))
         return

@@ -58,7 +58,7 @@ def create_key(session: Session, account_id: uuid.UUID, name: str, scopes: list[
 def revoke_key(session: Session, key_id: uuid.UUID) -> bool:
     """End a key; False if it was unknown or already revoked."""
     statement = update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=clock.now())
-    return bool(session.execute(statement).rowcount)
+    return session.execute(statement.returning(ApiKey.id)).one_or_none() is not None
 
 
 def authenticate_key(session: Session, secret: str) -> tuple[Account, list[str]]:
@@ -101,4 +101,5 @@ def use_once(session: Session, message: str, window_seconds: int) -> None:
 
 def forget_used_messages(session: Session) -> int:
     """Drop messages whose window is long over."""
-    return int(session.execute(delete(UsedMessage).where(UsedMessage.expires_at < clock.now())).rowcount)
+    statement = delete(UsedMessage).where(UsedMessage.expires_at < clock.now()).returning(UsedMessage.digest)
+    return len(session.scalars(statement).all())

@@ -29,6 +29,7 @@ def describe(session: Session, job_id: uuid.UUID, providers_with_nodes: Set[uuid
     if row is None or row[2].id in providers_with_nodes or not row[2].endpoint:
         return None
     job, scene, provider = row
+    endpoint = str(provider.endpoint)
     frames = job.settings["frame_list"]
     settings = {
         "resolution": {"width": job.settings["width"], "height": job.settings["height"]},
@@ -37,7 +38,7 @@ def describe(session: Session, job_id: uuid.UUID, providers_with_nodes: Set[uuid
         "samples": job.settings["samples"],
         "outputFormat": job.settings["output_format"],
     }
-    return PushOrder(provider.endpoint, scene.storage_key, scene.file_name, settings)
+    return PushOrder(endpoint, scene.storage_key, scene.file_name, settings)
 
 
 def _waiting() -> tuple[Any, ...]:

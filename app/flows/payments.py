@@ -51,9 +51,9 @@ def find_unannounced(database: Database, chain: Chain) -> int:
         by_payee[pay_to].append((payment_id, memo))
     found = 0
     for pay_to, wanted in by_payee.items():
-        for signature, memo in chain.signatures_for(pay_to):
+        for signature, shown in chain.signatures_for(pay_to):
             for payment_id, ours in wanted:
-                if memo and ours in memo:
+                if shown and ours in shown:
                     found += _present(database, payment_id, signature)
     return found
 

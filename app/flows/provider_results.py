@@ -6,7 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from io import BytesIO
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, Protocol
 
 from app.config import Settings
 from app.core import jobs, outcomes
@@ -22,7 +22,7 @@ class Store(Protocol):
 
 
 def deliver(
-    database: Database, store: Store, job_id: uuid.UUID, stream: BinaryIO, seconds: float, fee_percent: int, limits: Settings
+    database: Database, store: Store, job_id: uuid.UUID, stream: IO[bytes], seconds: float, fee_percent: int, limits: Settings
 ) -> None:
     """Check every frame, then book them all; nothing counts unless all of it does."""
     with database.unit_of_work() as session:
@@ -49,7 +49,7 @@ def deliver(
         outcomes.complete(session, finished, fee_percent)
 
 
-def _pictures(stream: BinaryIO, frames: list[int], max_bytes: int) -> Iterator[tuple[int, bytes]]:
+def _pictures(stream: IO[bytes], frames: list[int], max_bytes: int) -> Iterator[tuple[int, bytes]]:
     if len(frames) == 1:
         data = stream.read(max_bytes + 1)
         if len(data) > max_bytes:

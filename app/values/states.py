@@ -63,7 +63,10 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
         J.FAILED: {J.OPEN},
         J.CANCELLED: set(),
     },
-    A: {A.LIVE: {A.COMPLETED, A.FAILED, A.LOST, A.RELEASED, A.CANCELLED}} | {state: set() for state in A if state != A.LIVE},
+    A: {
+        A.LIVE: {A.COMPLETED, A.FAILED, A.LOST, A.RELEASED, A.CANCELLED},
+        **{state: set() for state in A if state != A.LIVE},
+    },
 }
 
 

@@ -63,7 +63,10 @@ def test_entries_get_gap_free_numbers_after_a_rollback_too(database: Database) -
     assert numbers == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("statement", ["UPDATE entries SET amount_minor = 1", "DELETE FROM transfers", "TRUNCATE entries CASCADE"])
+CHANGES = ["UPDATE entries SET amount_minor = 1", "DELETE FROM transfers", "TRUNCATE entries CASCADE"]
+
+
+@pytest.mark.parametrize("statement", CHANGES)
 def test_the_ledger_is_append_only(database: Database, statement: str) -> None:
     funded(database, 5)
     with pytest.raises(DBAPIError, match="append-only"), database.unit_of_work() as session:

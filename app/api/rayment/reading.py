@@ -1,9 +1,9 @@
 """Reading Rayment's requests: settings, specs, prices, and members of the body as they were sent."""
 
 import json
+import re
 import uuid
 from decimal import Decimal, InvalidOperation
-from json.decoder import WHITESPACE
 from typing import Any
 
 from app.config import Settings
@@ -12,6 +12,7 @@ from app.errors import InvalidInput, NotFound
 from app.values import frames as frame_ranges
 from app.values.frames import FrameSet
 
+WHITESPACE = re.compile(r"[ \t\n\r]*")
 ENGINES = ("cycles", "eevee")
 OUTPUTS = ("PNG", "JPEG", "EXR")
 DEFAULTS: dict[str, Any] = {"width": 1920, "height": 1080, "samples": 128}
@@ -72,7 +73,7 @@ def tariff(pricing: dict[str, Any]) -> Tariff:
         values.append(value)
     if pricing.get("currency", "SOL") != "SOL":
         raise InvalidInput("pricing.currency must be SOL")
-    return Tariff(*values, "SOL")
+    return Tariff(values[0], values[1], values[2], values[3], "SOL")
 
 
 def spec(body: dict[str, Any]) -> dict[str, Any]:
@@ -122,10 +123,13 @@ def _frames(given: object, max_frames: int) -> FrameSet:
         raise InvalidInput("settings.frames must be an object {start, end}")
     start = given.get("start", 1)
     end = given.get("end", start)
-    for value in (start, end):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidInput("settings.frames.start and .end must be whole numbers")
-    return frame_ranges.from_bounds(start, end, max_frames)
+    return frame_ranges.from_bounds(_frame(start), _frame(end), max_frames)
+
+
+def _frame(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInput("settings.frames.start and .end must be whole numbers")
+    return value
 
 
 def _whole(value: object, name: str, most: int) -> int:
