@@ -2,7 +2,7 @@ SHELL := /bin/bash
 PYTHON := $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
 BPY_LIBRARIES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1 libegl1 bubblewrap
-.PHONY: help check test test-system chaos lock clean system-libraries
+.PHONY: help check test test-system chaos up lock clean system-libraries
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -13,6 +13,7 @@ help:  ## this list
 	@echo "installing the hub's packages ..."
 	@[ -x $(PY) ] || $(PYTHON) -m venv .venv
 	@$(PY) -m pip install -q --require-hashes -r requirements.lock
+	@$(PY) -m pip install -q --no-deps -e .
 	@touch $@
 
 .venv-node/.stamp: requirements-node.lock
@@ -39,10 +40,13 @@ test: .venv/.stamp .venv-node/.stamp system-libraries  ## the suite on the embed
 test-system: .venv/.stamp .venv-node/.stamp  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
+up: .venv/.stamp .venv-node/.stamp system-libraries  ## run everything here until Ctrl-C
+	@ALLOW_PRIVATE_ENDPOINTS=true .venv/bin/lightyard up
+
 chaos: .venv/.stamp .venv-node/.stamp  ## the long fault runs
 	@$(PY) -m pytest -m chaos
 
-lock: .venv/.stamp  ## make the lock files anew
+lock:  ## make the lock files anew
 	@uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 	@uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 

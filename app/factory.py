@@ -7,7 +7,6 @@ from flask_jwt_extended import JWTManager
 from flask_smorest import Api
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from prometheus_flask_exporter import PrometheusMetrics
-from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 from werkzeug.exceptions import Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -87,10 +86,7 @@ def _install_metrics(app: Flask, settings: Settings) -> None:
     """Request figures from every gunicorn process in one exposition."""
     shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
     registry = CollectorRegistry()
-    if shared:
-        GunicornInternalPrometheusMetrics(app, group_by="url_rule", defaults_prefix="lightyard", path=None)
-    else:
-        PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
+    PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
 
     @app.get("/metrics")
     def metrics() -> Response:

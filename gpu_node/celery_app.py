@@ -8,7 +8,6 @@ broker user may only read its own queue, and every other word ends in a 403.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from typing import Any
 

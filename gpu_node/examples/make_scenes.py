@@ -30,7 +30,8 @@ def empty_scene(width: int, height: int, samples: int) -> Any:
     return scene
 
 
-def material(name: str, colour: Colour, roughness: float = 0.5, metallic: float = 0.0, glass: float = 0.0) -> Any:
+def material(name: str, colour: Colour, roughness: float = 0.5, metallic: float = 0.0, glass: float = 0.0,
+             coat: float = 0.4) -> Any:
     made = bpy.data.materials.new(name)
     made.use_nodes = True
     shader = next(node for node in made.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
@@ -38,7 +39,7 @@ def material(name: str, colour: Colour, roughness: float = 0.5, metallic: float 
     shader.inputs["Roughness"].default_value = roughness
     shader.inputs["Metallic"].default_value = metallic
     shader.inputs["Transmission Weight"].default_value = glass
-    shader.inputs["Coat Weight"].default_value = 0.4 if not glass and not metallic else 0.0
+    shader.inputs["Coat Weight"].default_value = 0.0 if glass or metallic else coat
     return made
 
 
@@ -98,13 +99,13 @@ def add_backdrop() -> None:
     mesh.from_pydata(points, [], faces)
     backdrop = bpy.data.objects.new("Backdrop", mesh)
     bpy.context.collection.objects.link(backdrop)
-    dress(backdrop, material("Paper", (0.16, 0.22, 0.30, 1), 0.7))
+    dress(backdrop, material("Paper", (0.16, 0.22, 0.30, 1), 0.9, coat=0.0))
 
 
 def studio(folder: Path) -> None:
     """Five shapes on a paper sweep: lacquer, gold, glass, rubber and steel."""
-    scene = empty_scene(960, 540, 128)
-    scene.cycles.use_denoising = True
+    scene = empty_scene(960, 540, 64)
+    scene.cycles.use_denoising = scene.cycles.use_adaptive_sampling = True
     add_backdrop()
     add_world(scene, (0.05, 0.07, 0.10, 1), 0.6)
     bpy.ops.mesh.primitive_uv_sphere_add(radius=0.75, location=(-0.15, 0.5, 0.75), segments=64, ring_count=32)
