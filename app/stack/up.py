@@ -178,7 +178,7 @@ class Stack:
 
     def _write_endpoints(self, operator_key: str) -> None:
         url = f"http://127.0.0.1:{self.settings.port}"
-        body = {
+        body: dict[str, object] = {
             "api_url": url,
             "solana_rpc_url": self.solana_url,
             "evm_rpc_url": None,
