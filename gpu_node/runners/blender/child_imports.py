@@ -30,7 +30,7 @@ def import_file(bpy: Any, path: str) -> None:
         operators[extension](filepath=path)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise RuntimeError(f"the importer failed: {type(error).__name__}: {error}") from error
-    if not any(thing.type == "MESH" for thing in bpy.data.objects):
+    if not any(thing.type == "MESH" and thing.data.polygons for thing in bpy.data.objects):
         raise RuntimeError("nothing to render was found in the file")
 
 

@@ -25,6 +25,8 @@ CHUNK_BYTES = 1 << 20
 MAX_WINDOW_BYTES = 128 << 20
 MAX_ZIP_ENTRIES = 10_000
 MAX_ZIP_RATIO = 200
+STL_HEADER_BYTES = 80
+STL_TRIANGLE_BYTES = 50
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b"
 LFS_MAGIC = b"version https://git-lfs"
@@ -41,6 +43,19 @@ def check_scene(path: Path, max_bytes: int) -> None:
         raise _unreadable("the file is a git-LFS pointer, not the scene itself: fetch it with git lfs pull first")
     if path.suffix == ".blend":
         check_version(_first_bytes(path, max_bytes))
+    elif path.suffix == ".stl":
+        _check_stl(head, path)
+
+
+def _check_stl(head: bytes, path: Path) -> None:
+    """Blender makes triangles of any bytes, so the length that a binary STL declares is compared with the file's."""
+    if head.lstrip().lower().startswith(b"solid"):
+        return
+    with path.open("rb") as file:
+        file.seek(STL_HEADER_BYTES)
+        count = int.from_bytes(file.read(4), "little")
+    if path.stat().st_size < STL_HEADER_BYTES + 4 + count * STL_TRIANGLE_BYTES or count == 0:
+        raise _unreadable("the file is no STL: its length does not fit the number of triangles it declares")
 
 
 def check_version(head: bytes) -> tuple[int, int]:
