@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
-from gpu_node.runners.blender.runner import BlenderRunner, Scene
-from gpu_node.session import Limits
+from gpu_node.runners.blender.runner import BlenderRunner, Host, Scene
+from gpu_node.sandbox import Box
+from gpu_node.session import Limits, Session
 from tests.gpu_node.conftest import SMALL, with_settings
 
 
@@ -97,7 +99,13 @@ def test_a_frame_out_of_range_is_refused_and_the_child_lives_on(runner: BlenderR
     assert runner.loads == 1
 
 
-def test_nothing_a_hostile_scene_tries_reaches_the_host(runner: BlenderRunner, scenes: dict[str, Path]) -> None:
+@pytest.mark.parametrize("sandbox", ["bubblewrap", "none"])
+def test_nothing_a_hostile_scene_tries_reaches_the_host(
+    host: Host, runner: BlenderRunner, scenes: dict[str, Path], sandbox: str
+) -> None:
+    if sandbox == "bubblewrap" and host.sandbox == "none":
+        pytest.skip("bubblewrap does not work on this machine")
+    runner._host = replace(host, sandbox=sandbox)
     picture = runner.render(scene_of(scenes["scripted"]), with_settings(), SMALL, 1)
     assert picture.path.exists()
     for folder in (scenes["scripted"].parent, scenes["scripted"].parent.parent, picture.path.parent.parent):
@@ -154,3 +162,26 @@ def test_work_that_is_not_wanted_any_more_stops(runner: BlenderRunner, scenes: d
         runner.render(scene_of(scenes["studio"]), with_settings(samples=100_000, width=640, height=480), SMALL, 1,
                       stopped=lambda: time.monotonic() > stop_at)
     assert runner.job_id is None
+
+
+def test_the_sandbox_has_no_network_and_none_of_the_hosts_files(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENROL_KEY", "secret")
+    if host.sandbox == "none":
+        pytest.skip("bubblewrap does not work on this machine")
+    for name in ("runner", "in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "runner" / "child.py").write_text(
+        "import json, os, socket\n"
+        f"tried = {{'passwd': os.path.exists('/etc/passwd'), 'home': os.path.exists({str(tmp_path)!r}),"
+        " 'secret': 'ENROL_KEY' in os.environ, 'uid': os.getuid(), 'links': [n for _, n in socket.if_nameindex()]}\n"
+        "print(json.dumps({'event': 'ready', **tried}), flush=True)\n")
+    box = Box("bubblewrap", tmp_path / "in", tmp_path / "out", tmp_path / "runner", None)
+    session = Session(box, host.python, SMALL, tmp_path / "log", limit_address_space=True)
+    try:
+        seen = session.wait_for("ready", 20)
+    finally:
+        session.close()
+    assert (seen["passwd"], seen["home"], seen["secret"], seen["uid"]) == (False, False, False, 65534)
+    assert seen["links"] == ["lo"]
