@@ -52,6 +52,7 @@ class Agent:
         self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
                                  settings.hub_patience_seconds)
         self._rings: queue.Queue[Ring] = queue.Queue()
+        self._ring_lock = threading.Lock()
         self.slots = [Slot(self, self._rings, self._make_runner(host, number)) for number in range(settings.slots)]
         self._keepers = [threading.Thread(target=run, name=run.__name__, daemon=True)
                          for run in (self._keep_leases, self._keep_heartbeat)]
@@ -73,20 +74,32 @@ class Agent:
             thread.start()
 
     def ring(self, hint: str | None = None) -> Ring:
-        """The doorbell: some slot claims until nothing fits, then sets the returned ring's `done`."""
+        """The doorbell: some slot claims until nothing fits, then sets the returned ring's `done`; at once in a drain."""
         ring = Ring(hint)
-        self._rings.put(ring)
+        with self._ring_lock:
+            if self.draining.is_set():
+                ring.done.set()
+            else:
+                self._rings.put(ring)
         return ring
 
     def drain(self) -> None:
         """No new work: frames under way get `drain_seconds`, what was not begun goes back. Returns at once."""
-        if not self.draining.is_set():
-            log.info("draining", extra={"held": len(self.held.all())})
+        with self._ring_lock:
+            if self.draining.is_set():
+                return
             self._grace_ends = time.monotonic() + self.settings.drain_seconds
             self.draining.set()
-            self._release([attempt for attempt in self.held.all() if attempt.started_at is None])
+            self._answer_rings()
             for _ in self.slots:
                 self._rings.put(Ring())
+        log.info("draining", extra={"held": len(self.held.all())})
+        self._release([attempt for attempt in self.held.all() if attempt.started_at is None])
+
+    def _answer_rings(self) -> None:
+        """Whoever still waits at the door is told that nothing more will be done here."""
+        while not self._rings.empty():
+            self._rings.get_nowait().done.set()
 
     def close(self) -> None:
         """Drains, waits for it, hands the rest back and ends every child and thread."""
@@ -99,8 +112,6 @@ class Agent:
         self._release(self.held.all())
         self.stopping.set()
         self.changed.set()
-        while not self._rings.empty():
-            self._rings.get_nowait().done.set()
         for keeper in self._keepers:
             if keeper.is_alive():
                 keeper.join(10)

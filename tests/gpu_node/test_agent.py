@@ -160,3 +160,10 @@ def test_the_heartbeat_tells_what_is_held(hub: FakeHub, start_agent: Callable[..
     hub.wait(lambda: bool(told()))
     assert told()[0]["attempts"] == [attempt.attempt_id for attempt in agent.held.all()]
     assert 0.0 <= told()[0]["current_load"] <= 1.0
+
+
+def test_a_bell_that_rings_during_a_drain_is_answered_at_once(hub: FakeHub, start_agent: Callable[..., Agent]) -> None:
+    agent = start_agent()
+    waiting = agent.ring()
+    agent.drain()
+    assert waiting.done.wait(20) and agent.ring().done.is_set()
