@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,7 +190,8 @@ class BlenderRunner:
             size = part.stat().st_size
             part.unlink()
             raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the picture has {size} bytes; {limits.max_output_bytes} allowed")
-        whole = part.with_name(part.name.replace(".part.", "."))
+        # A name of its own: the same frame may be rendered again while the earlier attempt's file is still being delivered.
+        whole = part.with_name(part.name.replace(".part.", f".{uuid.uuid4().hex}."))
         part.rename(whole)
         return whole
 
