@@ -1,54 +1,80 @@
 SHELL := /bin/bash
-PYTHON := $(shell command -v python3.11 || command -v python3)
+PYTHON := $(shell for p in $$(command -v python3.11) /usr/bin/python3.11 /usr/local/bin/python3.11 $$(command -v python3); do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
-BPY_LIBRARIES := libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libxext6 libgl1 libegl1 bubblewrap
-.PHONY: help check test test-system chaos up lock clean system-libraries
+NODE_PY := .venv-node/bin/python
+SOURCES := app workers gpu_node devnet tests migrations $(wildcard bench) wsgi.py celery_app.py
+LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=libxfixes3 libXi.so.6=libxi6 \
+	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
+.DEFAULT_GOAL := help
+.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-.venv/.stamp: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "Python 3.11 is needed (bpy has no other): install python3.11, or use pyenv or uv, and try again."; exit 1; }
+install: .venv/.stamp .venv-node/.stamp system-libraries  ## install what is missing: two Python environments, Blender, its libraries
+
+.venv/.stamp: requirements.lock pyproject.toml
+	@$(call make-venv,.venv)
 	@echo "installing the hub's packages ..."
-	@[ -x $(PY) ] || $(PYTHON) -m venv .venv
 	@$(PY) -m pip install -q --require-hashes -r requirements.lock
 	@$(PY) -m pip install -q --no-deps -e .
 	@touch $@
 
 .venv-node/.stamp: requirements-node.lock
+	@$(call make-venv,.venv-node)
 	@echo "installing the node's packages (Blender, about 370 MB) ..."
-	@[ -x .venv-node/bin/python ] || $(PYTHON) -m venv .venv-node
-	@.venv-node/bin/python -m pip install -q --require-hashes -r requirements-node.lock
+	@set -o pipefail; $(NODE_PY) -m pip install --require-hashes -r requirements-node.lock | { grep -v 'already satisfied' || true; }
 	@touch $@
 
+# Debian keeps venv's pip in a package of its own.
+define make-venv
+	[ -n "$(PYTHON)" ] || { echo "Python 3.11 is needed (Blender's module has no other): install python3.11, or use pyenv or uv, and try again."; exit 1; }; \
+	if [ ! -x $(1)/bin/pip ]; then \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+			if [ "$$(id -u)" = 0 ]; then echo "installing python3.11-venv ..."; apt-get update -qq && \
+				DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3.11-venv >/dev/null; \
+			else echo "Python's venv is missing; ask root to: apt-get install python3.11-venv"; exit 1; fi; }; \
+		rm -rf $(1) && $(PYTHON) -m venv $(1); fi
+endef
+
 system-libraries:
-	@missing=$$(for p in $(BPY_LIBRARIES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	@missing=$$(for pair in $(LIBRARIES); do /sbin/ldconfig -p | grep -q "$${pair%%=*}" || echo "$${pair##*=}"; done); \
+	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ]; then echo "installing" $$missing "..."; apt-get update -qq && \
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-		else echo "Blender needs these Debian packages; ask root to: apt-get install" $$missing; fi; fi
+		else echo "Blender and its sandbox want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
+
+demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
+	@.venv/bin/lightyard demo
+
+up: install  ## run everything here until Ctrl-C
+	@.venv/bin/lightyard up
 
 check: .venv/.stamp  ## ruff, mypy, import-linter
-	@$(PY) -m ruff check app workers gpu_node devnet tests migrations wsgi.py celery_app.py
+	@$(PY) -m ruff check $(SOURCES)
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
-test: .venv/.stamp .venv-node/.stamp system-libraries  ## the suite on the embedded parts
+test: install  ## the suite on the embedded parts
 	@$(PY) -m pytest -m "not system and not chaos"
 
-test-system: .venv/.stamp .venv-node/.stamp  ## what needs Debian packages or npm
+test-system: install  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
-up: .venv/.stamp .venv-node/.stamp system-libraries  ## run everything here until Ctrl-C
-	@ALLOW_PRIVATE_ENDPOINTS=true .venv/bin/lightyard up
-
-chaos: .venv/.stamp .venv-node/.stamp  ## the long fault runs
+chaos: install  ## the long fault runs
 	@$(PY) -m pytest -m chaos
 
+bench: install  ## the figures, side by side, into bench/RESULTS.md
+	@$(PY) -m bench
+
+settings: .venv/.stamp  ## write docs/settings.md anew
+	@.venv/bin/lightyard settings --markdown > docs/settings.md
+
 lock:  ## make the lock files anew
-	@uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
-	@uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 
 clean:  ## remove what was installed and made
-	rm -rf .venv .venv-node .lightyard
+	rm -rf .venv .venv-node .lightyard .lightyard-demo

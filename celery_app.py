@@ -7,11 +7,14 @@ from app.observability import logs
 from app.wiring import make_celery
 
 app = make_celery(load())
-app.conf.include = ["workers.tasks"]
+app.conf.include = ["workers.tasks", "workers.sweeps"]
 app.conf.beat_schedule = {
     "sweep": {"task": "hub.sweep", "schedule": 1.0, "options": {"expires": 5}},
     "payments": {"task": "hub.sweep_payments", "schedule": 1.0, "options": {"expires": 5}},
     "pushes": {"task": "hub.sweep_pushes", "schedule": 5.0, "options": {"expires": 10}},
+    "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
+    "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
+    "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
 
@@ -19,4 +22,4 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def configure_logs(**_: object) -> None:
     """Celery logs like the rest of the hub."""
-    logs.configure()
+    logs.configure("DEBUG" if load().debug else "INFO")

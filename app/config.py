@@ -1,10 +1,12 @@
 """Every setting of the hub: type, unit and default in one table, read once from the environment."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.errors import ConfigError
 
@@ -12,24 +14,30 @@ DEVELOPMENT_SECRET = "development-only-secret-key-do-not-use"  # noqa: S105  ref
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
-def setting(default: Any, description: str, unit: str = "") -> Any:
-    """Declare one setting; its environment variable is the upper-case field name."""
-    return field(default=default, metadata={"description": description, "unit": unit})
+TYPES = {bool: "on/off", int: "whole number", str: "text"}
+
+
+def setting(default: Any, description: str, unit: str = "", least: int = 0, most: int = 2**62, choices: str = "") -> Any:
+    """Declare one setting; its environment variable is the upper-case field name. Bounds are for numbers, `choices` for words."""
+    metadata = {"description": description, "unit": unit, "least": least, "most": most, "choices": tuple(choices.split())}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    lightyard_env: str = setting("development", "`development` or `production`")
+    lightyard_env: str = setting("development", "`development` or `production`", choices="development production")
     lightyard_home: str = setting(".lightyard", "folder for data, logs and sockets of the embedded parts")
     secret_key: str = setting(DEVELOPMENT_SECRET, "signs tokens and file URLs; 32 characters or more in production")
-    debug: bool = setting(False, "Flask's debug mode; refused in production")
+    debug: bool = setting(False, "logs more than production should tell; refused there")
     cors_origins: str = setting("", "origins that browsers may call from, comma-separated; `*` is refused in production")
-    port: int = setting(8000, "port of the API")
+    port: int = setting(8000, "port of the API", least=1, most=65_535)
+    bind_host: str = setting("127.0.0.1", "address that the API listens on; 0.0.0.0 for all")
+    api_workers: int = setting(2, "gunicorn's gevent worker processes", "processes", least=1, most=256)
     public_host: str = setting("localhost", "domain that wallet sign-ins are bound to")
     public_url: str = setting("", "base of signed file URLs; empty: http://127.0.0.1:PORT")
-    nodes: int = setting(1, "local GPU nodes that `lightyard up` starts", "nodes")
+    nodes: int = setting(1, "local GPU nodes that `lightyard up` starts", "nodes", most=64)
     database_url: str = setting("", "PostgreSQL; empty: the embedded one")
-    database_pool_size: int = setting(10, "connections each process keeps", "connections")
+    database_pool_size: int = setting(10, "connections each process keeps", "connections", least=1, most=1000)
     statement_timeout_seconds: int = setting(30, "longest SQL statement", "s")
     broker_url: str = setting("", "Celery's broker; empty: REDIS_URL")
     redis_url: str = setting("", "cache, limits and pub/sub; empty: the embedded Valkey")
@@ -41,7 +49,7 @@ class Settings:
     metrics_token: str = setting("", "bearer token that /metrics wants; empty: open")
     allow_private_endpoints: bool = setting(False, "accept users' URLs on private networks; refused in production")
     node_proof_required: bool = setting(True, "nodes must prove their key before work")
-    open_nodes: bool = setting(False, "nodes enrolled with nobody may work")
+    open_nodes: bool = setting(False, "nodes enrolled with nobody may work; on in `lightyard up`")
     test_mints: bool = setting(False, "accept the local chain's test money; refused in production")
     max_json_bytes: int = setting(1_048_576, "largest JSON body", "bytes")
     max_upload_bytes: int = setting(2_147_483_648, "largest uploaded scene or result", "bytes")
@@ -51,7 +59,12 @@ class Settings:
     max_unpacked_bytes: int = setting(4_294_967_296, "largest decompressed scene", "bytes")
     max_blender_version: str = setting("4.5", "newest .blend that the nodes can open")
     quote_seconds: int = setting(900, "how long a quote may be paid", "s")
-    platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%")
+    unpaid_kept_seconds: int = setting(86_400, "an unpaid quote and its file are kept so long after its expiry", "s")
+    untaken_seconds: int = setting(86_400, "a paid job that nobody works on for so long is ended and refunded", "s", least=60)
+    platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%", most=100)
+    rates_usd: str = setting(
+        "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4,CREDIT=0.10", "what one unit of each asset is worth", "US dollars"
+    )
     fallback_render_seconds: int = setting(60, "render time priced when a scene was never measured", "s")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
     unit_max_seconds: int = setting(3600, "longest work on one frame", "s")
@@ -61,6 +74,8 @@ class Settings:
     ring_again_seconds: int = setting(2, "an unclaimed unit is rung again after", "s")
     node_unhealthy_seconds: int = setting(90, "silence after which a node is UNHEALTHY", "s")
     heartbeat_seconds: int = setting(30, "how often nodes and sockets report", "s")
+    inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
+    max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s")
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps", "s")
 
@@ -104,35 +119,74 @@ def parse(name: str, kind: type, text: str) -> Any:
     return text
 
 
+def _bounded(item: Field[Any], value: Any) -> Any:
+    """The value, when it is one that the setting can take."""
+    least, most, choices = (item.metadata[key] for key in ("least", "most", "choices"))
+    if type(value) is int and not least <= value <= most:
+        limits = f"{least} or more" if most == 2**62 else f"from {least} to {most}"
+        raise ConfigError(f"{item.name.upper()} must be {limits}, not {value}")
+    if choices and value not in choices:
+        raise ConfigError(f"{item.name.upper()} must be {' or '.join(choices)}, not {value!r}")
+    return value
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment; unknown variables are ignored, empty numbers and flags mean the default."""
     source = os.environ if environment is None else environment
     values = {
-        item.name: parse(item.name, type(item.default), source[item.name.upper()])
+        item.name: _bounded(item, parse(item.name, type(item.default), source[item.name.upper()]))
         for item in fields(Settings)
         if source.get(item.name.upper(), "") != ""
     }
     return Settings(**values)
 
 
-def unsafe(settings: Settings) -> list[str]:
-    """Name each setting that production must not run with."""
+def describe() -> list[dict[str, Any]]:
+    """Every setting as its row of the table: name, type, unit, default, what it is for."""
+    return [
+        {
+            "name": item.name.upper(),
+            "type": " or ".join(item.metadata["choices"]) or TYPES[type(item.default)],
+            "unit": item.metadata["unit"],
+            "default": item.default,
+            "description": item.metadata["description"],
+        }
+        for item in fields(Settings)
+    ]
+
+
+def unsafe(settings: Settings) -> dict[str, str]:
+    """Each setting that production must not run with, and what is wrong with it."""
+    is_local = any(_is_here(url) for url in settings.solana_rpc_urls)
     problems = {
-        "SECRET_KEY": settings.secret_key == DEVELOPMENT_SECRET or len(settings.secret_key) < 32,
-        "DEBUG": settings.debug,
-        "CORS_ORIGINS": "*" in settings.cors_origins,
-        "ALLOW_PRIVATE_ENDPOINTS": settings.allow_private_endpoints,
-        "NODE_PROOF_REQUIRED": not settings.node_proof_required,
-        "TEST_MINTS": settings.test_mints,
-        "SOLANA_RPC_URL": not settings.solana_rpc_url or "127.0.0.1" in settings.solana_rpc_url,
-        "DATABASE_URL": not settings.database_url,
-        "REDIS_URL": not settings.redis_url,
+        "SECRET_KEY": (settings.secret_key == DEVELOPMENT_SECRET or len(settings.secret_key) < 32, "is the default or too short: "
+                       "32 characters or more, for one `openssl rand -hex 32`"),
+        "DEBUG": (settings.debug, "must be off"),
+        "CORS_ORIGINS": ("*" in settings.cors_origins, "must name the origins, not *"),
+        "ALLOW_PRIVATE_ENDPOINTS": (settings.allow_private_endpoints, "must be off: users' URLs could reach your network"),
+        "NODE_PROOF_REQUIRED": (not settings.node_proof_required, "must be on: anybody could pose as a node"),
+        "OPEN_NODES": (settings.open_nodes, "must be off: nodes of nobody would get work"),
+        "TEST_MINTS": (settings.test_mints, "must be off: test money would count"),
+        "SOLANA_RPC_URL": (is_local, "must be an RPC of the real chain, not a local one"),
+        "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
+        "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),
     }
-    return [name for name, bad in problems.items() if bad]
+    return {name: reason for name, (is_bad, reason) in problems.items() if is_bad}
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL is of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "" or host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def check(settings: Settings) -> None:
     """Refuse to boot production with an unsafe setting."""
-    names = unsafe(settings) if settings.is_production else []
-    if names:
-        raise ConfigError(f"LIGHTYARD_ENV=production refuses these settings: {', '.join(names)}", details={"settings": names})
+    problems = unsafe(settings) if settings.is_production else {}
+    if problems:
+        lines = "".join(f"\n  {name} {reason}" for name, reason in problems.items())
+        raise ConfigError(f"LIGHTYARD_ENV=production refuses these settings:{lines}", details={"settings": list(problems)})

@@ -1,38 +1,53 @@
-"""Builds the Flask app: the dialects on one port, each with its own OpenAPI file and errors."""
+"""Builds the Flask app: the dialects on one port, each with its own OpenAPI file, limits and errors."""
 
+import hmac
+import http
 import os
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, request
 from flask_jwt_extended import JWTManager
 from flask_smorest import Api
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from prometheus_flask_exporter import PrometheusMetrics
-from werkzeug.exceptions import Unauthorized
-from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
-from app.api import files
-from app.api.dialect import Dialect, envelope, install_errors
+from app.api import files, headers, limits
+from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
-from app.api.rayment import provider_views
+from app.api.proxies import TrustedProxies, read_networks
+from app.api.rayment import document, provider_views
 from app.api.rayment import views as rayment
 from app.config import Settings
-from app.observability import logs
+from app.core import figures
+from app.core.figures import Figure
+from app.observability import logs, requests
+from app.observability.metrics import MarketplaceCollector
 from app.relay import rayment as rayment_relay
+from app.values.json_text import check_json
+from app.web import docs
 from app.wiring import Hub, build
 
 RAYMENT = Dialect(
     "rayment",
     ("/health", "/stats", "/providers", "/render", "/provider", "/ws"),
     lambda code, message, details: {"success": False, "error": message, "code": code},
+    limit=limits.rayment_limit,
+    title="Rayment: pay per render on Solana",
+    introduction=document.INTRODUCTION,
+    error_schema=document.ref("RaymentError"),
+    schemas=document.SCHEMAS,
 )
-NODE = Dialect("node", ("/node/v1", "/files"), envelope)
+NODE = Dialect(
+    "node", ("/node/v1", "/files"), envelope, limit=limits.node_limit, title="Node protocol: how GPU hosts talk to the hub"
+)
 DIALECTS = (RAYMENT, NODE)
+UNLIMITED = ("/metrics",)
 
 
 def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     """The WSGI app; `hub` may be given ready made."""
-    logs.configure()
+    logs.configure("DEBUG" if settings.debug else "INFO")
     app = Flask("lightyard", static_folder=None)
     app.config.update(
         JWT_SECRET_KEY=settings.secret_key,
@@ -42,58 +57,94 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     )
     app.extensions["lightyard"] = hub or build(settings)
     JWTManager(app)
+    requests.install(app)
     if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
-    _limit_bodies(app, settings)
-    _install_metrics(app, settings)
-    _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)
-    _install_dialect(app, NODE, node.blueprint, files.blueprint)
+        app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
+    headers.install(app, settings)
+    limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
+    _guard_bodies(app, settings)
+    _install_metrics(app, settings, app.extensions["lightyard"])
+    apis = (
+        (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
+        (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
+    )
+    docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis})
     rayment_relay.install(app, app.extensions["lightyard"])
     install_errors(app, DIALECTS)
     return app
 
 
-def _install_dialect(app: Flask, dialect: Dialect, *blueprints: object) -> None:
+class DialectApi(Api):
+    """One OpenAPI file; its errors look like the dialect's own."""
+
+    def __init__(self, app: Flask, *, config_prefix: str, dialect: Dialect) -> None:
+        self._error_schema = dialect.error_schema
+        super().__init__(app, config_prefix=config_prefix)
+        for name, schema in dialect.schemas.items():
+            self.spec.components.schema(name, schema)
+
+    def _register_responses(self) -> None:
+        """flask-smorest writes its own error body here; ours are the dialect's."""
+        content = {"application/json": {"schema": self._error_schema}}
+        for status in http.HTTPStatus:
+            self.spec.components.response(status.name, {"description": status.phrase, "content": content}, lazy=True)
+        self.spec.components.response("DEFAULT_ERROR", {"description": "Any other error", "content": content}, lazy=True)
+
+
+def _install_dialect(app: Flask, dialect: Dialect, *blueprints: object) -> Api:
     prefix = f"{dialect.name.upper()}_"
     app.config.update(
         {
-            f"{prefix}API_TITLE": f"Lightyard: {dialect.name}",
+            f"{prefix}API_TITLE": f"Lightyard: {dialect.title}",
             f"{prefix}API_VERSION": __version__,
             f"{prefix}OPENAPI_VERSION": "3.1.0",
+            f"{prefix}API_SPEC_OPTIONS": {"info": {"description": dialect.introduction}},
         }
     )
-    api = Api(app, config_prefix=prefix)
+    api = DialectApi(app, config_prefix=prefix, dialect=dialect)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    spec = api.spec
-
-    def describe() -> Response:
-        return jsonify(spec.to_dict())
-
-    app.add_url_rule(f"/openapi/{dialect.name}.json", f"openapi_{dialect.name}", describe)
+    return api
 
 
-def _limit_bodies(app: Flask, settings: Settings) -> None:
-    """A JSON body is small; a form or an upload may be as large as a scene."""
+def _guard_bodies(app: Flask, settings: Settings) -> None:
+    """A JSON body is small and sound; a form or an upload may be as large as a scene."""
 
     @app.before_request
-    def limit() -> None:
-        if request.mimetype not in ("multipart/form-data",) and not request.path.startswith("/files/"):
-            request.max_content_length = settings.max_json_bytes
+    def guard() -> None:
+        if request.path.startswith("/files/"):
+            return
+        if request.mimetype == "multipart/form-data":
+            return
+        request.max_content_length = settings.max_json_bytes
+        if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:
+            raise RequestEntityTooLarge()  # of unknown length: what is past the limit was never read, and must not be missed
+        if request.is_json:
+            check_json(request.get_data())
 
 
-def _install_metrics(app: Flask, settings: Settings) -> None:
+def _figures(hub: Hub) -> list[Figure]:
+    with hub.database.unit_of_work() as session:
+        return list(figures.read(session, hub.settings.node_unhealthy_seconds))
+
+
+def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     """Request figures from every gunicorn process in one exposition."""
     shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
     registry = CollectorRegistry()
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
+    marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache)
+    if not shared:
+        registry.register(marketplace)
 
     @app.get("/metrics")
     def metrics() -> Response:
-        if settings.metrics_token and request.headers.get("Authorization") != f"Bearer {settings.metrics_token}":
+        sent = request.headers.get("Authorization", "").encode("latin-1", "replace")
+        if settings.metrics_token and not hmac.compare_digest(sent, f"Bearer {settings.metrics_token}".encode()):
             raise Unauthorized("metrics want their bearer token")
         source = registry
         if shared:
             source = CollectorRegistry()
             multiprocess.MultiProcessCollector(source)
+            source.register(marketplace)
         return Response(generate_latest(source), content_type=CONTENT_TYPE_LATEST)

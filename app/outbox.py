@@ -8,19 +8,26 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.db import after_commit
 
+log = structlog.get_logger()
 Publish = Callable[[str, str, dict[str, Any]], None]
 _publish: Publish | None = None
 
 
 def connect(publish: Publish | None) -> None:
-    """Say who carries messages away: publish(kind, key, payload); kinds are ring, event and task."""
+    """Say who carries messages away: publish(kind, key, payload); kinds are ring, event, signal and task."""
     global _publish
     _publish = publish
+
+
+def connected() -> Publish | None:
+    """Who carries messages away now."""
+    return _publish
 
 
 def _send(kind: str, key: str, payload: dict[str, Any]) -> None:
@@ -34,8 +41,19 @@ def ring(session: Session, capability: str, unit_id: uuid.UUID) -> None:
 
 
 def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> None:
-    """Tell the sockets about a job after the commit."""
-    after_commit(session, lambda: _send("event", event, {"job_id": str(job_id), **facts}))
+    """Tell the sockets about a job after the commit, and the log about what happens only once."""
+
+    def tell() -> None:
+        if event != "job:progress":
+            log.info(event, job_id=str(job_id), **facts)
+        _send("event", event, {"job_id": str(job_id), **facts})
+
+    after_commit(session, tell)
+
+
+def signal(session: Session, key: str) -> None:
+    """Wake whoever waits for this key, once, after the commit."""
+    after_commit(session, lambda: _send("signal", key, {}))
 
 
 def write(session: Session, topic: str, key: str) -> None:

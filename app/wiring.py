@@ -6,15 +6,19 @@ from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app import outbox
 from app.adapters.chains.solana import SolanaGateway
 from app.adapters.outbound import OutboundClient
 from app.adapters.publisher import Publisher
+from app.adapters.signals import Signals
 from app.adapters.storage.local import LocalStore
 from app.config import Settings, check
 from app.db import Database, make_engine
 from app.errors import ConfigError
+from app.values.rates import RateSource, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Hub:
     chain: SolanaGateway
     outbound: OutboundClient
     cache: redis.Redis
+    signals: Signals
+    rates: RateSource
     celery: Celery
 
 
@@ -39,7 +45,15 @@ def make_celery(settings: Settings) -> Celery:
         accept_content=["json"],
         task_default_queue="hub",
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"visibility_timeout": 3600},
+        # A broker that is away is found out at once: nobody's request waits for a doorbell that a sweep rings again.
+        broker_transport_options={
+            "visibility_timeout": 3600,
+            "socket_connect_timeout": 2,
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0,
+            "interval_max": 0,
+        },
         task_create_missing_queues=True,
         timezone="UTC",
     )
@@ -53,7 +67,7 @@ def build(settings: Settings) -> Hub:
         if not getattr(settings, name):
             raise ConfigError(f"{name.upper()} is not set; `lightyard up` starts embedded servers and sets it")
     celery = make_celery(settings)
-    cache = redis.Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=5)
+    cache = connect_cache(settings.redis_url)
     hub = Hub(
         settings=settings,
         database=Database(make_engine(settings)),
@@ -61,10 +75,18 @@ def build(settings: Settings) -> Hub:
         chain=SolanaGateway(settings.solana_rpc_urls, settings.solana_timeout_seconds),
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
+        signals=Signals(cache),
+        rates=read_table(settings.rates_usd),
         celery=celery,
     )
     outbox.connect(Publisher(celery, cache))
     return hub
+
+
+def connect_cache(url: str) -> redis.Redis:
+    """Valkey. One more try for a connection that went stale, and no waiting: what it keeps, everybody can do without a while."""
+    retry = Retry(NoBackoff(), 1)
+    return redis.Redis.from_url(url, decode_responses=True, socket_timeout=5, socket_connect_timeout=2, retry=retry)
 
 
 def _store(settings: Settings) -> LocalStore:

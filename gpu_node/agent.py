@@ -12,14 +12,14 @@ import threading
 import time
 from typing import Any
 
-from gpu_node import AGENT_NAME
 from gpu_node.attempts import Attempt, HeldAttempts, read_claim
 from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings
 from gpu_node.delivery import Delivery
 from gpu_node.host import find_host
-from gpu_node.keys import load_or_create_key, public_key_text, sign_text
+from gpu_node.keys import load_or_create_key
 from gpu_node.machine import describe_machine, load_average, read_gpus
+from gpu_node.registration import register
 from gpu_node.runners.blender.runner import BlenderRunner, Host
 from gpu_node.scenes import SceneStore
 from gpu_node.slot import Ring, Slot
@@ -148,25 +148,15 @@ class Agent:
 
     def _join(self) -> str:
         """Registers, proves, returns the token. Called by the client, under its lock."""
-        headers = {"Authorization": f"Bearer {self.settings.api_key}"} if self.settings.api_key else {}
-        body: dict[str, Any] = {
-            "name": self.settings.name, "public_key": public_key_text(self._key),
-            "capabilities": list(self.settings.capabilities), "machine": self._machine, "agent": AGENT_NAME,
-            "enrolment": None,
-        }
-        if self.settings.provider_id:
-            body["provider_id"] = self.settings.provider_id
-        answer = self.client.post("/nodes", body, headers, JOIN_PATIENCE_SECONDS)
-        proof = {"signature": sign_text(self._key, answer["challenge"])}
-        token = {"Authorization": f"Bearer {answer['token']}"}
-        self.client.post("/proof", proof, token, JOIN_PATIENCE_SECONDS)
+        answer = register(self.client, self.settings, self._key, self._machine, None, JOIN_PATIENCE_SECONDS)
         self.registration = answer
         log.info("joined the hub", extra={"node_id": answer["node_id"], "queues": answer.get("queues")})
         return str(answer["token"])
 
     def _heartbeat(self) -> dict[str, Any]:
+        fell_back = self._machine["fell_back"] or any(slot.runner.fell_back for slot in self.slots)
         return {"current_load": load_average(), "draining": self.draining.is_set(),
-                "machine": {**self._machine, "gpus": read_gpus()},
+                "machine": {**self._machine, "gpus": read_gpus(), "fell_back": fell_back},
                 "attempts": [attempt.attempt_id for attempt in self.held.all()]}
 
     def _keep_heartbeat(self) -> None:

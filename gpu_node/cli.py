@@ -7,6 +7,8 @@ import signal
 import sys
 import tempfile
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,16 @@ import click
 
 from gpu_node import AGENT_NAME
 from gpu_node.agent import Agent
+from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings, SettingError, read_settings
 from gpu_node.doctor import examine
 from gpu_node.failures import NodeError, WorkFailed
 from gpu_node.host import find_host
+from gpu_node.installation import prepare
+from gpu_node.keys import load_or_create_key, public_key_text
 from gpu_node.logs import set_up_logging
+from gpu_node.machine import describe_machine
+from gpu_node.registration import enrolment_message, register, sign_with_wallet
 from gpu_node.runners.blender.runner import BlenderRunner, Picture, Scene
 from gpu_node.session import Limits
 
@@ -73,6 +80,50 @@ def doctor() -> None:
 
 
 @main.command()
+@click.pass_context
+def setup(context: click.Context) -> None:
+    """Make this host ready: system libraries (as root), Blender, an identity; then look at it as `doctor` does."""
+    try:
+        prepare(_settings(), click.echo)
+    except NodeError as error:
+        raise click.ClickException(str(error)) from error
+    context.invoke(doctor)
+
+
+@main.command()
+@click.option("--provider", "provider_id", envvar="ENROL_PROVIDER_ID", required=True, help="The provider's id, a UUID.")
+@click.option("--keypair", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A Solana CLI keypair file of the provider's wallet, to sign with here.")
+@click.option("--timestamp", type=int, help="The timestamp of a message that was signed elsewhere, with --signature.")
+@click.option("--signature", help="The wallet's signature over the message, base58 or base64.")
+def enrol(provider_id: str, keypair: Path | None, timestamp: int | None, signature: str | None) -> None:
+    """Enrol this host's key for a provider. Without --keypair it prints the message to sign and asks for the signature."""
+    settings = _settings()
+    try:
+        key = load_or_create_key(settings.home)
+        seconds = timestamp if timestamp is not None else int(time.time())
+        message = enrolment_message(provider_id, key, seconds)
+        if keypair is not None:
+            signature = sign_with_wallet(keypair, message)
+        if signature is None:
+            click.echo(f"Sign this text with the provider's wallet, within 5 minutes:\n\n{message}\n")
+            signature = click.prompt("signature (base58 or base64)").strip()
+        enrolment = {"provider_id": provider_id, "timestamp": seconds, "signature": signature}
+        client = HubClient(settings.hub_url, threading.Event())
+        try:
+            own = replace(settings, api_key=None, provider_id=None)  # the wallet's word stands alone
+            answer = register(client, own, key, describe_machine(*find_host(settings)), enrolment, 20.0)
+        finally:
+            client.close()
+    except HubRefused as refused:
+        raise click.ClickException(f"the hub refused the enrolment: {refused.message}") from refused
+    except (NodeError, HubAway, SettingError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"enrolled node {answer['node_id']} (key {public_key_text(key)}) for provider {provider_id}; "
+               f"it listens to {', '.join(answer['queues'].values())}")
+
+
+@main.command()
 @click.argument("scene", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--frame", default=1, show_default=True)
 @click.option("--width", type=int)
@@ -109,7 +160,7 @@ def _with_runner(scene: Path, work: Any) -> None:
             try:
                 work(runner, Scene("local", scene.resolve(), scene.resolve().parent))
             finally:
-                runner.close()
+                runner.close_all()
         except WorkFailed as failed:
             raise click.ClickException(f"{failed.code.value}: {failed.message}") from failed
         except NodeError as error:

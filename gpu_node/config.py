@@ -38,6 +38,7 @@ class NodeSettings:
     batch_limit: int = 10
     batch_seconds: float = 5.0
     warm_seconds: float = 60.0
+    spare_child: bool = True
     max_memory_bytes: int = 16 * GIB
     max_scene_bytes: int = 4 * GIB
     cache_bytes: int = 20 * GIB
@@ -67,6 +68,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         batch_limit=_integer(env, "NODE_BATCH_LIMIT", 10, 1, 64),
         batch_seconds=_seconds(env, "NODE_BATCH_SECONDS", 5.0),
         warm_seconds=_seconds(env, "NODE_WARM_SECONDS", 60.0),
+        spare_child=_switch(env, "NODE_SPARE_CHILD", True),
         max_memory_bytes=_integer(env, "NODE_MAX_MEMORY_BYTES", 16 * GIB, 512 * 1024**2, 2**50),
         max_scene_bytes=_integer(env, "NODE_MAX_SCENE_BYTES", 4 * GIB, 1024, 2**50),
         cache_bytes=_integer(env, "NODE_CACHE_BYTES", 20 * GIB, 0, 2**50),
@@ -94,6 +96,13 @@ def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: in
     if not low <= value <= high:
         raise SettingError(f"{name} is {value}: give a number from {low} to {high}")
     return value
+
+
+def _switch(env: Mapping[str, str], name: str, default: bool) -> bool:
+    text = (env.get(name) or ("on" if default else "off")).lower()
+    if text not in ("on", "off"):
+        raise SettingError(f"{name} is {text!r}: use on or off")
+    return text == "on"
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:

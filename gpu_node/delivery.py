@@ -34,6 +34,7 @@ class Parcel:
     picture: Picture | None = None
     report: dict[str, Any] | None = None
     failure: WorkFailed | None = None
+    seconds: float = 0.0
     tries: int = 0
     result: dict[str, Any] = field(default_factory=dict)
 
@@ -104,7 +105,7 @@ class Delivery(threading.Thread):
     def _announce(self, parcels: list[Parcel]) -> None:
         if not parcels:
             return
-        items = [parcel.result if parcel.picture else {**parcel.attempt.reference, "report": parcel.report}
+        items = [parcel.result if parcel.picture else _report_of(parcel)
                  for parcel in parcels]
         try:
             answers = self._client.call("/results", {"results": items}, self._patience_seconds)["results"]
@@ -151,3 +152,7 @@ class Delivery(threading.Thread):
             self._held.remove(parcel.attempt)
             if parcel.picture is not None:
                 parcel.picture.path.unlink(missing_ok=True)
+
+
+def _report_of(parcel: Parcel) -> dict[str, Any]:
+    return {**parcel.attempt.reference, "seconds": round(parcel.seconds, 3), "report": parcel.report}

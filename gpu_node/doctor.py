@@ -36,6 +36,12 @@ def examine(settings: NodeSettings) -> list[Finding]:
     return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), _disk(settings), _hub(settings)]
 
 
+def missing_packages() -> list[str]:
+    """Debian packages that Blender and the sandbox need and that are not here."""
+    wanted = [package for library, package in LIBRARIES.items() if not _loads(library)]
+    return wanted if shutil.which("bwrap") else [*wanted, "bubblewrap"]
+
+
 def _libraries() -> Finding:
     missing = [package for library, package in LIBRARIES.items() if not _loads(library)]
     if not missing:

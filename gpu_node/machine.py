@@ -92,5 +92,6 @@ def describe_machine(host: Host, blender_version: str | None) -> dict[str, Any]:
         "formats": list(FORMATS),
         "sandbox": host.sandbox,
         "devices": list(host.devices),
+        "fell_back": host.has_gpu and not host.devices,
         "gpus": read_gpus(),
     }

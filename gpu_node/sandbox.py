@@ -58,6 +58,11 @@ class Box:
                 return str(Path(name) / path.relative_to(folder))
         raise ValueError(f"{path} is not visible inside the sandbox")
 
+    @property
+    def output_name(self) -> str:
+        """The child's name for its output folder."""
+        return self.inside(self.output_folder)
+
     def environment(self) -> dict[str, str]:
         """For the child: nothing of this process's secrets."""
         kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES") if name in os.environ}

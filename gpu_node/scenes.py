@@ -45,7 +45,7 @@ class SceneStore:
                 self._fill(home, job)
             os.utime(home)
             path = home / "files" / (home / "done").read_text()
-            return Scene(job.job_id, path, home / "files")
+            return Scene(job.job_id, path, home / "files", is_cached=True)
 
     def _fill(self, home: Path, job: Job) -> None:
         files = home / "files"

@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
 from gpu_node.sandbox import Box
+from gpu_node.usage import ProcessTree, count_files, descendants
 
 log = logging.getLogger(__name__)
 
-WATCH_SECONDS = 0.2
+WATCH_SECONDS = 0.25
 TERM_GRACE_SECONDS = 2.0
 QUIT_GRACE_SECONDS = 3.0
 LOG_TAIL_BYTES = 4000
@@ -34,6 +33,9 @@ MAX_EVENT_CHARACTERS = 1_000_000
 ADDRESS_SPACE_HEADROOM_BYTES = 3 * 1024**3
 FILE_FLOOR_BYTES = 16 * 1024**2
 OPEN_FILES = 1024
+MAX_PROCESSES = 32
+MAX_OUTPUT_FILES = 64
+NPROC_FLOOR, NPROC_PER_CPU = 512, 24
 
 
 @dataclass(frozen=True)
@@ -47,26 +49,47 @@ class Limits:
 
 
 class Session:
-    """One child. Start it from a thread that lives as long as the child may: the kernel ties them together."""
+    """One child. Start it from a thread that lives as long as the child may: the kernel ties them together.
+
+    A child is started with its host's `limits`; `lower` gives it those of the job that it is then used for.
+    """
 
     def __init__(self, box: Box, python: str, limits: Limits, log_path: Path, limit_address_space: bool) -> None:
         self.limits = limits
         self.peak_memory_bytes = 0
+        self.box = box
         self._log_path = log_path
+        self._limit_address_space = limit_address_space
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        arguments = ["child.py", json.dumps(self._child_limits(box, limit_address_space))]
+        self._watch_at = 0.0
+        self._greeted = False
         with log_path.open("wb") as log_file:
             self._process = subprocess.Popen(
-                box.command(python, arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file,
-                env=box.environment(), cwd=box.output_folder, start_new_session=True)
-        self._watched = psutil.Process(self._process.pid)
+                box.command(python, ["child.py", json.dumps(self._child_limits())]), stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=log_file, env=box.environment(), cwd=box.output_folder,
+                start_new_session=True)
+        self._tree = ProcessTree(self._process.pid)
         threading.Thread(target=self._read_events, name="session-events", daemon=True).start()
 
-    def _child_limits(self, box: Box, limit_address_space: bool) -> dict[str, int | None]:
+    def _child_limits(self) -> dict[str, int | None]:
         space = self.limits.max_memory_bytes + ADDRESS_SPACE_HEADROOM_BYTES
-        return {"address_space_bytes": space if limit_address_space else None,
+        boxed = self.box.kind != "none"
+        return {"address_space_bytes": space if self._limit_address_space else None,
                 "file_bytes": max(self.limits.max_output_bytes + 1, FILE_FLOOR_BYTES), "open_files": OPEN_FILES,
-                "parent_pid": os.getpid() if box.kind == "none" else None}
+                # Without a user namespace of its own the child's count would be that of all this user's processes.
+                "processes": max(NPROC_FLOOR, NPROC_PER_CPU * (os.cpu_count() or 1)) if boxed else None,
+                "parent_pid": None if boxed else os.getpid()}
+
+    def wait_ready(self, seconds: float, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Until the child has Blender loaded; at once when it said so before. Raises as `ask`."""
+        if not self._greeted:
+            self.wait_for("ready", seconds, stopped)
+            self._greeted = True
+
+    def lower(self, limits: Limits) -> None:
+        """Gives the child a job's limits, which may only be lower than those it has. Raises as `ask`."""
+        self.limits = limits
+        self.ask("limit", "limited", QUIT_GRACE_SECONDS * 10, limits=self._child_limits())
 
     @property
     def pid(self) -> int:
@@ -82,7 +105,8 @@ class Session:
 
         Raises WorkFailed (the child is dead afterwards, unless it was the scene's own error) or WorkStopped.
         """
-        self._send({"command": command, **fields})
+        self._send({"command": command, "cpu_seconds": seconds * (os.cpu_count() or 1) + 1, **fields})
+        self._watch_at = time.monotonic() + WATCH_SECONDS
         return self.wait_for(answer, seconds, stopped, on_progress)
 
     def wait_for(self, answer: str, seconds: float, stopped: Callable[[], bool] = lambda: False,
@@ -98,13 +122,14 @@ class Session:
             if event is None:
                 raise self._death()
             if event["event"] == answer:
-                self._measure_memory()
+                self._check_usage()
                 return event
             if event["event"] == "error":
-                raise WorkFailed(FailureCode(event["code"]), str(event["message"])[:1000], self.log_tail())
+                raise WorkFailed(_code_of(event), str(event.get("message"))[:1000], self.log_tail())
             if event["event"] == "progress":
-                on_progress(float(event["progress"]))
-            self._watch(deadline, seconds, stopped)
+                on_progress(_share_of(event))
+            if time.monotonic() >= self._watch_at:
+                self._watch(deadline, seconds, stopped)
 
     def close(self) -> None:
         """Ends the child: politely, then SIGTERM, then SIGKILL to the whole group. Safe to call twice."""
@@ -117,7 +142,9 @@ class Session:
         self.kill()
 
     def kill(self) -> None:
-        """Ends the child now and reaps it. Safe to call twice."""
+        """Ends the child now and reaps it, with all it started. Safe to call twice."""
+        # Inside the sandbox the kernel ends them all with the first; without it they may have left the group.
+        family = descendants(self.pid)[1:] if self.box.kind == "none" and self.alive else []
         for number, grace_seconds in ((signal.SIGTERM, TERM_GRACE_SECONDS), (signal.SIGKILL, None)):
             if self._process.poll() is not None:
                 break
@@ -127,6 +154,11 @@ class Session:
             except subprocess.TimeoutExpired:
                 log.info("child ignored SIGTERM", extra={"pid": self.pid})
         self._process.wait()
+        for pid in family:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                log.debug("it ended with the group", extra={"pid": pid})
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 _close_quietly(stream)
@@ -166,24 +198,28 @@ class Session:
         if stopped():
             self.kill()
             raise WorkStopped("the work is not wanted any more")
+        self._watch_at = time.monotonic() + WATCH_SECONDS
         if time.monotonic() > deadline:
-            self.kill()
-            raise WorkFailed(FailureCode.TIME_LIMIT, f"took longer than the {seconds:g} s allowed", self.log_tail())
-        if self._measure_memory() > self.limits.max_memory_bytes:
-            self.kill()
-            raise WorkFailed(FailureCode.OUT_OF_MEMORY,
-                             f"used more than the {self.limits.max_memory_bytes} bytes allowed", self.log_tail())
+            raise self._end(FailureCode.TIME_LIMIT, f"took longer than the {seconds:g} s allowed")
+        self._check_usage()
 
-    def _measure_memory(self) -> int:
-        """Resident bytes of the child and all it started; remembers the peak."""
-        total = 0
-        try:
-            for process in (self._watched, *self._watched.children(recursive=True)):
-                total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            return total
-        self.peak_memory_bytes = max(self.peak_memory_bytes, total)
-        return total
+    def _check_usage(self) -> None:
+        """Ends a child that uses more than it may. The kernel keeps the peak, so no spike slips through between."""
+        reading = self._tree.read()
+        self.peak_memory_bytes = max(self.peak_memory_bytes, reading.peak_bytes)
+        if reading.peak_bytes > self.limits.max_memory_bytes:
+            raise self._end(FailureCode.OUT_OF_MEMORY, f"used more than the {self.limits.max_memory_bytes} bytes allowed")
+        if reading.processes > MAX_PROCESSES:
+            raise self._end(FailureCode.CRASHED, f"started more than the {MAX_PROCESSES} processes allowed")
+        files, size = count_files(self.box.output_folder)
+        if files > MAX_OUTPUT_FILES:
+            raise self._end(FailureCode.OUTPUT_LIMIT, f"wrote more than the {MAX_OUTPUT_FILES} files allowed")
+        if size > max(self.limits.max_output_bytes, FILE_FLOOR_BYTES):
+            raise self._end(FailureCode.OUTPUT_LIMIT, f"wrote {size} bytes; {self.limits.max_output_bytes} are allowed")
+
+    def _end(self, code: FailureCode, message: str) -> WorkFailed:
+        self.kill()
+        return WorkFailed(code, message, self.log_tail())
 
     def _death(self) -> WorkFailed:
         """Why the child is gone, as far as its exit says."""
@@ -195,11 +231,26 @@ class Session:
         self.kill()
         tail = self.log_tail()
         lowered = tail.lower()
+        if code in (-signal.SIGXCPU, 128 + signal.SIGXCPU):
+            return WorkFailed(FailureCode.TIME_LIMIT, "used more processor time than the time allowed has", tail)
         if "bad_alloc" in lowered or "malloc returns null" in lowered or "memoryerror" in lowered:
             return WorkFailed(FailureCode.OUT_OF_MEMORY, "Blender ran out of the memory it was allowed", tail)
         if "bwrap:" in lowered:
             return WorkFailed(FailureCode.SANDBOX_ERROR, "the sandbox could not be made", tail)
         return WorkFailed(FailureCode.CRASHED, f"Blender ended by itself with status {code}", tail)
+
+
+def _code_of(event: dict[str, Any]) -> FailureCode:
+    """A child that was taken over may say anything."""
+    try:
+        return FailureCode(str(event.get("code")))
+    except ValueError:
+        return FailureCode.CRASHED
+
+
+def _share_of(event: dict[str, Any]) -> float:
+    share = event.get("progress")
+    return min(1.0, max(0.0, float(share))) if isinstance(share, int | float) else 0.0
 
 
 def _close_quietly(stream: Any) -> None:

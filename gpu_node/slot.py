@@ -64,9 +64,9 @@ class Slot(threading.Thread):
             finally:
                 ring.done.set()
             wait_seconds = self._agent.settings.poll_seconds * random.uniform(0.75, 1.25)
-            self._cool_down()
+            self._settle_down()
         self._claims_ahead.shutdown(wait=True)
-        self.runner.close()
+        self.runner.close_all()
 
     def _next_ring(self, wait_seconds: float) -> Ring:
         """A doorbell, or after a while an idle look of our own: losing a doorbell costs only that while."""
@@ -75,9 +75,12 @@ class Slot(threading.Thread):
         except queue.Empty:
             return Ring()
 
-    def _cool_down(self) -> None:
+    def _settle_down(self) -> None:
+        """While there is nothing to do: an old scene is closed, and a child is made ready for the next one."""
         if time.monotonic() - self._used_at > self._agent.settings.warm_seconds:
             self.runner.close()
+        if self._agent.settings.spare_child and not self._agent.draining.is_set():
+            self.runner.prepare_spare()
 
     def _work(self, hint: str | None) -> None:
         """Claims and works until nothing fits."""
@@ -91,9 +94,9 @@ class Slot(threading.Thread):
         ahead: Future[list[Attempt]] | None = None
         for position, attempt in enumerate(batch):
             if ahead is None and position >= len(batch) // 2:
-                ahead = self._claims_ahead.submit(self._claim, None, attempt.job.job_id)
+                ahead = self._claims_ahead.submit(self._claim_ahead, attempt.job.job_id)
             failure = self._do(attempt)
-            if failure is not None and failure.code in SAME_FOR_THE_JOB:
+            if failure is not None and failure.code in SAME_FOR_THE_JOB and attempt.kind == "frame":
                 self._fail_rest(batch[position + 1:], attempt, failure)
                 break
         return ahead.result() if ahead is not None else []
@@ -110,6 +113,16 @@ class Slot(threading.Thread):
             failpoint("node.claimed")
         return attempts
 
+    def _claim_ahead(self, job_id: str) -> list[Attempt]:
+        """The next batch, its scenes fetched, while frames render. What can't be fetched is met again by the unit itself."""
+        attempts = self._claim(None, job_id)
+        for job in {attempt.job.job_id: attempt.job for attempt in attempts}.values():
+            try:
+                self._agent.scenes.fetch(job)
+            except (WorkFailed, HubAway) as trouble:
+                log.info("a scene could not be fetched ahead", extra={"job_id": job.job_id, "reason": str(trouble)})
+        return attempts
+
     def _do(self, attempt: Attempt) -> WorkFailed | None:
         """One unit, from the scene to the parcel. Returns the failure that was reported, if any."""
         if attempt.dead.is_set() or self._agent.draining.is_set():
@@ -121,17 +134,22 @@ class Slot(threading.Thread):
         except WorkStopped:
             return None
         except HubAway as away:
-            failure = WorkFailed(FailureCode.INPUT_UNAVAILABLE, str(away))
-            self._agent.delivery.put(Parcel(attempt, failure=failure))
-            return failure
+            return self._report(attempt, WorkFailed(FailureCode.INPUT_UNAVAILABLE, str(away)))
         except WorkFailed as failed:
-            log.warning("a unit failed", extra={"unit_id": attempt.unit_id, "code": failed.code.value,
-                                                "reason": failed.message})
-            self._agent.delivery.put(Parcel(attempt, failure=failed))
-            return failed
+            return self._report(attempt, failed)
+        except Exception as error:
+            # The lease would be kept for ever if nobody told the hub; the child may be at fault, so it goes.
+            log.exception("a unit met an unexpected error")
+            self.runner.close()
+            return self._report(attempt, WorkFailed(FailureCode.CRASHED, f"the node met {type(error).__name__}: {error}"))
         failpoint("node.frame_rendered")
         self._agent.delivery.put(parcel)
         return None
+
+    def _report(self, attempt: Attempt, failure: WorkFailed) -> WorkFailed:
+        log.warning("a unit failed", extra={"unit_id": attempt.unit_id, "code": failure.code.value, "reason": failure.message})
+        self._agent.delivery.put(Parcel(attempt, failure=failure))
+        return failure
 
     def _make(self, attempt: Attempt) -> Parcel:
         def stopped() -> bool:
@@ -145,7 +163,8 @@ class Slot(threading.Thread):
         started = time.monotonic()
         scene = self._agent.scenes.fetch(job)
         if attempt.kind == "inspection":
-            return Parcel(attempt, report=self.runner.inspect(scene, job.limits, stopped))
+            report = self.runner.inspect(scene, job.limits, stopped)
+            return Parcel(attempt, report=report, seconds=time.monotonic() - started)
         if attempt.kind != "frame" or attempt.frame is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"this node does no work of kind {attempt.kind!r}")
         was_loaded = self.runner.job_id == job.job_id
@@ -161,7 +180,7 @@ class Slot(threading.Thread):
     def _fail_rest(self, rest: list[Attempt], first: Attempt, failure: WorkFailed) -> None:
         """What made one unit of a job fail before its frame began makes the others fail the same way."""
         for attempt in rest:
-            if attempt.job.job_id == first.job.job_id:
+            if attempt.job.job_id == first.job.job_id and attempt.kind == first.kind:
                 self._agent.delivery.put(Parcel(attempt, failure=failure))
             else:
                 self._do(attempt)

@@ -29,9 +29,6 @@ def alembic_config(database: Database) -> Config:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents):
-        if parent != Path("/") and parent.owner() == folder.owner() and str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)  # the server runs as another user and must reach its folder
     server = Postgres(folder)
     server.start()
     yield server

@@ -8,6 +8,8 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from app.adapters import signals
+
 log = structlog.get_logger()
 EVENTS_CHANNEL = "lightyard.events"
 RING_TASK = "gpu_node.ring"
@@ -28,6 +30,8 @@ class Publisher:
     def _send(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         if kind == "event":
             self._cache.publish(EVENTS_CHANNEL, json.dumps({"type": key, **payload}))
+        elif kind == "signal":
+            signals.give(self._cache, key)
         elif kind == "ring":
             self._celery.send_task(RING_TASK, args=[payload["unit_id"]], queue=key, ignore_result=True, retry=False)
         else:

@@ -1,13 +1,15 @@
 """A dialect is a value: who owns a path, and how its answers and errors look."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from flask import Flask, Response, jsonify, request
+from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
+from app.api.limits import Rule
 from app.errors import LightyardError
 
 log = structlog.get_logger()
@@ -25,14 +27,42 @@ HTTP_CODES = {
 }
 
 
+class BadRequestParser(FlaskParser):
+    """For dialects whose invalid fields are 400, in their OpenAPI file too."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+
+
+KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate", "Content-Range")
+
+ENVELOPE_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "details"],
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "details": {"type": "object"}},
+        }
+    },
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`prefixes` are the paths it owns, `error_body(code, message, details)` its envelope, `invalid_status` its 400 or 422."""
+    """`prefixes` are the paths it owns, `error_body(code, message, details)` its envelope, `invalid_status` its 400 or 422,
+    `limit(method, path)` its document's rate limits, `title` its name for people; `introduction`, `error_schema` and further
+    `schemas` (JSON Schema by name) go into its OpenAPI file."""
 
     name: str
     prefixes: tuple[str, ...]
     error_body: ErrorBody
     invalid_status: int = 400
+    limit: Rule | None = None
+    title: str = ""
+    introduction: str = ""
+    error_schema: Mapping[str, Any] = field(default_factory=lambda: ENVELOPE_SCHEMA)
+    schemas: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def envelope(code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +105,9 @@ def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
         message = _flatten(fields) or error.description or error.name
         if status == 422:
             status = owner_of(request.path, dialects).invalid_status
-        return answer(HTTP_CODES.get(status, "ERROR"), message, {"fields": fields} if fields else {}, status)
+        response, status = answer(HTTP_CODES.get(status, "ERROR"), message, {"fields": fields} if fields else {}, status)
+        response.headers.extend((name, value) for name, value in error.get_headers() if name in KEPT_HEADERS)
+        return response, status
 
     @app.errorhandler(Exception)
     def on_crash(error: Exception) -> tuple[Response, int]:

@@ -1,31 +1,93 @@
-"""Requests per minute and address, counted in Valkey; a counter that is away never stops a request."""
+"""Requests per minute and address, counted in Valkey for all processes; a counter that is away never stops a request."""
 
-import time
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import redis
 import structlog
-from flask import request
+from flask import Flask, request
 
 from app.api.context import hub
 from app.errors import RateLimited
 
 log = structlog.get_logger()
+MINUTE_MS = 60_000
+# The last `per_minute` requests' times, newest first, by Valkey's own clock: any 60 s hold no more than the limit,
+# and a refused request is not counted. Returns the milliseconds to wait, 0 for a request that may pass.
+_COUNT = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local most, span = tonumber(ARGV[1]), tonumber(ARGV[2])
+local oldest = redis.call('LINDEX', KEYS[1], most - 1)
+if oldest and now - oldest < span then return span - (now - oldest) end
+redis.call('LPUSH', KEYS[1], now)
+redis.call('LTRIM', KEYS[1], 0, most - 1)
+redis.call('PEXPIRE', KEYS[1], span)
+return 0
+"""
 
 
-def limit(name: str, per_minute: int) -> None:
-    """Count this request against `name`'s minute; 429 with Retry-After past the limit."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Requests that share a counter: its name, and how many each address has in any minute."""
+
+    name: str
+    per_minute: int
+
+
+Rule = Callable[[str, str], Limit | None]
+"""(method, path) to the limit that a dialect's document sets, or None."""
+
+
+def rayment_limit(method: str, path: str) -> Limit:
+    """Rayment: 10/min for POST /render, 60/min for the list of providers and their details, 120/min for all others."""
+    if method == "POST" and path == "/render":
+        return Limit("rayment-render", 10)
+    if path == "/providers" or path.startswith("/providers/"):
+        return Limit("rayment-providers", 60)
+    return Limit("rayment", 120)
+
+
+def node_limit(method: str, path: str) -> Limit | None:
+    """Ours: a registration needs no token and writes rows. Everything else is bounded by the node's own token."""
+    return Limit("node-registrations", 600) if method == "POST" and path == "/node/v1/nodes" else None
+
+
+def install(app: Flask, rule_of: Callable[[str], Rule | None]) -> None:
+    """Count every request before anything else is done for it; `rule_of(path)` is the owning dialect's rule."""
+
+    @app.before_request
+    def count() -> None:
+        rule = rule_of(request.path)
+        found = rule(request.method, request.path) if rule else None
+        if found is not None and request.method != "OPTIONS":
+            spend(found, request.remote_addr or "")
+
+
+def spend(limit: Limit, address: str) -> None:
+    """Count one request; 429 with Retry-After when this address has had its minute's share."""
     if not hub().settings.rate_limits:
         return
-    minute, second = divmod(int(time.time()), 60)
-    key = f"limit:{name}:{request.remote_addr}:{minute}"
+    key = f"limit:{limit.name}:{neighbourhood(address)}"
     try:
-        batch = hub().cache.pipeline()
-        batch.incr(key)
-        batch.expire(key, 120)
-        count, _ = batch.execute()
+        wait_ms = int(hub().cache.eval(_COUNT, 1, key, limit.per_minute, MINUTE_MS))
     except redis.RedisError as error:
         log.warning("limits.away", error=str(error))
         return
-    if count > per_minute:
-        wait = 60 - second
-        raise RateLimited(f"Too many requests: {per_minute} per minute; try again in {wait} s", details={"retry_after": wait})
+    if wait_ms:
+        seconds = -(-wait_ms // 1000)
+        message = f"Too many requests: {limit.per_minute} per minute; try again in {seconds} s"
+        raise RateLimited(message, details={"retry_after": seconds})
+
+
+def neighbourhood(address: str) -> str:
+    """Whose share it is: an IPv4 address, or the /64 that one IPv6 customer has all to itself."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(found, ipaddress.IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((found, 64), strict=False).network_address)
+    return str(found)

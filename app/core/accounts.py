@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput, Unauthenticated
-from app.models.accounts import SCOPES, Account, ApiKey, Identity, UsedMessage
+from app.models.accounts import ROLES, SCOPES, Account, ApiKey, Identity, UsedMessage
 from app.values import clock
 
 
@@ -61,16 +61,19 @@ def revoke_key(session: Session, key_id: uuid.UUID) -> bool:
     return session.execute(statement.returning(ApiKey.id)).one_or_none() is not None
 
 
-def authenticate_key(session: Session, secret: str) -> tuple[Account, list[str]]:
-    """The account behind an API key, and the key's scopes; 401 when it is unknown or revoked."""
+def authenticate_key(session: Session, secret: str, is_wallet_signed: bool = False) -> tuple[Account, list[str]]:
+    """The account behind an API key, and the key's scopes; 401 when it is unknown or revoked, or when it is one
+    that also needs the wallet's signature and the request does not carry it."""
     query = (
-        select(Account, ApiKey.scopes)
+        select(Account, ApiKey.scopes, ApiKey.needs_wallet_signature)
         .join(ApiKey, ApiKey.account_id == Account.id)
         .where(ApiKey.secret_hash == hash_secret(secret), ApiKey.revoked_at.is_(None), Account.is_active)
     )
     row = session.execute(query).one_or_none()
     if row is None:
         raise Unauthenticated("this API key is unknown or revoked", code="INVALID_API_KEY")
+    if row[2] and not is_wallet_signed:
+        raise Unauthenticated("this key also needs the wallet's signature on each request", code="WALLET_SIGNATURE_INVALID")
     return row[0], row[1]
 
 
@@ -80,10 +83,20 @@ def ensure_operator(session: Session, secret: str | None = None) -> str:
         query = select(ApiKey.id).where(ApiKey.secret_hash == hash_secret(secret), ApiKey.revoked_at.is_(None))
         if session.scalar(query) is not None:
             return secret
+    return create_key(session, operator_account(session), "operator", list(SCOPES))
+
+
+def operator_account(session: Session) -> uuid.UUID:
+    """The account of whoever runs the hub, with every role."""
     account_id = ensure_identity(session, "operator", "operator", "Operator")
-    roles = ["client", "provider", "finance", "operator"]
-    session.execute(update(Account).where(Account.id == account_id).values(roles=roles))
-    return create_key(session, account_id, "operator", list(SCOPES))
+    session.execute(update(Account).where(Account.id == account_id).values(roles=list(ROLES)))
+    return account_id
+
+
+def grant_role(session: Session, account_id: uuid.UUID, role: str) -> None:
+    """Add a role to an account; one that it has already stays once."""
+    account = session.get_one(Account, account_id, with_for_update=True)
+    account.roles = sorted({*account.roles, role})
 
 
 def use_once(session: Session, message: str, window_seconds: int) -> None:

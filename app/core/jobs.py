@@ -1,4 +1,4 @@
-"""Jobs and their units: submit, queue, claim, renew, complete, fail. The state column is the truth."""
+"""Jobs and their units: submit, queue, renew, read. The state column is the truth."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -6,56 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import pricing
+from app.core import doorbells, pricing
 from app.errors import NotFound
-from app.models.jobs import Attempt, Job, Scene, WorkUnit
-from app.models.nodes import Node
+from app.models.jobs import Job, Scene, WorkUnit
 from app.values import clock
 from app.values.states import JobState, PaymentState, advance
 
-CLAIM = text("""
-WITH picked AS (
-    SELECT u.id FROM work_units u
-    WHERE u.state = 'queued' AND u.capability = :capability
-      AND (u.provider_id = :provider_id OR (u.provider_id IS NULL AND :is_trusted))
-      AND (CAST(:job_id AS uuid) IS NULL OR u.job_id = :job_id)
-      AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
-            SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
-            AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
-            AND u.capability = ANY(n.capabilities)
-            AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL AND n.is_trusted))))
-    ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
-    LIMIT :limit FOR UPDATE OF u SKIP LOCKED)
-UPDATE work_units u SET state = 'assigned', fence = u.fence + 1, attempt_id = gen_random_uuid(),
-    lease_until = :lease_until, progress = 0
-FROM picked WHERE u.id = picked.id
-RETURNING u.id, u.attempt_id, u.fence, u.job_id, u.kind, u.frame, u.ordinal
-""").bindparams(bindparam("node_id", type_=UUID(as_uuid=True)))
-
 RENEW = text("""
-UPDATE work_units u SET lease_until = :lease_until, state = 'rendering', progress = r.progress
-FROM unnest(:attempts, CAST(:fences AS int[]), CAST(:progress AS float8[])) AS r(attempt_id, fence, progress)
-WHERE u.attempt_id = r.attempt_id AND u.fence = r.fence AND u.state IN ('assigned', 'rendering', 'uploaded')
-RETURNING u.attempt_id, u.job_id
+WITH live AS (
+    SELECT u.id, r.progress FROM work_units u
+    JOIN unnest(:attempts, CAST(:fences AS int[]), CAST(:progress AS float8[])) AS r(attempt_id, fence, progress)
+      ON u.attempt_id = r.attempt_id AND u.fence = r.fence
+    WHERE u.state IN ('assigned', 'rendering', 'uploaded') ORDER BY u.id FOR UPDATE OF u)
+UPDATE work_units u SET lease_until = :lease_until, state = 'rendering', progress = live.progress
+FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One unit handed to one node: `fence` and the lease decide whose result counts."""
-
-    unit_id: uuid.UUID
-    attempt_id: uuid.UUID
-    fence: int
-    job_id: uuid.UUID
-    kind: str
-    frame: int | None
-    upload_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +68,7 @@ def submit(session: Session, order: Order) -> Job:
     )
     session.add(job)
     session.flush()
+    outbox.announce(session, "job:new", job.id)
     return job
 
 
@@ -123,58 +94,7 @@ def queue(session: Session, job: Job) -> None:
         for ordinal, frame in enumerate(job.settings["frame_list"])
     ]
     session.execute(insert(WorkUnit), rows)
-    for row in rows[:8]:  # a node keeps claiming until nothing fits: a few rings wake enough of them
-        outbox.ring(session, str(job.kind), row["id"])
-
-
-def claim(session: Session, node: Node, ask: Mapping[str, Any], lease_seconds: int, silence_seconds: int) -> list[Claim]:
-    """Hand out up to `ask["limit"]` units that fit this node, best first, each with a fence and a lease.
-
-    One UPDATE … SKIP LOCKED per capability, so that any number of nodes claim side by side without waiting.
-    """
-    now = clock.now()
-    base = {
-        "provider_id": node.provider_id,
-        "is_trusted": node.is_trusted or node.provider_id is None,
-        "node_id": node.id,
-        "now": now,
-        "alive_since": now - timedelta(seconds=silence_seconds),
-        "lease_until": now + timedelta(seconds=lease_seconds),
-    }
-    rows: list[Any] = []
-    wanted = [name for name in ask["capabilities"] if name in node.capabilities]
-    for job_id in dict.fromkeys((ask.get("job_id"), None)):
-        for capability in wanted:
-            left = ask["limit"] - len(rows)
-            if left > 0:
-                found = base | {"capability": capability, "limit": left, "job_id": job_id}
-                rows += session.execute(CLAIM, found).all()
-    claims = [
-        Claim(row[0], row[1], row[2], row[3], row[4], row[5], f"results/{row[3]}/{row[0]}/{row[2]}")
-        for row in sorted(rows, key=lambda row: (str(row[3]), row[6]))
-    ]
-    if claims:
-        session.execute(insert(Attempt), [_attempt_row(claim, node.id, now) for claim in claims])
-        _note_start(session, {claim.job_id for claim in claims}, now)
-    return claims
-
-
-def _attempt_row(claim: Claim, node_id: uuid.UUID, now: datetime) -> dict[str, Any]:
-    return {
-        "id": claim.attempt_id,
-        "unit_id": claim.unit_id,
-        "node_id": node_id,
-        "fence": claim.fence,
-        "state": "live",
-        "upload_key": claim.upload_key,
-        "started_at": now,
-    }
-
-
-def _note_start(session: Session, job_ids: set[uuid.UUID], now: datetime) -> None:
-    statement = update(Job).where(Job.id.in_(job_ids), Job.started_at.is_(None)).values(started_at=now)
-    for job_id in session.scalars(statement.returning(Job.id)):
-        outbox.announce(session, "job:started", job_id)
+    doorbells.ring(session, job.kind, job.provider_id, [row["id"] for row in rows])
 
 
 def renew(session: Session, reports: Sequence[tuple[uuid.UUID, int, float]], lease_seconds: int) -> set[uuid.UUID]:
@@ -208,13 +128,20 @@ def get(session: Session, job_id: uuid.UUID) -> Job:
     return job
 
 
+def lock(session: Session, job_id: uuid.UUID) -> Job:
+    """The job, locked until the unit of work ends, as it is now."""
+    query = select(Job).where(Job.id == job_id).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
 def scene_of(session: Session, job: Job) -> Scene:
     return session.scalars(select(Scene).where(Scene.id == job.scene_id)).one()
 
 
 def units_of(session: Session, job_id: uuid.UUID) -> list[WorkUnit]:
-    """All units of a job in order."""
-    return list(session.scalars(select(WorkUnit).where(WorkUnit.job_id == job_id).order_by(WorkUnit.ordinal)))
+    """The units a job is paid for, in order (its inspection is none)."""
+    query = select(WorkUnit).where(WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0)
+    return list(session.scalars(query.order_by(WorkUnit.ordinal)))
 
 
 def is_over(job: Job) -> bool:

@@ -1,9 +1,11 @@
 """The ledger: every movement of money is one transfer with two legs, posted once per reference."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import TextClause, case, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -71,63 +73,81 @@ def post(
     A reference names one movement for ever: the same one again is harmless, another amount under it is a Conflict.
     A user's balance that would fall below zero is PaymentRequired. Balance rows are locked in the order of their ids.
     """
-    accounts = {party: open_account(session, party, amount.asset) for party in (source, destination)}
-    row = {
-        "id": uuid.uuid4(),
-        "source_id": accounts[source].id,
-        "destination_id": accounts[destination].id,
-        "amount_minor": amount.minor,
+    values = {
+        "transfer": uuid.uuid4(),
+        "debit": uuid.uuid4(),
+        "credit": uuid.uuid4(),
+        "source_kind": source.kind,
+        "source_owner": source.owner_id,
+        "destination_kind": destination.kind,
+        "destination_owner": destination.owner_id,
+        "amount": amount.minor,
         "asset": amount.asset,
         "reference": reference,
         "job_id": job_id,
-        "created_at": clock.now(),
+        "now": clock.now(),
     }
-    made = session.execute(
-        insert(Transfer).values(row).on_conflict_do_nothing(index_elements=["reference"]).returning(Transfer.id)
-    ).scalar()
-    if made is None:
-        _assert_same(session, row)
-        return False
-    deltas = {accounts[source].id: -amount.minor, accounts[destination].id: amount.minor}
-    after = {key: _change(session, key, deltas[key], amount) for key in sorted(deltas)}
-    session.execute(
-        insert(Entry),
-        [
-            {
-                "id": uuid.uuid4(),
-                "transfer_id": made,
-                "account_id": key,
-                "direction": "DEBIT" if delta < 0 else "CREDIT",
-                "amount_minor": abs(delta),
-                "balance_after_minor": after[key],
-                "created_at": row["created_at"],
-            }
-            for key, delta in deltas.items()
-        ],
-    )
-    return True
-
-
-def _assert_same(session: Session, row: dict[str, object]) -> None:
-    old = session.scalars(select(Transfer).where(Transfer.reference == row["reference"])).one()
-    same = all(getattr(old, key) == row[key] for key in ("source_id", "destination_id", "amount_minor", "asset"))
-    if not same:
-        raise Conflict(f"reference {row['reference']} was posted with other values", code="REFERENCE_REUSED")
-
-
-def _change(session: Session, account_id: uuid.UUID, delta: int, amount: Money) -> int | None:
-    """Change a user's balance under its row lock; a platform account has no row to change."""
-    new = LedgerAccount.balance_minor + delta
-    result = session.execute(
-        update(LedgerAccount)
-        .where(LedgerAccount.id == account_id, (new >= 0) | LedgerAccount.may_be_negative)
-        .values(balance_minor=new)
-        .returning(LedgerAccount.balance_minor)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
-    if result is None:
+    statement = _post_statement(source.owner_id is None, destination.owner_id is None)
+    row = session.execute(statement, values).one()
+    if row.source_id is None or row.destination_id is None:
+        for party in (source, destination):
+            open_account(session, party, amount.asset)
+        row = session.execute(statement, values).one()
+    if row.changed < row.locked:
         raise PaymentRequired(f"not enough {amount.asset} for {amount}", details={"requested": str(amount)})
-    return result[0]
+    if not row.made:
+        _assert_same(session, reference, row.source_id, row.destination_id, amount)
+    return bool(row.made)
+
+
+# A movement whole, in one statement. Rows are locked in the order of their ids before any is changed; a platform's account has
+# no balance and is neither locked nor changed. Entries take their sequence after the locks, so it tells the order of balances.
+_POST = """
+WITH ends AS (
+    SELECT (SELECT id FROM ledger_accounts WHERE kind = :source_kind AND owner_id {source_is} AND asset = :asset) AS source_id,
+        (SELECT id FROM ledger_accounts WHERE kind = :destination_kind AND owner_id {destination_is} AND asset = :asset)
+            AS destination_id),
+made AS (
+    INSERT INTO transfers (id, source_id, destination_id, amount_minor, asset, reference, job_id, created_at)
+    SELECT :transfer, source_id, destination_id, :amount, :asset, :reference, CAST(:job_id AS uuid), :now FROM ends
+    WHERE source_id IS NOT NULL AND destination_id IS NOT NULL ON CONFLICT (reference) DO NOTHING
+    RETURNING id, source_id, destination_id),
+legs AS (
+    SELECT CAST(:debit AS uuid) AS entry_id, source_id AS account_id, 'DEBIT' AS direction, -CAST(:amount AS bigint) AS delta
+    FROM made
+    UNION ALL SELECT CAST(:credit AS uuid), destination_id, 'CREDIT', CAST(:amount AS bigint) FROM made),
+locked AS MATERIALIZED (
+    SELECT a.id FROM ledger_accounts a WHERE a.id IN (SELECT account_id FROM legs) AND a.balance_minor IS NOT NULL
+    ORDER BY a.id FOR UPDATE),
+changed AS (
+    UPDATE ledger_accounts a SET balance_minor = a.balance_minor + legs.delta
+    FROM legs JOIN locked ON locked.id = legs.account_id
+    WHERE a.id = legs.account_id AND (a.balance_minor + legs.delta >= 0 OR a.may_be_negative) RETURNING a.id, a.balance_minor),
+noted AS (
+    INSERT INTO entries (id, transfer_id, account_id, direction, amount_minor, balance_after_minor, created_at)
+    SELECT legs.entry_id, :transfer, legs.account_id, legs.direction, :amount, changed.balance_minor, :now
+    FROM legs LEFT JOIN changed ON changed.id = legs.account_id)
+SELECT ends.source_id, ends.destination_id, (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM locked) AS locked,
+    (SELECT count(*) FROM changed) AS changed FROM ends
+"""
+
+
+@cache
+def _post_statement(is_source_platform: bool, is_destination_platform: bool) -> TextClause:
+    """The platform's accounts have no owner, and only IS NULL finds those through the index."""
+    return text(
+        _POST.format(
+            source_is="IS NULL" if is_source_platform else "= :source_owner",
+            destination_is="IS NULL" if is_destination_platform else "= :destination_owner",
+        )
+    )
+
+
+def _assert_same(session: Session, reference: str, source_id: uuid.UUID, destination_id: uuid.UUID, amount: Money) -> None:
+    old = session.scalars(select(Transfer).where(Transfer.reference == reference)).one()
+    posted = (old.source_id, old.destination_id, old.amount_minor, old.asset)
+    if posted != (source_id, destination_id, amount.minor, amount.asset):
+        raise Conflict(f"reference {reference} was posted with other values", code="REFERENCE_REUSED")
 
 
 def balance(session: Session, party: Party, asset: str) -> Money:
@@ -142,6 +162,21 @@ def balance(session: Session, party: Party, asset: str) -> Money:
     return Money(int(session.scalar(select(func.sum(signed)).where(Entry.account_id == account.id)) or 0), asset)
 
 
+_AVAILABLE = text("""
+SELECT kind, balance_minor FROM ledger_accounts WHERE owner_id = :owner_id AND asset = :asset AND kind = ANY(:kinds)
+ORDER BY id FOR UPDATE
+""")
+
+
+def available(session: Session, owner_id: uuid.UUID, kinds: Sequence[str], asset: str) -> dict[str, Money]:
+    """What an owner's accounts of these kinds hold, by kind; their rows stay locked until the unit of work ends.
+
+    An account that was never opened holds nothing, and is not opened to say so.
+    """
+    rows = session.execute(_AVAILABLE, {"owner_id": owner_id, "asset": asset, "kinds": list(kinds)}).all()
+    return {kind: Money(0, asset) for kind in kinds} | {row[0]: Money(max(0, int(row[1] or 0)), asset) for row in rows}
+
+
 def take_up_to(session: Session, party: Party, amount: Money) -> Money:
     """How much of `amount` the party can give now; its row stays locked until the unit of work ends."""
     account = open_account(session, party, amount.asset)
@@ -149,32 +184,3 @@ def take_up_to(session: Session, party: Party, amount: Money) -> Money:
         select(LedgerAccount.balance_minor).where(LedgerAccount.id == account.id).with_for_update()
     )
     return Money(max(0, min(int(held or 0), amount.minor)), amount.asset)
-
-
-def differences(session: Session) -> list[str]:
-    """Every way in which the books disagree with themselves; an empty list is the invariant."""
-    checks = {
-        "a transfer without exactly two equal legs": """
-            SELECT t.id::text FROM transfers t LEFT JOIN entries e ON e.transfer_id = t.id GROUP BY t.id
-            HAVING count(e.id) <> 2 OR sum(CASE e.direction WHEN 'DEBIT' THEN -e.amount_minor ELSE e.amount_minor END) <> 0
-            OR max(e.amount_minor) <> t.amount_minor""",
-        "a balance that its entries do not add up to": """
-            SELECT a.id::text FROM ledger_accounts a LEFT JOIN entries e ON e.account_id = a.id
-            WHERE a.balance_minor IS NOT NULL GROUP BY a.id HAVING a.balance_minor <>
-            coalesce(sum(CASE e.direction WHEN 'DEBIT' THEN -e.amount_minor ELSE e.amount_minor END), 0)""",
-        "a balance below zero": """
-            SELECT id::text FROM ledger_accounts WHERE balance_minor < 0 AND NOT may_be_negative""",
-    }
-    return [f"{name}: {row[0]}" for name, sql in checks.items() for row in session.execute(text(sql))]
-
-
-def number_entries(session: Session) -> int:
-    """Give committed entries their gap-free integers; one numbering pass runs at a time. Returns how many."""
-    session.execute(text("SELECT pg_advisory_xact_lock(hashtext('entry_numbers'))"))
-    result = session.execute(
-        text("""
-        INSERT INTO entry_numbers (number, entry_id)
-        SELECT coalesce((SELECT max(number) FROM entry_numbers), 0) + row_number() OVER (ORDER BY e.sequence), e.id
-        FROM entries e LEFT JOIN entry_numbers n ON n.entry_id = e.id WHERE n.entry_id IS NULL RETURNING number""")
-    )
-    return len(result.all())

@@ -4,10 +4,10 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,29 @@ class Registration:
     challenge: str
     provider_id: uuid.UUID | None
     is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallingNode:
+    """A node that called, with the token it called with: what every request of the node protocol needs to know."""
+
+    id: uuid.UUID
+    provider_id: uuid.UUID | None
+    is_trusted: bool
+    capabilities: list[str]
+    public_key: str
+    last_heartbeat_at: datetime | None
+    unhealthy_until: datetime | None
+    token_id: uuid.UUID
+    challenge: str
+    proven_at: datetime | None
+
+
+_CALLER = text("""
+SELECT n.id, n.provider_id, n.is_trusted, n.capabilities, n.public_key, n.last_heartbeat_at, n.unhealthy_until,
+    t.id, t.challenge, t.proven_at
+FROM node_tokens t JOIN nodes n ON n.id = t.node_id WHERE t.id = :token_id AND t.expires_at > :now
+""")
 
 
 def register_provider(session: Session, offer: Mapping[str, Any], tariff: Tariff) -> uuid.UUID:
@@ -101,17 +124,18 @@ def register(session: Session, node: Mapping[str, Any], provider: Provider | Non
 
 
 def _largest_gpu_bytes(machine: Mapping[str, Any]) -> int | None:
-    sizes = [gpu.get("memory_total_bytes") for gpu in machine.get("gpus") or [] if isinstance(gpu, dict)]
-    return max((size for size in sizes if isinstance(size, int)), default=None)
+    """From what a node says of itself; whatever is no sensible number is not known."""
+    gpus = machine.get("gpus")
+    sizes = [gpu.get("memory_total_bytes") for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+    return max((size for size in sizes if type(size) is int and 0 < size < 2**63), default=None)
 
 
-def authenticate(session: Session, token_id: uuid.UUID) -> tuple[Node, NodeToken]:
+def authenticate(session: Session, token_id: uuid.UUID) -> CallingNode:
     """The node behind a token; 401 when the token is unknown or over."""
-    query = select(Node, NodeToken).join(NodeToken, NodeToken.node_id == Node.id)
-    row = session.execute(query.where(NodeToken.id == token_id, NodeToken.expires_at > clock.now())).one_or_none()
+    row = session.execute(_CALLER, {"token_id": token_id, "now": clock.now()}).one_or_none()
     if row is None:
         raise Unauthenticated("this node token is unknown or expired; register again", code="NODE_TOKEN_INVALID")
-    return row[0], row[1]
+    return CallingNode(*row)
 
 
 def prove(session: Session, token_id: uuid.UUID) -> None:
@@ -119,18 +143,21 @@ def prove(session: Session, token_id: uuid.UUID) -> None:
     session.execute(update(NodeToken).where(NodeToken.id == token_id).values(proven_at=clock.now()))
 
 
-def heartbeat(session: Session, node: Node, report: Mapping[str, Any], silence_seconds: int) -> str:
+def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any]) -> str:
     """Note a sign of life; returns the status that it leaves the node in."""
-    node.last_heartbeat_at = clock.now()
-    node.current_load = min(1.0, max(0.0, float(report.get("current_load") or 0.0)))
-    node.is_draining = bool(report.get("draining"))
+    now = clock.now()
+    changes: dict[str, Any] = {
+        "last_heartbeat_at": now,
+        "current_load": min(1.0, max(0.0, float(report.get("current_load") or 0.0))),
+        "is_draining": bool(report.get("draining")),
+    }
     if report.get("machine"):
-        node.machine = report["machine"]
-        node.gpu_memory_bytes = _largest_gpu_bytes(report["machine"])
-    return status(node, silence_seconds)
+        changes |= {"machine": report["machine"], "gpu_memory_bytes": _largest_gpu_bytes(report["machine"])}
+    session.execute(update(Node).where(Node.id == node.id).values(changes))
+    return "UNHEALTHY" if node.unhealthy_until is not None and node.unhealthy_until > now else "HEALTHY"
 
 
-def status(node: Node, silence_seconds: int) -> str:
+def status(node: CallingNode | Node, silence_seconds: int) -> str:
     """REGISTERED before the first heartbeat, then HEALTHY or UNHEALTHY."""
     if node.last_heartbeat_at is None:
         return "REGISTERED"
@@ -139,9 +166,9 @@ def status(node: Node, silence_seconds: int) -> str:
     return "UNHEALTHY" if silent or broken else "HEALTHY"
 
 
-def assert_may_work(node: Node, token: NodeToken, proof_required: bool, open_nodes: bool) -> None:
+def assert_may_work(node: CallingNode, proof_required: bool, open_nodes: bool) -> None:
     """Trust is checked at the claim: a proven key, and somebody the node is enrolled with."""
-    if proof_required and token.proven_at is None:
+    if proof_required and node.proven_at is None:
         raise Forbidden("prove the node's key first: POST /node/v1/proof", code="NODE_UNPROVEN")
     if node.provider_id is None and not node.is_trusted and not open_nodes:
         raise Forbidden("this node is enrolled with nobody; register with a provider's key", code="NODE_NOT_ENROLLED")

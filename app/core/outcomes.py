@@ -1,109 +1,56 @@
-"""How attempts, units and jobs end: completed, failed, released, or their lease lost."""
+"""How attempts, units and jobs end otherwise than well: failed, released, or their lease lost."""
 
 import uuid
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import func, select, update
+import structlog
+from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import pricing, settlement
-from app.errors import Conflict
-from app.models.jobs import Attempt, Job, Scene, WorkUnit
-from app.models.nodes import Node, Provider
+from app.core import doorbells, inspections, settlement
+from app.errors import Conflict, Forbidden
+from app.models.jobs import Attempt, Job, WorkUnit
+from app.models.nodes import Node
 from app.values import clock
-from app.values.states import JobState, PaymentState, UnitState, advance
+from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitState, advance
 
-HELD = (UnitState.ASSIGNED, UnitState.RENDERING, UnitState.UPLOADED)
+log = structlog.get_logger()
+K = TypeVar("K")
 FAILURES_IN_A_ROW = 3
 UNHEALTHY_SECONDS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Bytes that the hub has checked, for one live attempt."""
+def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
+    """Lock the jobs of these attempts, in the order of their ids, before any unit of theirs is locked.
 
-    attempt_id: uuid.UUID
-    fence: int
-    key: str
-    sha256: str
-    size_bytes: int
-    seconds: float
-
-
-def lock_live(session: Session, attempt_id: uuid.UUID, fence: int) -> WorkUnit | None:
-    """The unit of a live attempt, locked; None when the attempt is not live any more."""
-    query = select(WorkUnit).where(
-        WorkUnit.attempt_id == attempt_id, WorkUnit.fence == fence, WorkUnit.state.in_(HELD)
-    )
-    return session.scalars(query.with_for_update()).one_or_none()
-
-
-def complete(session: Session, finished: Sequence[Finished], fee_percent: int) -> set[uuid.UUID]:
-    """Book checked results; returns the attempts that counted. A job whose last unit this is, is settled here.
-
-    Units are locked in the order of their attempts and jobs after their units, so that two nodes never wait in a ring.
+    Whoever changes units by attempt or by job takes the job first: completing and ending a job never wait in a ring.
     """
-    now = clock.now()
-    accepted: set[uuid.UUID] = set()
-    per_job: Counter[uuid.UUID] = Counter()
-    seconds: Counter[uuid.UUID] = Counter()
-    for item in sorted(finished, key=lambda item: item.attempt_id):
-        unit = lock_live(session, item.attempt_id, item.fence)
-        if unit is None:
-            continue
-        if unit.state != UnitState.UPLOADED:
-            unit.state = advance(UnitState(unit.state), UnitState.UPLOADED)
-        unit.state = advance(UnitState.UPLOADED, UnitState.COMPLETED)
-        unit.result_key, unit.result_sha256, unit.result_bytes = item.key, item.sha256, item.size_bytes
-        unit.seconds, unit.progress, unit.completed_at, unit.lease_until = item.seconds, 1.0, now, None
-        accepted.add(item.attempt_id)
-        per_job[unit.job_id] += 1
-        seconds[unit.job_id] += item.seconds  # type: ignore[assignment]
-    if accepted:
-        session.flush()
-        _end_attempts(session, accepted, "completed")
-        _forgive(session, accepted)
-    for job_id in sorted(per_job):
-        _count(session, job_id, per_job[job_id], float(seconds[job_id]), fee_percent)
-    return accepted
+    owned = select(WorkUnit.job_id).where(WorkUnit.attempt_id.in_(attempt_ids))
+    session.execute(select(Job.id).where(Job.id.in_(owned)).order_by(Job.id).with_for_update())
 
 
-def _count(session: Session, job_id: uuid.UUID, units: int, seconds: float, fee_percent: int) -> None:
-    counted = update(Job).where(Job.id == job_id).values(
-        units_completed=Job.units_completed + units, render_seconds=Job.render_seconds + seconds
-    )
-    job = session.scalars(counted.returning(Job), execution_options={"populate_existing": True}).one()
-    if job.units_completed < job.units_total or job.state != JobState.OPEN:
-        outbox.announce(session, "job:progress", job_id)
-        return
-    job.state = advance(JobState(job.state), JobState.COMPLETED)
-    job.ended_at = clock.now()
-    _settle(session, job, fee_percent)
-    outbox.announce(session, "job:completed", job_id)
+def lock_live(session: Session, pairs: Collection[tuple[uuid.UUID, int]]) -> dict[uuid.UUID, WorkUnit]:
+    """The units of those (attempt, fence) that are live, locked in the order of their ids, by attempt."""
+    if not pairs:
+        return {}
+    fences = dict(pairs)
+    lock_jobs(session, fences)
+    query = select(WorkUnit).where(WorkUnit.attempt_id.in_(fences), WorkUnit.state.in_(HELD)).order_by(WorkUnit.id)
+    units = session.scalars(query.with_for_update().execution_options(populate_existing=True))
+    return {unit.attempt_id: unit for unit in units if unit.attempt_id and fences[unit.attempt_id] == unit.fence}
 
 
-def _settle(session: Session, job: Job, fee_percent: int) -> None:
-    """Fee, the provider's count of jobs, and how long the scene took."""
-    settlement.charge_fee(session, job, job.units_completed, fee_percent)
-    counted = update(Provider).where(Provider.id == job.provider_id)
-    session.execute(counted.values(completed_jobs=Provider.completed_jobs + 1))
-    scene = session.get(Scene, job.scene_id)
-    if scene is not None:
-        key = pricing.settings_key(job.settings)
-        pricing.note_seconds(session, scene.sha256, key, job.units_completed, job.render_seconds)
-
-
-def _end_attempts(session: Session, attempt_ids: Sequence[uuid.UUID] | set[uuid.UUID], state: str, **values: Any) -> None:
-    statement = update(Attempt).where(Attempt.id.in_(attempt_ids), Attempt.state == "live")
+def _end_attempts(session: Session, attempt_ids: Collection[uuid.UUID], state: AttemptState, **values: Any) -> None:
+    statement = update(Attempt).where(Attempt.id.in_(attempt_ids), Attempt.state == AttemptState.LIVE)
     session.execute(statement.values(state=state, ended_at=clock.now(), **values))
 
 
-def _forgive(session: Session, attempt_ids: set[uuid.UUID]) -> None:
+def _forgive(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
     """A success ends a node's row of failures."""
     nodes = select(Attempt.node_id).where(Attempt.id.in_(attempt_ids))
     statement = update(Node).where(Node.id.in_(nodes), Node.failures_in_a_row > 0)
@@ -115,15 +62,16 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
 
     `limits` are (failures, attempts in all). Returns the unit's new state, or None if the attempt was not live.
     """
-    unit = lock_live(session, attempt_id, fence)
+    unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
     if unit is None:
         return None
-    _end_attempts(session, [attempt_id], "failed", error_code=code[:64], error_message=message[:2000])
+    _end_attempts(session, [attempt_id], AttemptState.FAILED, error_code=code[:64], error_message=message[:2000])
     node_id = session.scalar(select(Attempt.node_id).where(Attempt.id == attempt_id))
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
-        _count_failure(session, node_id)
+        if code not in inspections.SCENE_FAULTS:
+            _count_failure(session, node_id)
     _return_unit(session, unit, code, message, limits)
     return unit.state
 
@@ -138,6 +86,9 @@ def _count_failure(session: Session, node_id: uuid.UUID) -> None:
 
 
 def _return_unit(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
+    if unit.kind == inspections.KIND:
+        _return_inspection(session, unit, code, message, limits)
+        return
     if unit.failures >= limits[0] or unit.failures + unit.losses >= limits[1]:
         unit.state = advance(UnitState(unit.state), UnitState.FAILED)
         unit.lease_until = None
@@ -147,35 +98,121 @@ def _return_unit(session: Session, unit: WorkUnit, code: str, message: str, limi
     _requeue(session, unit)
 
 
+def _return_inspection(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
+    """A failed inspection warns; it never ends a job, and a scene's own fault needs no second opinion."""
+    if code not in inspections.SCENE_FAULTS and unit.failures < limits[0] and unit.failures + unit.losses < limits[1]:
+        _requeue(session, unit)
+        return
+    unit.state = advance(UnitState(unit.state), UnitState.FAILED)
+    unit.lease_until = None
+    inspections.note(session, unit, {"error": {"code": code, "message": message}})
+
+
+def inspected(session: Session, attempt_id: uuid.UUID, fence: int, seconds: float, report: Mapping[str, Any]) -> bool:
+    """A node opened the scene: keep its report. False if the attempt was not live."""
+    unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
+    if unit is None or unit.kind != inspections.KIND:
+        return False
+    unit.state = advance(advance(UnitState(unit.state), UnitState.UPLOADED), UnitState.COMPLETED)
+    unit.seconds, unit.progress, unit.completed_at, unit.lease_until = seconds, 1.0, clock.now(), None
+    _end_attempts(session, [attempt_id], AttemptState.COMPLETED)
+    _forgive(session, [attempt_id])
+    inspections.note(session, unit, report)
+    return True
+
+
+def cancel_unpaid(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
+    """Withdraw a quote. What is paid for it all the same is booked as owed back."""
+    _end_job(session, job_id, JobState.CANCELLED, code, message)
+
+
+def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = 100) -> int:
+    """Withdraw quotes that nobody paid, long after they could have been; their files go with them. Returns how many."""
+    before = clock.now() - timedelta(seconds=older_than_seconds)
+    query = select(Job.id).where(
+        Job.payment_state == PaymentState.PENDING, Job.state == JobState.OPEN, Job.expires_at < before
+    )
+    old = list(session.scalars(query.order_by(Job.expires_at).limit(batch).with_for_update(skip_locked=True)))
+
+    def withdraw(job_id: uuid.UUID) -> int:
+        _end_job(session, job_id, JobState.CANCELLED, "QUOTE_EXPIRED", "the quote was not paid in time; ask for a new one")
+        return 1
+
+    return sum(_each(session, old, withdraw))
+
+
+def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = 100) -> int:
+    """End paid jobs of which nobody has taken or finished anything for long: the client gets its refund. Returns how many."""
+    before = clock.now() - timedelta(seconds=untaken_seconds)
+    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before)
+    in_work = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, alive).exists()
+    query = select(Job.id).where(
+        Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED, Job.paid_at < before, ~in_work
+    )
+    untaken = list(session.scalars(query.order_by(Job.paid_at).limit(batch).with_for_update(skip_locked=True)))
+
+    def end(job_id: uuid.UUID) -> int:
+        fail_job(session, job_id, "NO_TAKER", "nothing of the provider's took the work in time; the money is owed back")
+        return 1
+
+    return sum(_each(session, untaken, end))
+
+
 def _requeue(session: Session, unit: WorkUnit) -> None:
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
     unit.rung_at = clock.now()
-    outbox.ring(session, unit.capability, unit.id)
+    doorbells.ring(session, unit.capability, unit.provider_id, [unit.id])
 
 
 def release(session: Session, attempt_id: uuid.UUID, fence: int) -> bool:
     """A node gives a unit back unharmed; nothing is counted against anybody."""
-    unit = lock_live(session, attempt_id, fence)
+    unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
     if unit is None:
         return False
-    _end_attempts(session, [attempt_id], "released")
+    _end_attempts(session, [attempt_id], AttemptState.RELEASED)
     _requeue(session, unit)
     return True
 
 
 def expire_leases(session: Session, limits: tuple[int, int], batch: int = 200) -> int:
-    """Take back units whose lease ran out: a lost lease is not a failure. Returns how many."""
-    query = select(WorkUnit).where(WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now()).limit(batch)
-    units = list(session.scalars(query.with_for_update(skip_locked=True)))
+    """Take back units whose lease ran out: a lost lease is not a failure. Returns how many.
+
+    Each job is a savepoint of its own: one that cannot be taken care of does not keep the others waiting.
+    """
+    expired = (WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now())
+    jobs = select(WorkUnit.job_id).where(*expired).limit(batch)
+    mine = select(Job.id).where(Job.id.in_(jobs)).order_by(Job.id).with_for_update(skip_locked=True)
+    return sum(_each(session, list(session.scalars(mine)), lambda job_id: _expire(session, job_id, limits)))
+
+
+def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int]) -> int:
+    query = select(WorkUnit).where(
+        WorkUnit.job_id == job_id, WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now()
+    )
+    units = list(session.scalars(query.order_by(WorkUnit.id).with_for_update().execution_options(populate_existing=True)))
     for unit in units:
+        session.refresh(unit)
         if unit.state not in HELD:
             continue  # its job failed through another unit of this very batch
         if unit.attempt_id is not None:
-            _end_attempts(session, [unit.attempt_id], "lost")
+            _end_attempts(session, [unit.attempt_id], AttemptState.LOST)
         unit.losses += 1
         _return_unit(session, unit, "LEASE_LOST", "the node stopped reporting", limits)
+    session.flush()
     return len(units)
+
+
+def _each(session: Session, keys: Iterable[K], act: Callable[[K], int]) -> Iterator[int]:
+    """`act` on each key in a savepoint; what fails is undone alone, logged, and tried again by the next sweep."""
+    for key in keys:
+        try:
+            with session.begin_nested():
+                done = act(key)
+        except Exception:  # noqa: BLE001  one poisoned row must not stop a sweep for everybody
+            log.exception("sweep.skipped", key=str(key))
+        else:
+            yield done
 
 
 def fail_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
@@ -192,35 +229,29 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
         return
     job.state = advance(JobState.OPEN, state)
     job.reason_code, job.error_message, job.ended_at = code[:64], message[:2000], clock.now()
+    if job.payment_state == PaymentState.PENDING and job.scene_id is not None:
+        outbox.write(session, "scenes.delete", str(job.scene_id))
     pending = (WorkUnit.job_id == job_id, WorkUnit.state.in_((UnitState.QUEUED, *HELD)))
-    live = select(WorkUnit.attempt_id).where(*pending, WorkUnit.attempt_id.is_not(None))
+    locked = session.execute(
+        select(WorkUnit.id, WorkUnit.attempt_id).where(*pending).order_by(WorkUnit.id).with_for_update()
+    ).all()
+    _end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
     session.execute(
-        update(Attempt).where(Attempt.id.in_(live), Attempt.state == "live").values(state="cancelled", ended_at=clock.now())
+        update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(state=UnitState.CANCELLED, lease_until=None)
     )
-    session.execute(update(WorkUnit).where(*pending).values(state=UnitState.CANCELLED, lease_until=None))
     done = session.scalar(
-        select(func.count()).where(WorkUnit.job_id == job_id, WorkUnit.state == UnitState.COMPLETED)
+        select(func.count()).where(
+            WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0, WorkUnit.state == UnitState.COMPLETED
+        )
     )
     settlement.refund_unfinished(session, job, int(done or 0))
 
 
-def ring_again(session: Session, after_seconds: int, batch: int = 200) -> int:
-    """Ring units that nobody claimed: losing a doorbell is harmless because of this. Returns how many."""
-    before = clock.now() - timedelta(seconds=after_seconds)
-    stale = (
-        select(WorkUnit.id)
-        .where(WorkUnit.state == UnitState.QUEUED, WorkUnit.rung_at < before)
-        .order_by(WorkUnit.rung_at)
-        .limit(batch)
-        .with_for_update(skip_locked=True)
-    )
-    statement = update(WorkUnit).where(WorkUnit.id.in_(stale)).values(rung_at=clock.now())
-    rung = session.execute(statement.returning(WorkUnit.capability, WorkUnit.id)).all()
-    for capability in {row[0] for row in rung}:
-        units = [row[1] for row in rung if row[0] == capability]
-        for unit_id in units[:8]:
-            outbox.ring(session, capability, unit_id)
-    return len(rung)
+_EXPECTED = text("""
+SELECT a.id, a.fence, a.node_id, a.state, a.upload_key, j.settings ->> 'output_format',
+    CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int)
+FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
+""").bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,21 +265,21 @@ class ExpectedPicture:
     is_completed: bool
 
 
-def expected_picture(session: Session, attempt_id: uuid.UUID, fence: int) -> ExpectedPicture | None:
-    """What to check a result against; None when the attempt is not live (and did not complete)."""
-    query = (
-        select(Attempt.upload_key, Attempt.state, Job.settings)
-        .join(WorkUnit, WorkUnit.id == Attempt.unit_id)
-        .join(Job, Job.id == WorkUnit.job_id)
-        .where(Attempt.id == attempt_id, Attempt.fence == fence, Attempt.state.in_(("live", "completed")))
-    )
-    row = session.execute(query).one_or_none()
-    if row is None:
-        return None
-    settings = row[2]
-    return ExpectedPicture(
-        row[0], settings["output_format"], settings.get("width"), settings.get("height"), row[1] == "completed"
-    )
+def expected_pictures(
+    session: Session, node_id: uuid.UUID, announced: Mapping[uuid.UUID, int]
+) -> dict[uuid.UUID, ExpectedPicture]:
+    """What to check this node's results against, by attempt; those that are not live (and did not complete) are not in it.
+
+    `announced` is {attempt: fence}. Another node's attempt is Forbidden.
+    """
+    rows = session.execute(_EXPECTED, {"attempts": list(announced)}).all()
+    if any(row[2] != node_id for row in rows):
+        raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
+    return {
+        row[0]: ExpectedPicture(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED)
+        for row in rows
+        if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
+    }
 
 
 def foreign(session: Session, node_id: uuid.UUID, attempt_ids: Sequence[uuid.UUID]) -> bool:
@@ -272,43 +303,55 @@ def note_failure(session: Session, job_id: uuid.UUID, message: str) -> None:
 
 
 def end_noted_failures(session: Session, silence_seconds: int = 60) -> int:
-    """End jobs whose unsigned failure was followed by no sign of life. Returns how many."""
+    """End jobs whose unsigned failure was followed by no sign of life. Returns how many.
+
+    A frame completed since, or one in a node's hands, is such a sign and voids the note. What the provider's software holds is
+    none by itself: it is asked (`pushes.set_lease`).
+    """
     before = clock.now() - timedelta(seconds=silence_seconds)
+    in_a_node = select(Attempt.id).where(Attempt.id == WorkUnit.attempt_id, Attempt.node_id.is_not(None)).exists()
     alive = (
         select(WorkUnit.id)
         .where(
             WorkUnit.job_id == Job.id,
-            (WorkUnit.completed_at > Job.failure_noted_at) | WorkUnit.state.in_(HELD),
+            WorkUnit.ordinal >= 0,
+            (WorkUnit.completed_at > Job.failure_noted_at) | (WorkUnit.state.in_(HELD) & in_a_node),
         )
         .exists()
     )
-    query = select(Job.id, Job.failure_note).where(
-        Job.state == JobState.OPEN, Job.failure_noted_at < before, Job.payment_state == PaymentState.CONFIRMED, ~alive
-    )
+    noted = (Job.state == JobState.OPEN, Job.failure_noted_at < before, Job.payment_state == PaymentState.CONFIRMED)
+    session.execute(update(Job).where(*noted, alive).values(failure_note=None, failure_noted_at=None))
+    query = select(Job.id, Job.failure_note).where(*noted, ~alive)
     rows = session.execute(query.limit(100)).all()
-    for job_id, note in rows:
-        fail_job(session, job_id, "PROVIDER_FAILED", note or "the provider reported a failure")
-    return len(rows)
+    notes = {row[0]: row[1] or "the provider reported a failure" for row in rows}
+
+    def end(job_id: uuid.UUID) -> int:
+        fail_job(session, job_id, "PROVIDER_FAILED", notes[job_id])
+        return 1
+
+    return sum(_each(session, notes, end))
 
 
-def take_over(session: Session, job_id: uuid.UUID) -> dict[int, tuple[uuid.UUID, int]]:
+def take_over(session: Session, job_id: uuid.UUID, lease_seconds: int = 300) -> dict[int, tuple[uuid.UUID, int]]:
     """Give every unfinished frame of a paid job to its provider's own software: {frame: (attempt, fence)}.
 
     Whatever a node of the provider still holds is lost by the fence; a job that is over is a Conflict.
     """
-    job = session.scalars(select(Job).where(Job.id == job_id)).one()
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
     if job.payment_state != PaymentState.CONFIRMED or job.state != JobState.OPEN:
         raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
-    query = select(WorkUnit).where(WorkUnit.job_id == job_id, WorkUnit.state != UnitState.COMPLETED)
+    query = select(WorkUnit).where(
+        WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0, WorkUnit.state != UnitState.COMPLETED
+    )
     taken: dict[int, tuple[uuid.UUID, int]] = {}
     for unit in session.scalars(query.order_by(WorkUnit.id).with_for_update()):
         if unit.attempt_id is not None:
-            _end_attempts(session, [unit.attempt_id], "released")
+            _end_attempts(session, [unit.attempt_id], AttemptState.RELEASED)
         if unit.state != UnitState.QUEUED:
             unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
         unit.state = advance(UnitState.QUEUED, UnitState.ASSIGNED)
         unit.fence, unit.attempt_id = unit.fence + 1, uuid.uuid4()
-        unit.lease_until = clock.now() + timedelta(seconds=300)
+        unit.lease_until = clock.now() + timedelta(seconds=lease_seconds)
         key = f"results/{job_id}/{unit.id}/{unit.fence}"
         session.add(Attempt(id=unit.attempt_id, unit_id=unit.id, fence=unit.fence, upload_key=key))
         taken[unit.frame or 0] = (unit.attempt_id, unit.fence)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import accounts, jobs, ledger, settlement
+from app.core import accounts, chain_cursors, jobs, ledger, settlement
 from app.core.ledger import Party
 from app.errors import Conflict
 from app.models.jobs import Job
@@ -17,7 +17,8 @@ from app.models.nodes import Provider
 from app.models.payments import ChainTransaction, Payment, Refund
 from app.values import clock
 from app.values.money import Money
-from app.values.states import PaymentState
+
+NEVER_SEEN = "never_seen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def ask(session: Session, job: Job, pay_to: str, chain: str, memo_prefix: str) -
         expires_at=job.expires_at,
     )
     session.add(payment)
+    chain_cursors.watch(session, chain, pay_to)
     return payment
 
 
@@ -71,7 +73,8 @@ def of_job(session: Session, job_id: uuid.UUID) -> Payment | None:
 
 
 def present(session: Session, payment: Payment, signature: str) -> ChainTransaction:
-    """Note that this transaction was shown for this payment; one shown for another payment is a Conflict."""
+    """Note that this transaction was shown for this payment; one that was booked for another payment is a Conflict."""
+    _assert_not_booked(session, payment, signature)
     row = {
         "id": uuid.uuid4(),
         "chain": payment.chain,
@@ -83,14 +86,27 @@ def present(session: Session, payment: Payment, signature: str) -> ChainTransact
     }
     session.execute(insert(ChainTransaction).values(row).on_conflict_do_nothing())
     query = select(ChainTransaction).where(
-        ChainTransaction.chain == payment.chain, ChainTransaction.signature == signature
+        ChainTransaction.chain == payment.chain,
+        ChainTransaction.signature == signature,
+        ChainTransaction.payment_id == payment.id,
     )
     seen = session.scalars(query).one()
-    if seen.payment_id != payment.id:
-        raise Conflict("this transaction was already used for another payment", code="TRANSACTION_USED")
     if seen.id == row["id"]:
         outbox.write(session, "payments.verify", str(seen.id))
+    else:
+        reopen_never_seen(session, seen)
     return seen
+
+
+def _assert_not_booked(session: Session, payment: Payment, signature: str) -> None:
+    query = select(ChainTransaction.id).where(
+        ChainTransaction.chain == payment.chain,
+        ChainTransaction.signature == signature,
+        ChainTransaction.payment_id != payment.id,
+        ChainTransaction.state.in_(("accepted", "refundable")),
+    )
+    if session.scalar(query) is not None:
+        raise Conflict("this transaction was already used for another payment", code="TRANSACTION_USED")
 
 
 def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
@@ -122,7 +138,7 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
     if shown.state != "pending" or decision.state == "pending":
         return shown
     payment = session.scalars(select(Payment).where(Payment.id == shown.payment_id).with_for_update()).one()
-    job = jobs.get(session, payment.job_id) if payment.job_id else None
+    job = jobs.lock(session, payment.job_id) if payment.job_id else None
     if decision.state == "accepted" and (payment.state == "confirmed" or (job and jobs.is_over(job))):
         decision = Decision(
             "refundable",
@@ -173,7 +189,7 @@ def give_up(session: Session, older_than_seconds: int) -> int:
     )
     stale = list(session.scalars(query.with_for_update(skip_locked=True)))
     for shown in stale:
-        shown.state, shown.code, shown.decided_at = "refused", "never_seen", clock.now()
+        shown.state, shown.code, shown.decided_at = "refused", NEVER_SEEN, clock.now()
         shown.message = "the chain never showed this transaction"
     return len(stale)
 
@@ -188,24 +204,9 @@ def shown_for(session: Session, payment_id: uuid.UUID) -> list[ChainTransaction]
     return list(session.scalars(query.order_by(ChainTransaction.created_at)))
 
 
-def awaited(session: Session) -> list[tuple[uuid.UUID, str, str]]:
-    """Open payments whose quote is still young: (id, pay_to, memo), to be found on the chain without being told."""
-    since = clock.now() - timedelta(hours=1)
-    query = (
-        select(Payment.id, Payment.pay_to, Payment.memo)
-        .join(Job, Job.id == Payment.job_id)
-        .where(Payment.state == "open", Payment.expires_at > since, Job.payment_state == PaymentState.PENDING)
-    )
-    return [(row[0], row[1], row[2]) for row in session.execute(query)]
-
-
-def present_found(session: Session, payment_id: uuid.UUID, signature: str) -> int:
-    """Note a transaction that was found on the chain by its memo; 1 if it was not known before."""
-    payment = session.get_one(Payment, payment_id)
-    query = select(ChainTransaction.id).where(
-        ChainTransaction.chain == payment.chain, ChainTransaction.signature == signature
-    )
-    if session.scalar(query) is not None:
-        return 0
-    present(session, payment, signature)
-    return 1
+def reopen_never_seen(session: Session, shown: ChainTransaction) -> None:
+    """Ask again about a transaction that the chain had not shown in time: silence was never proof."""
+    if shown.state == "refused" and shown.code == NEVER_SEEN:
+        shown.state, shown.code, shown.message, shown.decided_at = "pending", None, None, None
+        shown.created_at = clock.now()
+        outbox.write(session, "payments.verify", str(shown.id))

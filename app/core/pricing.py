@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.models.jobs import SceneTiming
@@ -47,7 +46,7 @@ def quote(tariff: Tariff, size_bytes: int, frames: int, render_seconds: Decimal,
     render_fee = render_seconds * tariff.price_per_second
     base = max(file_size_fee + frame_fee + render_fee, tariff.minimum_price)
     fee = base * fee_percent / 100
-    total = (base + fee).quantize(TOTAL_PLACES, NEAREST)
+    total = max((base + fee).quantize(TOTAL_PLACES, NEAREST), TOTAL_PLACES)  # a payment of nothing can't be seen on a chain
     price = from_decimal(total, tariff.currency, NEAREST)
     return Quote(base, file_size_fee, frame_fee, render_fee, fee, total, price, render_seconds)
 
@@ -67,15 +66,13 @@ def measured_seconds(session: Session, sha256: str, key: str) -> Decimal | None:
     return None if row is None or row[1] == 0 else Decimal(str(round(row[0] / row[1], 3)))
 
 
+_NOTE_SECONDS = text("""
+INSERT INTO scene_timings AS t (sha256, settings_key, frames, seconds_total) VALUES (:sha256, :key, :frames, :seconds)
+ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.frames,
+    seconds_total = t.seconds_total + excluded.seconds_total
+""")
+
+
 def note_seconds(session: Session, sha256: str, key: str, frames: int, seconds: float) -> None:
     """Remember how long a finished job's frames took."""
-    statement = insert(SceneTiming).values(sha256=sha256, settings_key=key, frames=frames, seconds_total=seconds)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["sha256", "settings_key"],
-            set_={
-                "frames": SceneTiming.frames + statement.excluded.frames,
-                "seconds_total": SceneTiming.seconds_total + statement.excluded.seconds_total,
-            },
-        )
-    )
+    session.execute(_NOTE_SECONDS, {"sha256": sha256, "key": key, "frames": frames, "seconds": seconds})

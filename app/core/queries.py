@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.core import nodes as node_states
+from app.models.accounts import Account, ApiKey, Identity
 from app.models.jobs import Job, WorkUnit
-from app.models.nodes import Provider
+from app.models.nodes import Node, Provider
 from app.models.payments import Payment
 from app.values.money import DECIMALS
 from app.values.states import JobState, PaymentState
@@ -39,30 +41,76 @@ def hub_statistics(session: Session, dialect: str) -> dict[str, Any]:
     }
 
 
-def providers(session: Session, status: str | None = None, limit: int = 1000) -> list[Provider]:
-    query = select(Provider).order_by(Provider.registered_at, Provider.id).limit(limit)
+def providers(session: Session, status: str | None = None, limit: int = 1000, offset: int = 0) -> list[Provider]:
+    """Providers in the order in which they came, by page."""
+    query = select(Provider).order_by(Provider.registered_at, Provider.id).limit(limit).offset(offset)
     return list(session.scalars(query.where(Provider.status == status) if status else query))
+
+
+def count_providers(session: Session, status: str | None = None) -> int:
+    query = select(func.count()).select_from(Provider)
+    return int(session.scalar(query.where(Provider.status == status) if status else query) or 0)
 
 
 def progress_of(session: Session, job_id: uuid.UUID) -> float:
     """How far a job is, 0 to 1, frames under way counted by their reports."""
-    return float(session.scalar(select(func.avg(WorkUnit.progress)).where(WorkUnit.job_id == job_id)) or 0.0)
+    mean = select(func.avg(WorkUnit.progress)).where(WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0)
+    return float(session.scalar(mean) or 0.0)
 
 
-def provider_of(session: Session, job_id: uuid.UUID) -> uuid.UUID | None:
-    return session.scalar(select(Job.provider_id).where(Job.id == job_id))
-
-
-def paid_jobs_of(session: Session, provider_id: uuid.UUID, limit: int = 100) -> list[tuple[uuid.UUID, str | None]]:
-    """Open paid jobs of a provider that nobody has begun, with the transaction that paid them."""
+def paid_jobs_of(session: Session, provider_id: uuid.UUID, limit: int = 1000) -> list[tuple[Job, str | None]]:
+    """Open paid jobs of a provider, oldest first, with the transaction that paid each."""
     query = (
-        select(Job.id, Payment.tx_signature)
+        select(Job, Payment.tx_signature)
         .join(Payment, Payment.job_id == Job.id)
         .where(
+            Job.dialect == "rayment",
             Job.provider_id == provider_id,
             Job.state == JobState.OPEN,
             Job.payment_state == PaymentState.CONFIRMED,
-            Job.started_at.is_(None),
         )
     )
     return [(row[0], row[1]) for row in session.execute(query.order_by(Job.created_at).limit(limit))]
+
+
+def api_keys(session: Session, limit: int = 1000) -> list[dict[str, Any]]:
+    """API keys as their operator sees them, the newest first; never their secrets."""
+    wallets = select(func.string_agg(Identity.value, ", ")).where(
+        Identity.account_id == Account.id, Identity.kind.in_(("solana", "ton", "email"))
+    )
+    query = select(ApiKey, Account, wallets.scalar_subquery()).join(Account, Account.id == ApiKey.account_id)
+    return [
+        {
+            "id": str(key.id),
+            "prefix": key.prefix,
+            "name": key.name,
+            "account": str(account.id),
+            "identities": identities or account.name,
+            "roles": account.roles,
+            "scopes": key.scopes,
+            "created_at": key.created_at.isoformat(),
+            "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+        }
+        for key, account, identities in session.execute(query.order_by(ApiKey.created_at.desc()).limit(limit))
+    ]
+
+
+def nodes(session: Session, silence_seconds: int, limit: int = 1000) -> list[dict[str, Any]]:
+    """GPU nodes as their operator sees them, the last heard of first."""
+    query = select(Node, Provider.name).outerjoin(Provider, Provider.id == Node.provider_id)
+    query = query.order_by(Node.last_heartbeat_at.desc().nulls_last(), Node.created_at).limit(limit)
+    return [
+        {
+            "id": str(node.id),
+            "name": node.name,
+            "status": node_states.status(node, silence_seconds),
+            "provider": provider,
+            "is_trusted": node.is_trusted,
+            "is_draining": node.is_draining,
+            "capabilities": node.capabilities,
+            "gpus": [gpu.get("name") for gpu in node.machine.get("gpus") or []],
+            "load": node.current_load,
+            "last_heartbeat_at": node.last_heartbeat_at.isoformat() if node.last_heartbeat_at else None,
+        }
+        for node, provider in session.execute(query)
+    ]

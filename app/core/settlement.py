@@ -1,6 +1,8 @@
 """What a job's end means in money when the client paid the provider directly: the fee, and what is owed back."""
 
 import uuid
+from decimal import Decimal
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,21 +17,34 @@ from app.values.money import DOWN, Money, from_decimal
 from app.values.states import PaymentState, advance
 
 
-def charge_fee(session: Session, job: Job, units_done: int, fee_percent: int) -> None:
-    """Book the platform's share of what was delivered as owed by the provider (once per job).
+class Priced(Protocol):
+    """What of a job says how much was earned: the job itself, or a row with these fields."""
 
-    The price is base + fee percent of the base, so the fee is percent/(100 + percent) of what was delivered.
-    """
+    id: Any
+    price_minor: Any
+    asset: Any
+    units_total: Any
+    breakdown: Any
+
+
+def charge_fee(session: Session, job: Job, units_done: int) -> None:
+    """Book the platform's share of what was delivered, as quoted, as owed by the provider (once per job)."""
+    if job.provider_id is not None:
+        collect_fee(session, job, session.get_one(Provider, job.provider_id).account_id, units_done)
+
+
+def collect_fee(session: Session, job: Priced, debtor: uuid.UUID, units_done: int) -> None:
+    """`charge_fee`, where the provider's account is known."""
     delivered = earned_part(job, units_done)
-    if delivered.minor == 0 or job.provider_id is None:
+    if delivered.minor == 0:
         return
-    fee = from_decimal(delivered.decimal * fee_percent / (100 + fee_percent), job.asset, DOWN)
-    debtor = session.get_one(Provider, job.provider_id).account_id
+    quoted = Decimal(job.breakdown["platform_fee"])
+    fee = from_decimal(quoted * delivered.minor / job.price_minor, job.asset, DOWN)
     if fee.minor:
         _collect(session, debtor, Party("fees"), fee, f"fee:{job.id}", job.id)
 
 
-def earned_part(job: Job, units_done: int) -> Money:
+def earned_part(job: Priced, units_done: int) -> Money:
     """The part of the price that the finished units have earned; rounding favours the client."""
     price = Money(job.price_minor, job.asset)
     if units_done >= job.units_total:
@@ -40,8 +55,9 @@ def earned_part(job: Job, units_done: int) -> Money:
 def _collect(session: Session, debtor: uuid.UUID, to: Party, amount: Money, reference: str, job_id: uuid.UUID) -> Money:
     """Take from the provider's balance, then its stake, and book the rest as its debt; returns what was taken now."""
     taken = Money(0, amount.asset)
-    for kind in ("balance", "stake"):
-        part = ledger.take_up_to(session, Party(kind, debtor), amount - taken)
+    held = ledger.available(session, debtor, ("balance", "stake"), amount.asset)
+    for kind, has in held.items():
+        part = Money(min(has.minor, amount.minor - taken.minor), amount.asset)
         if part.minor:
             ledger.post(session, Party(kind, debtor), to, part, f"{reference}:{kind}", job_id)
             taken += part
@@ -52,11 +68,11 @@ def _collect(session: Session, debtor: uuid.UUID, to: Party, amount: Money, refe
     return taken
 
 
-def refund_unfinished(session: Session, job: Job, units_done: int, fee_percent: int = 5) -> None:
+def refund_unfinished(session: Session, job: Job, units_done: int) -> None:
     """A paid job ended early: the finished part is charged, what was not delivered is owed to the client."""
     if job.payment_state != PaymentState.CONFIRMED:
         return
-    charge_fee(session, job, units_done, fee_percent)
+    charge_fee(session, job, units_done)
     back = Money(job.price_minor, job.asset) - earned_part(job, units_done)
     payment = session.scalars(select(Payment).where(Payment.job_id == job.id)).one()
     if back.minor and job.account_id is not None:
@@ -73,24 +89,64 @@ def book_refund(
     reference = f"refund:{payment.id}:{reason}{suffix}"
     if session.scalar(select(Refund.id).where(Refund.reference.in_((f"{reference}:credited", f"{reference}:owed")))):
         return
-    taken = Money(0, amount.asset)
-    if debtor != creditor:
+    if debtor == creditor:
+        taken = amount  # who rents from himself has the money already
+    else:
         taken = _collect(session, debtor, Party("balance", creditor), amount, reference, job.id)
+    whole = Refund(job_id=job.id, payment_id=payment.id, debtor_id=debtor, creditor_id=creditor, reason=reason)
     for status, part in (("credited", taken), ("owed", amount - taken)):
         if part.minor:
-            session.add(
-                Refund(
-                    reference=f"{reference}:{status}",
-                    job_id=job.id,
-                    payment_id=payment.id,
-                    debtor_id=debtor,
-                    creditor_id=creditor,
-                    amount_minor=part.minor,
-                    asset=part.asset,
-                    reason=reason,
-                    status=status,
-                    created_at=clock.now(),
-                )
-            )
+            _write_refund(session, whole, part, status, f"{reference}:{status}")
+    if taken.minor and debtor != creditor:
+        settle_debts(session, creditor, amount.asset)
 
 
+def _write_refund(session: Session, like: Refund, part: Money, status: str, reference: str) -> None:
+    session.add(
+        Refund(
+            reference=reference,
+            job_id=like.job_id,
+            payment_id=like.payment_id,
+            debtor_id=like.debtor_id,
+            creditor_id=like.creditor_id,
+            amount_minor=part.minor,
+            asset=part.asset,
+            reason=like.reason,
+            status=status,
+            created_at=clock.now(),
+        )
+    )
+
+
+def settle_debts(session: Session, debtor: uuid.UUID, asset: str) -> Money:
+    """Pay what an account owes from its balance: clients first, the oldest refund first, then the platform.
+
+    Call it whenever a balance was credited. Returns what was paid; a second call finds nothing left to pay.
+    """
+    query = select(Refund).where(Refund.debtor_id == debtor, Refund.status == "owed", Refund.asset == asset)
+    paid = Money(0, asset)
+    for refund in session.scalars(query.order_by(Refund.created_at, Refund.id).with_for_update()):
+        paid += _repay(session, refund)
+    rest = ledger.balance(session, Party("debt", debtor), asset)
+    part = ledger.take_up_to(session, Party("balance", debtor), Money(max(0, -rest.minor), asset))
+    if part.minor:
+        ledger.post(session, Party("balance", debtor), Party("debt", debtor), part, f"settle:{uuid.uuid4()}")
+    return paid + part
+
+
+def _repay(session: Session, refund: Refund) -> Money:
+    """Move what the debtor has to the client; a refund that is paid in part is split in two rows."""
+    part = ledger.take_up_to(session, Party("balance", refund.debtor_id), Money(refund.amount_minor, refund.asset))
+    if part.minor == 0:
+        return part
+    reference = f"settle:{uuid.uuid4()}"
+    creditor = refund.creditor_id
+    balance, debt = Party("balance", refund.debtor_id), Party("debt", refund.debtor_id)
+    ledger.post(session, balance, debt, part, f"{reference}:debt", refund.job_id)
+    ledger.post(session, Party("owed", creditor), Party("balance", creditor), part, f"{reference}:owed", refund.job_id)
+    if part.minor == refund.amount_minor:
+        refund.status = "credited"
+    else:
+        refund.amount_minor -= part.minor
+        _write_refund(session, refund, part, "credited", f"{refund.reference}:{reference}")
+    return part

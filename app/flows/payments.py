@@ -1,14 +1,20 @@
 """Verify what clients say they paid: read the expectation, ask the chain, book the verdict."""
 
 import uuid
-from collections import defaultdict
 from typing import Protocol
 
-from app.core import payments
+import structlog
+
+from app.core import chain_cursors, discovery, payments
+from app.core.chain_cursors import Address
 from app.core.payments import Decision
 from app.db import Database
+from app.failpoints import failpoint
 from app.values.chain import Sighting
 from app.values.payment_check import judge
+
+log = structlog.get_logger()
+PAGE, PAGES = 1000, 100
 
 
 class Chain(Protocol):
@@ -16,7 +22,9 @@ class Chain(Protocol):
 
     def sighting(self, signature: str) -> Sighting | None: ...
 
-    def signatures_for(self, address: str, limit: int = 100) -> list[tuple[str, str | None]]: ...
+    def signatures_for(
+        self, address: str, until: str | None = None, before: str | None = None
+    ) -> list[tuple[str, str | None]]: ...
 
 
 def verify(database: Database, chain: Chain, transaction_id: uuid.UUID) -> str:
@@ -25,6 +33,7 @@ def verify(database: Database, chain: Chain, transaction_id: uuid.UUID) -> str:
         expected = payments.expectation(session, transaction_id)
     if expected is None:
         return "decided"
+    failpoint("payment.presented")
     seen = chain.sighting(expected.signature)
     if seen is None:
         return "pending"
@@ -37,27 +46,32 @@ def verify(database: Database, chain: Chain, transaction_id: uuid.UUID) -> str:
         created_at=expected.created_at,
         expires_at=expected.expires_at,
     )
+    failpoint("payment.sighted")
     decision = Decision(verdict.state, verdict.code, verdict.message, verdict.received_minor, verdict.payer)
     with database.unit_of_work() as session:
-        return str(payments.decide(session, transaction_id, decision).state)
+        state = str(payments.decide(session, transaction_id, decision).state)
+        failpoint("payment.booking")
+    log.info("payment.decided", payment=str(expected.payment_id), transaction=expected.signature, state=state, code=verdict.code)
+    return state
 
 
 def find_unannounced(database: Database, chain: Chain) -> int:
-    """Look on the chain for open payments that nobody told us of, by their memo. Returns how many were found."""
+    """Read payees' addresses on from where we stopped, and show what carries our memos. Returns how many were found."""
     with database.unit_of_work() as session:
-        awaited = payments.awaited(session)
-    by_payee: dict[str, list[tuple[uuid.UUID, str]]] = defaultdict(list)
-    for payment_id, pay_to, memo in awaited:
-        by_payee[pay_to].append((payment_id, memo))
+        places = chain_cursors.due(session)
     found = 0
-    for pay_to, wanted in by_payee.items():
-        for signature, shown in chain.signatures_for(pay_to):
-            for payment_id, ours in wanted:
-                if shown and ours in shown:
-                    found += _present(database, payment_id, signature)
+    for place in places:
+        seen = _read_on(chain, place)
+        with database.unit_of_work() as session:
+            found += discovery.note_read(session, place, seen, seen[0][0] if seen else None)
     return found
 
 
-def _present(database: Database, payment_id: uuid.UUID, signature: str) -> int:
-    with database.unit_of_work() as session:
-        return payments.present_found(session, payment_id, signature)
+def _read_on(chain: Chain, place: Address) -> list[tuple[str, str | None]]:
+    """Everything after the cursor, newest first, page by page; the first look at an address takes one page."""
+    seen = chain.signatures_for(place.address, until=place.signature)
+    page = seen
+    while place.signature is not None and len(page) >= PAGE and len(seen) < PAGES * PAGE:
+        page = chain.signatures_for(place.address, until=place.signature, before=page[-1][0])
+        seen += page
+    return seen

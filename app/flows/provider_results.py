@@ -1,63 +1,134 @@
 """Results that a provider's own software delivers: the whole job at once, a picture or a zip of frames."""
 
 import hashlib
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from io import BytesIO
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Protocol
 
+from app import offload
 from app.config import Settings
-from app.core import jobs, outcomes
-from app.core.outcomes import ExpectedPicture, Finished
+from app.core import completions, jobs, outcomes
+from app.core.completions import Finished
+from app.core.outcomes import ExpectedPicture
 from app.db import Database
 from app.errors import Conflict, InvalidInput, TooLarge
 from app.flows.results import check_picture
 from app.formats import bundle
+from app.values.states import JobState, PaymentState
+
+CHUNK_BYTES = 1024 * 1024
 
 
 class Store(Protocol):
     def put(self, key: str, stream: Any, max_bytes: int) -> Any: ...
 
+    def delete(self, key: str) -> None: ...
+
+
+class Source(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One checked frame in the store."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
 
 def deliver(
-    database: Database, store: Store, job_id: uuid.UUID, stream: IO[bytes], seconds: float, fee_percent: int, limits: Settings
-) -> None:
-    """Check every frame, then book them all; nothing counts unless all of it does."""
+    database: Database, store: Store, job_id: uuid.UUID, stream: IO[bytes], seconds: float, limits: Settings
+) -> bool:
+    """Check every frame, then book them all; nothing counts unless all of it does.
+
+    False when the job was completed before: delivering twice is harmless. A job that ended otherwise is a Conflict.
+    """
     with database.unit_of_work() as session:
         job = jobs.get(session, job_id)
-        if job.payment_state != "confirmed" or job.state != "open":
+        if job.state == JobState.COMPLETED:
+            return False
+        if job.payment_state != PaymentState.CONFIRMED or job.state != JobState.OPEN:
             raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
         frames = [unit.frame or 0 for unit in jobs.units_of(session, job_id)]
     settings = job.settings
     expected = ExpectedPicture("", settings["output_format"], settings.get("width"), settings.get("height"), False)
-    files: dict[int, tuple[str, str, int]] = {}
-    for frame, data in _pictures(stream, frames, limits.max_upload_bytes):
-        problem = check_picture(job_id, data, expected, limits.max_pixels)
-        if problem is not None:
-            raise InvalidInput(f"frame {frame}: {problem.message}", code=problem.code)
-        key = f"accepted/provider/{job_id}/{uuid.uuid4().hex}"
-        store.put(key, BytesIO(data), limits.max_upload_bytes)
-        files[frame] = (key, hashlib.sha256(data).hexdigest(), len(data))
+    files: dict[int, Delivered] = {}
+    kept: set[int] = set()
+    try:
+        offload.run(_take_in, store, job_id, stream, frames, expected, limits, files)
+        kept = _book(database, job_id, files, seconds / len(frames))
+    except Conflict:
+        if not _is_completed(database, job_id):
+            raise
+    finally:
+        for frame in files.keys() - kept:
+            store.delete(files[frame].key)
+    return bool(kept)
+
+
+def _book(database: Database, job_id: uuid.UUID, files: dict[int, Delivered], seconds_per_frame: float) -> set[int]:
+    """Give the unfinished frames to this delivery and complete them; returns which frames those were."""
     with database.unit_of_work() as session:
         taken = outcomes.take_over(session, job_id)
         finished = [
-            Finished(attempt, fence, *files[frame], seconds / len(frames)) for frame, (attempt, fence) in taken.items()
+            Finished(attempt, fence, files[frame].key, files[frame].sha256, files[frame].size_bytes, seconds_per_frame)
+            for frame, (attempt, fence) in taken.items()
         ]
-        session.flush()
-        outcomes.complete(session, finished, fee_percent)
+        completions.complete(session, finished)
+    return set(taken)
 
 
-def _pictures(stream: IO[bytes], frames: list[int], max_bytes: int) -> Iterator[tuple[int, bytes]]:
+def _is_completed(database: Database, job_id: uuid.UUID) -> bool:
+    with database.unit_of_work() as session:
+        return jobs.get(session, job_id).state == JobState.COMPLETED
+
+
+def _take_in(
+    store: Store,
+    job_id: uuid.UUID,
+    stream: IO[bytes],
+    frames: list[int],
+    expected: ExpectedPicture,
+    limits: Settings,
+    files: dict[int, Delivered],
+) -> None:
+    """Check and store each frame, noting it in `files` as it goes, so that a refusal can clean up after itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "result"
+        _copy(stream, whole, limits.max_upload_bytes)
+        for frame, picture in _pictures(whole, frames, limits.max_upload_bytes):
+            problem = check_picture(job_id, picture, expected, limits.max_pixels)
+            if problem is not None:
+                raise InvalidInput(f"frame {frame}: {problem.message}", code=problem.code)
+            with picture.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                file.seek(0)
+                key = f"accepted/provider/{job_id}/{uuid.uuid4().hex}"
+                store.put(key, file, limits.max_upload_bytes)
+            files[frame] = Delivered(key, digest, picture.stat().st_size)
+
+
+def _pictures(whole: Path, frames: list[int], max_bytes: int) -> Iterator[tuple[int, Path]]:
+    """Each frame as a file of its own; the next one overwrites it."""
     if len(frames) == 1:
-        data = stream.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            raise TooLarge(f"a result may be at most {max_bytes} bytes")
-        yield frames[0], data
+        yield frames[0], whole
         return
-    with tempfile.NamedTemporaryFile(suffix=".zip") as spool:
-        shutil.copyfileobj(stream, spool)
-        spool.flush()
-        for frame, file in bundle.read_bundle(spool.name, frames, max_bytes):
-            yield frame, file.read()
+    picture = whole.with_name("frame")
+    for frame, stream in bundle.read_bundle(whole, frames, max_bytes):
+        _copy(stream, picture, max_bytes)
+        yield frame, picture
+
+
+def _copy(stream: Source, path: Path, max_bytes: int) -> None:
+    left = max_bytes
+    with path.open("wb") as file:
+        while chunk := stream.read(CHUNK_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                raise TooLarge(f"a result may be at most {max_bytes} bytes")
+            file.write(chunk)

@@ -1,14 +1,19 @@
 """Accept results: the bytes are checked before anything counts."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
-from app.core import outcomes
-from app.core.outcomes import Finished
+import structlog
+
+from app import offload
+from app.core import completions, outcomes
+from app.core.completions import Finished
 from app.db import Database
 from app.errors import InvalidInput, NotFound
+from app.failpoints import failpoint
 from app.formats import image
 
 
@@ -53,39 +58,63 @@ class Judged:
     retryable: bool = False
 
 
+log = structlog.get_logger()
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
 
 def accept(
-    database: Database, store: Store, announced: Sequence[Announced], fee_percent: int, limits: tuple[int, int], max_pixels: int
+    database: Database,
+    store: Store,
+    announced: Sequence[Announced],
+    wanted: Mapping[uuid.UUID, outcomes.ExpectedPicture],
+    limits: tuple[int, int],
+    max_pixels: int,
 ) -> list[Judged]:
-    """Check each upload and book those that hold; a picture that can't count ends its attempt as a failure."""
-    with database.unit_of_work() as session:
-        wanted = {item.attempt_id: outcomes.expected_picture(session, item.attempt_id, item.fence) for item in announced}
-    judged: dict[uuid.UUID, Judged] = {}
+    """Check each upload and book those that hold; a picture that can't count ends its attempt as a failure.
+
+    `wanted` says what each must be; an attempt that is not in it is not live.
+    """
+    known = [_known(item, wanted.get(item.attempt_id)) for item in announced]
+    judged = {verdict.attempt_id: verdict for verdict in known if verdict is not None}
+    new = [(item, wanted[item.attempt_id]) for item in announced if item.attempt_id not in judged]
+    problems = offload.run(_check_all, store, new, max_pixels) if new else []
     good: list[Finished] = []
-    for item in announced:
-        expected = wanted[item.attempt_id]
-        if expected is None:
-            judged[item.attempt_id] = _not_live(item.attempt_id)
-        elif expected.is_completed:
-            judged[item.attempt_id] = Judged(item.attempt_id)
-        else:
-            problem = _check(store, item, expected, max_pixels)
-            judged[item.attempt_id] = problem or Judged(item.attempt_id)
-            if problem is None:
-                key = _final(expected.upload_key)
-                good.append(Finished(item.attempt_id, item.fence, key, item.sha256, item.size_bytes, item.seconds))
+    for (item, expected), problem in zip(new, problems, strict=True):
+        judged[item.attempt_id] = problem or Judged(item.attempt_id)
+        if problem is None:
+            key = _final(expected.upload_key)
+            good.append(Finished(item.attempt_id, item.fence, key, item.sha256, item.size_bytes, item.seconds))
+    if good:
+        failpoint("result.moved")
+    fatal = [verdict for verdict in judged.values() if verdict.code in FATAL]
     with database.unit_of_work() as session:
-        counted = outcomes.complete(session, good, fee_percent)
-        for verdict in judged.values():
-            if verdict.code in FATAL:
-                fence = next(item.fence for item in announced if item.attempt_id == verdict.attempt_id)
-                outcomes.fail(session, verdict.attempt_id, fence, verdict.code, verdict.message, limits)
+        if fatal:
+            outcomes.lock_jobs(session, wanted)
+        counted = completions.complete(session, good)
+        for verdict in fatal:
+            fence = next(item.fence for item in announced if item.attempt_id == verdict.attempt_id)
+            outcomes.fail(session, verdict.attempt_id, fence, str(verdict.code), verdict.message, limits)
+        if counted:
+            failpoint("result.booking")
+    if counted:
+        failpoint("result.booked")
     for finished in good:
         if finished.attempt_id not in counted:
             judged[finished.attempt_id] = _not_live(finished.attempt_id)
+    for verdict in judged.values():
+        if verdict.code is not None:
+            log.warning("result.refused", attempt=str(verdict.attempt_id), code=verdict.code, reason=verdict.message)
     return [judged[item.attempt_id] for item in announced]
+
+
+def accept_reports(database: Database, reports: Sequence[Mapping[str, Any]]) -> list[Judged]:
+    """Keep what inspections found: {attempt_id, fence, seconds, report} each."""
+    judged = []
+    for item in reports:
+        with database.unit_of_work() as session:
+            kept = outcomes.inspected(session, item["attempt_id"], item["fence"], item["seconds"], item["report"])
+        judged.append(Judged(item["attempt_id"]) if kept else _not_live(item["attempt_id"]))
+    return judged
 
 
 def _not_live(attempt_id: uuid.UUID) -> Judged:
@@ -94,6 +123,19 @@ def _not_live(attempt_id: uuid.UUID) -> Judged:
 
 def _final(upload_key: str) -> str:
     return f"accepted/{upload_key}"
+
+
+def _known(item: Announced, expected: outcomes.ExpectedPicture | None) -> Judged | None:
+    """The verdict that needs no look at the bytes; None when they must be looked at."""
+    if expected is None:
+        return _not_live(item.attempt_id)
+    return Judged(item.attempt_id) if expected.is_completed else None
+
+
+def _check_all(
+    store: Store, new: Sequence[tuple[Announced, outcomes.ExpectedPicture]], max_pixels: int
+) -> list[Judged | None]:
+    return [_check(store, item, expected, max_pixels) for item, expected in new]
 
 
 def _check(store: Store, item: Announced, expected: outcomes.ExpectedPicture, max_pixels: int) -> Judged | None:
@@ -118,11 +160,11 @@ def _check(store: Store, item: Announced, expected: outcomes.ExpectedPicture, ma
 
 
 def check_picture(
-    attempt_id: uuid.UUID, data: bytes, expected: outcomes.ExpectedPicture, max_pixels: int
+    attempt_id: uuid.UUID, picture: bytes | Path, expected: outcomes.ExpectedPicture, max_pixels: int
 ) -> Judged | None:
     """Decode every pixel and compare with what was ordered; None when all is well."""
     try:
-        facts = image.decode(data, expected.format, max_pixels)  # type: ignore[arg-type]
+        facts = image.decode(picture, expected.format, max_pixels)  # type: ignore[arg-type]
     except InvalidInput as error:
         return Judged(attempt_id, "RESULT_UNREADABLE", error.message)
     for asked, got, name in ((expected.width, facts.width, "wide"), (expected.height, facts.height, "high")):

@@ -8,10 +8,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from app import offload
 from app.config import Settings
-from app.core import jobs, nodes, payments, pricing, queries
+from app.core import inspections, jobs, nodes, outcomes, payments, pricing, queries
 from app.db import Database, Session
-from app.errors import Unavailable
+from app.errors import InvalidInput, Unavailable
+from app.failpoints import failpoint
 from app.formats.limits import SceneFacts, SceneLimits, parse_version
 from app.formats.names import clean_file_name
 from app.formats.scene import inspect_scene
@@ -30,6 +32,10 @@ class Stored(Protocol):
 
     @property
     def sha256(self) -> str: ...
+
+
+class Signals(Protocol):
+    def wait(self, key: str, seconds: float) -> bool: ...
 
 
 class Store(Protocol):
@@ -55,17 +61,22 @@ class Submission:
 
 
 def submit(
-    database: Database, store: Store, limits: Settings, upload: Upload, wanted: Submission
-) -> tuple[Job, Payment]:
-    """Quote a render: nothing is stored for a file that is no scene, and nothing is queued before it is paid."""
+    database: Database, store: Store, signals: Signals, limits: Settings, upload: Upload, wanted: Submission
+) -> tuple[Job, Payment, Scene]:
+    """Quote a render: nothing is stored for a file that is no scene, and no frame is queued before it is paid.
+
+    An idle node has a moment to open the scene first; what it finds are the quote's warnings, and a file that Blender itself
+    cannot open is InvalidInput.
+    """
     name = clean_file_name(upload.file_name)
     size_bytes = upload.stream.seek(0, os.SEEK_END)
-    facts = _inspect(upload, name, limits)
+    facts = offload.run(_inspect, upload, name, limits)
     with database.unit_of_work() as session:
         provider = _choose(session, wanted, facts, size_bytes, limits)
     upload.stream.seek(0)
     key = f"scenes/{uuid.uuid4().hex}"
-    stored = store.put(key, upload.stream, limits.max_upload_bytes)
+    stored = offload.run(store.put, key, upload.stream, limits.max_upload_bytes)
+    failpoint("submission.stored")
     with database.unit_of_work() as session:
         scene = _note_scene(session, key, stored, name, facts)
         quote = _price(session, provider, scene, wanted, limits)
@@ -82,7 +93,25 @@ def submit(
             name=name,
         )
         job = jobs.submit(session, order)
-        return job, payments.ask(session, job, provider.wallet, "solana", wanted.memo_prefix)
+        payment = payments.ask(session, job, provider.wallet, "solana", wanted.memo_prefix)
+        is_looked_at = inspections.order(session, job, scene)
+    failpoint("submission.quoted")
+    waits = is_looked_at and limits.inspection_wait_seconds > 0
+    if waits and signals.wait(inspections.signal_key(job.id), limits.inspection_wait_seconds):
+        with database.unit_of_work() as session:
+            scene = jobs.scene_of(session, job)
+    _refuse_hopeless(database, job, scene)
+    return job, payment, scene
+
+
+def _refuse_hopeless(database: Database, job: Job, scene: Scene) -> None:
+    refusal = inspections.refusal_of(scene)
+    if refusal is None:
+        return
+    code, message = refusal
+    with database.unit_of_work() as session:
+        outcomes.cancel_unpaid(session, job.id, code, message)
+    raise InvalidInput(message, code=code)
 
 
 def _inspect(upload: Upload, name: str, limits: Settings) -> SceneFacts:

@@ -1,8 +1,10 @@
 """A job, its work units, and each node's attempts at them."""
 
 import uuid
+from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,10 +21,13 @@ class Scene(Base):
     account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"), index=True)
     sha256: Mapped[Str] = mapped_column(index=True)
     size_bytes: Mapped[Minor]
+    # Empty once the file was deleted: its quote was withdrawn unpaid.
     storage_key: Mapped[Str]
     file_name: Mapped[Str]
     format: Mapped[Str]
     facts: Mapped[Json]
+    # What a node saw when it opened the file, or {"error": {code, message}}; null until one did.
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_at: Mapped[Created]
 
 
@@ -39,6 +44,10 @@ class SceneTiming(Base):
 
 class Job(Base):
     __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_unpaid", "expires_at", postgresql_where=text("payment_state = 'pending' AND state = 'open'")),
+        Index("ix_jobs_under_way", "paid_at", postgresql_where=text("state = 'open' AND payment_state = 'confirmed'")),
+    )
 
     id: Mapped[Id]
     dialect: Mapped[Str]
@@ -47,7 +56,7 @@ class Job(Base):
     account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"), index=True)
     client_wallet: Mapped[Str | None]
     provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"), index=True)
-    scene_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("scenes.id"))
+    scene_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("scenes.id"), index=True)
     state: Mapped[Str] = mapped_column(default="open")
     reason_code: Mapped[Str | None]
     error_message: Mapped[Str | None]
@@ -80,11 +89,29 @@ class WorkUnit(Base):
         Index(
             "ix_work_units_claimable",
             "capability",
+            "provider_id",
             text("priority DESC"),
             "queued_at",
             "job_id",
             "ordinal",
             postgresql_where=text("state = 'queued'"),
+        ),
+        Index("ix_work_units_attempt", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
+        Index(
+            "ix_work_units_inspections",
+            "provider_id",
+            postgresql_where=text("kind = 'inspection' AND state IN ('queued', 'assigned', 'rendering', 'uploaded')"),
+        ),
+        # Not NULL, so that no claim can use it: it would read and sort all that waits.
+        Index("ix_work_units_rung", "rung_at", postgresql_where=text("state = 'queued' AND rung_at IS NOT NULL")),
+        Index(
+            "ix_work_units_anybodys",
+            "capability",
+            text("priority DESC"),
+            "queued_at",
+            "job_id",
+            "ordinal",
+            postgresql_where=text("state = 'queued' AND provider_id IS NULL"),
         ),
         Index(
             "ix_work_units_leased",
@@ -121,7 +148,10 @@ class WorkUnit(Base):
 
 class Attempt(Base):
     __tablename__ = "attempts"
-    __table_args__ = (UniqueConstraint("unit_id", "fence"),)
+    __table_args__ = (
+        UniqueConstraint("unit_id", "fence"),
+        Index("ix_attempts_live", "node_id", postgresql_where=text("state = 'live'")),
+    )
 
     id: Mapped[Id]
     unit_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("work_units.id"))

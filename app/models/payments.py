@@ -36,14 +36,22 @@ class Payment(Base):
 
 
 class ChainTransaction(Base):
-    """A transaction somebody showed us. UNIQUE(chain, signature) is what stops it from paying twice.
+    """A transaction that somebody showed for a payment. `state`: pending (not final yet), accepted, refused, refundable.
 
-    `state`: pending (not final yet), accepted, refused, refundable.
+    Anybody can show anybody's transaction, so showing it takes nothing away from its payer: only the payment whose memo it
+    carries can book it, and the unique index over booked ones is what stops it from ever counting twice.
     """
 
     __tablename__ = "chain_transactions"
     __table_args__ = (
-        UniqueConstraint("chain", "signature"),
+        UniqueConstraint("chain", "signature", "payment_id"),
+        Index(
+            "ix_chain_transactions_booked",
+            "chain",
+            "signature",
+            unique=True,
+            postgresql_where=text("state IN ('accepted', 'refundable')"),
+        ),
         Index("ix_chain_transactions_pending", "created_at", postgresql_where=text("state = 'pending'")),
     )
 
@@ -60,10 +68,26 @@ class ChainTransaction(Base):
     decided_at: Mapped[Moment | None]
 
 
+class ChainCursor(Base):
+    """How far an address was read on a chain: everything up to this transaction, final, has been looked at.
+
+    `asked_at` is when a payment to it was last asked for, to the minute.
+    """
+
+    __tablename__ = "chain_cursors"
+
+    chain: Mapped[Str] = mapped_column(primary_key=True)
+    address: Mapped[Str] = mapped_column(primary_key=True)
+    signature: Mapped[Str | None]
+    read_at: Mapped[Moment]
+    asked_at: Mapped[Moment] = mapped_column()
+
+
 class Refund(Base):
     """What a provider owes a client. `status`: owed, credited (on the client's balance) or paid (sent)."""
 
     __tablename__ = "refunds"
+    __table_args__ = (Index("ix_refunds_owed", "debtor_id", postgresql_where=text("status = 'owed'")),)
 
     id: Mapped[Id]
     reference: Mapped[Str] = mapped_column(unique=True)

@@ -5,30 +5,32 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
-FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.2, 10.0
+FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS, WELL_AFTER_SECONDS = 0.2, 10.0, 30.0
+SERVERS, HUB, NODES = 0, 1, 2  # stages: the highest is stopped first
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: int = signal.SIGKILL) -> None:
     """In the child, before exec: a supervisor that is killed leaves nothing behind."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _libc.prctl(PR_SET_PDEATHSIG, by)
 
 
 @dataclass
 class Role:
-    """One process of the stack. `prepare` runs before each start; `user` is whom to run it as."""
+    """One process of the stack. `prepare` runs before each start; a whole stage is stopped at once."""
 
     name: str
     command: list[str]
     environment: Mapping[str, str]
-    user: str | None = None
+    stage: int
     prepare: Callable[[], None] | None = None
     stop_signal: int = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -38,11 +40,18 @@ class Role:
 
 
 class Supervisor:
-    """Runs roles in the order in which they were added; stops them in the opposite one."""
+    """Starts roles in the order in which they are added and keeps them running while `watch` runs.
 
-    def __init__(self, home: Path) -> None:
+    `say` gets one line for each thing that a person at the terminal would want to know.
+    """
+
+    def __init__(self, home: Path, say: Callable[[str], None] | None = None) -> None:
         self._home, self.roles, self.stopping = home, list[Role](), threading.Event()
+        self._say = say or (lambda line: print(f"lightyard: {line}", file=sys.stderr, flush=True))
         (home / "logs").mkdir(parents=True, exist_ok=True)
+
+    def log_of(self, role_name: str) -> Path:
+        return self._home / "logs" / f"{role_name}.log"
 
     def start(self, role: Role) -> None:
         self.roles.append(role)
@@ -51,14 +60,13 @@ class Supervisor:
     def _spawn(self, role: Role) -> None:
         if role.prepare is not None:
             role.prepare()
-        with (self._home / "logs" / f"{role.name}.log").open("ab") as log:
+        with self.log_of(role.name).open("ab") as log:
             role.process = subprocess.Popen(
                 role.command,
                 env=dict(role.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                user=role.user,
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
@@ -75,40 +83,65 @@ class Supervisor:
         part.write_text(json.dumps(found, indent=1))
         part.replace(self._home / "processes.json")
 
-    def watch(self, on_tick: Callable[[], None] | None = None) -> None:
+    def watch(self) -> None:
         """Until `stopping` is set: bring killed children back."""
         while not self.stopping.wait(0.2):
             for role in self.roles:
                 self._revive(role)
-            if on_tick is not None:
-                on_tick()
+
+    def ended(self) -> list[Role]:
+        """Roles whose process is over: a start that waits for them waits in vain."""
+        return [role for role in self.roles if role.process is not None and role.process.poll() is not None]
 
     def _revive(self, role: Role) -> None:
         if role.process is not None and role.process.poll() is not None:
-            lived = time.monotonic() - role.started_at
-            slower = min(LAST_BACKOFF_SECONDS, role.backoff_seconds * 2)
-            role.backoff_seconds = FIRST_BACKOFF_SECONDS if lived > 30 else slower
-            role.start_at = time.monotonic() + role.backoff_seconds
-            self._kill_group(role.process.pid)
-            role.process = None
-            self._write_processes()
+            self._note_end(role, role.process)
         if role.process is None and time.monotonic() >= role.start_at:
-            self._spawn(role)
+            try:
+                self._spawn(role)
+            except (OSError, RuntimeError) as error:
+                self._put_off(role, f"{role.name} could not be started: {error}")
+
+    def _note_end(self, role: Role, process: subprocess.Popen[bytes]) -> None:
+        self._kill_group(process.pid)
+        role.process = None
+        if time.monotonic() - role.started_at > WELL_AFTER_SECONDS:
+            role.backoff_seconds = FIRST_BACKOFF_SECONDS
+        code = process.returncode
+        reason = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        self._put_off(role, f"{role.name} {reason}")
+        self._write_processes()
+
+    def _put_off(self, role: Role, reason: str) -> None:
+        role.start_at = time.monotonic() + role.backoff_seconds
+        self._say(f"{reason}; starting it again in {role.backoff_seconds:.1f} s (log: {self.log_of(role.name)})")
+        role.backoff_seconds = min(LAST_BACKOFF_SECONDS, role.backoff_seconds * 2)
 
     def stop(self, grace_seconds: float = 15) -> None:
-        """Ask each to end, the last started first, then kill what is left of its group."""
-        for role in reversed(self.roles):
-            if role.process is None:
-                continue
-            if role.process.poll() is None:
-                role.process.send_signal(role.stop_signal)
-                try:
-                    role.process.wait(grace_seconds)
-                except subprocess.TimeoutExpired:
-                    self._kill_group(role.process.pid)
-                    role.process.wait()
-            self._kill_group(role.process.pid)
+        """Ask each stage to end, the highest first, then kill what is left of it."""
+        for stage in sorted({role.stage for role in self.roles}, reverse=True):
+            self._stop_stage([role for role in self.roles if role.stage == stage], grace_seconds)
         (self._home / "processes.json").unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """No more patience: everything ends now. What `stop` waits for is then over."""
+        for role in self.roles:
+            if role.process is not None:
+                self._kill_group(role.process.pid)
+
+    def _stop_stage(self, roles: Iterable[Role], grace_seconds: float) -> None:
+        running = [(role, role.process) for role in roles if role.process is not None]
+        for role, process in running:
+            if process.poll() is None:
+                process.send_signal(role.stop_signal)
+        deadline = time.monotonic() + grace_seconds
+        for _, process in running:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._kill_group(process.pid)
+                process.wait()
+            self._kill_group(process.pid)
 
     @staticmethod
     def _kill_group(group: int) -> None:

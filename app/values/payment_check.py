@@ -34,10 +34,10 @@ def judge(
 
     Instructions and balances must both show the amount: a transaction that pays and takes back shows it in one only.
     """
+    if not seen.is_final:  # a failure too: on another fork it may still succeed
+        return Verdict("pending", "not_final", "the transaction is not final yet")
     if seen.error is not None:
         return Verdict("refused", "transaction_failed", f"the transaction failed on the chain ({seen.error}); pay again")
-    if not seen.is_final:
-        return Verdict("pending", "not_final", "the transaction is not final yet")
     paid = [item for item in seen.movements if item.destination == pay_to and item.mint == mint]
     shown = sum(item.amount_minor for item in paid)
     arrived = seen.changes.get((pay_to, mint), 0)
@@ -49,6 +49,8 @@ def judge(
     if received <= 0:
         if shown > 0:
             return Verdict("refused", "taken_back", "the payee's balance did not rise: what was paid was taken back", payer=payer)
+        if arrived > 0:
+            return _back("no_transfer", "the money came without a transfer to the payee that can be read", arrived, payer)
         return Verdict("refused", "wrong_payee", f"nothing in the asked currency arrived at {pay_to}", payer=payer)
     if len(seen.memos) != 1:
         return _back("memo_twice", "the transaction carries more than one memo", received, payer)

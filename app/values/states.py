@@ -44,6 +44,7 @@ class AttemptState(StrEnum):
 
 P, U, J, A = PaymentState, UnitState, JobState, AttemptState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
+HELD = (U.ASSIGNED, U.RENDERING, U.UPLOADED)  # a node has the unit, until its lease ends
 
 TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
     P: {P.NONE: {P.PENDING, P.CONFIRMED}, P.PENDING: {P.CONFIRMED, P.NONE}, P.CONFIRMED: {P.REFUNDED}, P.REFUNDED: set()},

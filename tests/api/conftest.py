@@ -18,7 +18,6 @@ from PIL import Image
 from app.config import Settings
 from app.core import accounts
 from app.factory import create_app
-from app.stack.postgres import free_port
 from app.wiring import Hub
 from devnet.payer import Payer
 
@@ -30,13 +29,14 @@ TRIANGLE = b"\0" * 80 + (1).to_bytes(4, "little") + b"\0" * 50
 
 @pytest.fixture(scope="session")
 def solana_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
     home = tmp_path_factory.mktemp("devnet")
-    command = [sys.executable, "-m", "devnet", "--port", str(port), "--slot-ms", "5", "--home", str(home)]
+    pace = ["--slot-ms", "5", "--blockhash-blocks", "12000"]  # final at once, and block hashes still good for a minute
+    command = [sys.executable, "-m", "devnet", "--port", "0", *pace, "--home", str(home)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
     assert process.stdout is not None
-    assert "devnet ready" in process.stdout.readline()
-    yield f"http://127.0.0.1:{port}"
+    ready = process.stdout.readline()
+    assert ready.startswith("devnet ready http://")
+    yield ready.split()[2]
     process.terminate()
     process.wait(10)
     process.stdout.close()
@@ -51,6 +51,7 @@ def settings(database_url: str, redis_url: str, solana_url: str, tmp_path: Path)
         solana_rpc_url=solana_url,
         allow_private_endpoints=True,
         rate_limits=False,
+        inspection_wait_seconds=0,
         port=80,
     )
 
@@ -141,18 +142,39 @@ class FakeNode:
         return self.client.post(f"/node/v1/{verb}", json=body, headers=self.headers)
 
     def claim(self, limit: int = 1) -> list[dict[str, Any]]:
+        """Claim up to `limit` frames; inspections on the way are answered with a report that has nothing to say."""
+        frames: list[dict[str, Any]] = []
+        while len(frames) < limit:
+            found = self.claim_anything(limit - len(frames))
+            if not found:
+                break
+            frames += [item for item in found if item["kind"] == "frame"]
+            for item in found:
+                if item["kind"] == "inspection":
+                    assert self.report(item, {"warnings": []}).status_code == 200
+        return frames
+
+    def claim_anything(self, limit: int = 1) -> list[dict[str, Any]]:
         answer = self.post("claims", capabilities=["render"], limit=limit)
         assert answer.status_code == 200, answer.json
         return answer.json["attempts"]  # type: ignore[no-any-return]
 
+    def report(self, attempt: dict[str, Any], report: dict[str, Any]) -> Any:
+        item = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "seconds": 0.1, "report": report}
+        return self.post("results", results=[item])
+
     def finish(self, attempt: dict[str, Any], size: tuple[int, int] = (8, 6)) -> Any:
+        return self.post("results", results=[self.upload(attempt, size)])
+
+    def upload(self, attempt: dict[str, Any], size: tuple[int, int] = (8, 6)) -> dict[str, Any]:
+        """Upload a plain picture; returns what is announced of it."""
         picture = io.BytesIO()
         Image.new("RGB", size, (attempt["frame"] or 0, 0, 0)).save(picture, "PNG")
         data = picture.getvalue()
         assert self.client.put(attempt["upload"]["url"], data=data).status_code == 201
         import_hash = hashlib.sha256(data).hexdigest()
         item = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "sha256": import_hash}
-        return self.post("results", results=[{**item, "size_bytes": len(data), "seconds": 1.5}])
+        return {**item, "size_bytes": len(data), "seconds": 1.5}
 
 
 @pytest.fixture

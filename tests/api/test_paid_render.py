@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from app.core import ledger, outcomes
+from app.core import audit, ledger, outcomes
 from app.core.ledger import Party
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, FakeNode, Market
@@ -42,7 +42,7 @@ def test_a_render_is_quoted_paid_rendered_and_downloaded(market: Market, payer: 
     result = market.client.get(f"/render/{payment['jobId']}/result")
     assert Image.open(io.BytesIO(result.data)).size == (8, 6)
     with market.hub.database.unit_of_work() as session:
-        assert ledger.differences(session) == []
+        assert audit.differences(session) == []
         assert ledger.balance(session, Party("fees"), "SOL").minor == LAMPORTS * 5 // 105
 
 
@@ -73,7 +73,7 @@ def test_the_wrong_size_fails_the_attempt_and_three_failures_the_job_with_a_refu
     assert job["status"] == "failed"
     assert job["refund"]["status"] == "owed" and round(job["refund"]["amount"] * 10**9) == LAMPORTS
     with market.hub.database.unit_of_work() as session:
-        assert ledger.differences(session) == []
+        assert audit.differences(session) == []
 
 
 def test_a_lost_lease_gives_the_unit_to_another_and_fences_the_first(market: Market, payer: Payer, node: FakeNode) -> None:
@@ -130,7 +130,7 @@ def test_payment_tricks_are_refused_and_what_arrived_is_booked(
     assert job["status"] == "pending_payment"
     assert bool(job["refunds"]) is booked
     with market.hub.database.unit_of_work() as session:
-        assert ledger.differences(session) == []
+        assert audit.differences(session) == []
 
 
 def test_one_transaction_pays_one_job(market: Market, payer: Payer) -> None:

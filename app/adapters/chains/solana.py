@@ -1,5 +1,7 @@
 """The hub's door to Solana: JSON-RPC in, sightings out. What a node does not say clearly is not known."""
 
+import json
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +17,16 @@ SYSTEM = "system"
 TOKEN_PROGRAMS = {"spl-token", "spl-token-2022"}
 
 
-class SolanaGateway:
-    """Asks the RPC nodes in turn; a time-out, a 5xx or garbage from all of them is ChainUnavailable."""
+ANSWER_BYTES_LIMIT = 8 * 1_048_576
+# What reading an answer of the wrong shape raises
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, OSError, RecursionError)
 
-    def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: int) -> None:
-        self._urls = rpc_urls
+
+class SolanaGateway:
+    """Asks the RPC nodes in turn; a time-out, a 429, a 5xx or garbage from all of them is ChainUnavailable."""
+
+    def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float) -> None:
+        self._urls, self._timeout_seconds = rpc_urls, timeout_seconds
         self._http = httpx.Client(timeout=timeout_seconds)
 
     def _call(self, method: str, *params: Any) -> Any:
@@ -27,14 +34,26 @@ class SolanaGateway:
         problem = "no RPC node is configured"
         for url in self._urls:
             try:
-                answer = self._http.post(url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
-                body = answer.raise_for_status().json()
+                body = json.loads(self._post(url, {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}))
                 if "error" not in body:
                     return body["result"]
                 problem = str(body["error"])
-            except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            except (httpx.HTTPError, httpx.StreamError, *MALFORMED) as error:
                 problem = f"{type(error).__name__}: {error}"
         raise ChainUnavailable(f"Solana did not answer {method}: {problem[:200]}")
+
+    def _post(self, url: str, request: dict[str, Any]) -> bytes:
+        """The whole answer, within one time-out from first to last byte: a node that drips must not hold a worker."""
+        deadline, data = time.monotonic() + self._timeout_seconds, bytearray()
+        with self._http.stream("POST", url, json=request) as answer:
+            answer.raise_for_status()
+            for chunk in answer.iter_bytes():
+                data += chunk
+                if len(data) > ANSWER_BYTES_LIMIT:
+                    raise ValueError(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout(f"the answer took more than {self._timeout_seconds} s")
+        return bytes(data)
 
     def health(self) -> bool:
         """Whether a node says that it is well."""
@@ -45,28 +64,46 @@ class SolanaGateway:
 
     def balance(self, address: str) -> int:
         """Finalized lamports."""
-        return int(self._call("getBalance", address, {"commitment": "finalized"})["value"])
+        answer = self._call("getBalance", address, {"commitment": "finalized"})
+        try:
+            return int(answer["value"])
+        except MALFORMED as error:
+            raise ChainUnavailable(f"Solana's balance of {address} cannot be read: {error}") from error
 
-    def signatures_for(self, address: str, limit: int = 100) -> list[tuple[str, str | None]]:
-        """The newest transactions that name an address: (signature, memos as the node joins them)."""
-        rows = self._call("getSignaturesForAddress", address, {"limit": limit, "commitment": "confirmed"})
-        return [(row["signature"], row.get("memo")) for row in rows]
+    def signatures_for(
+        self, address: str, until: str | None = None, before: str | None = None
+    ) -> list[tuple[str, str | None]]:
+        """Final transactions that name an address, newest first, at most 1,000: (signature, memos as the node joins them).
+
+        `until` and `before` are signatures between which to look; neither is in the answer.
+        """
+        options = {"limit": 1000, "commitment": "finalized", "until": until, "before": before}
+        given = {name: value for name, value in options.items() if value is not None}
+        rows = self._call("getSignaturesForAddress", address, given)
+        try:
+            if not isinstance(rows, list):
+                raise TypeError(f"it is no list but {type(rows).__name__}")
+            return [(row["signature"], row.get("memo")) for row in rows]
+        except MALFORMED as error:
+            raise ChainUnavailable(f"Solana's list for {address} cannot be read: {error}") from error
 
     def sighting(self, signature: str) -> Sighting | None:
         """What the chain shows of a transaction; None when no node has it at `confirmed` or above."""
         options = {"encoding": "jsonParsed", "maxSupportedTransactionVersion": 0}
         final = self._call("getTransaction", signature, {**options, "commitment": "finalized"})
-        found = final or self._call("getTransaction", signature, {**options, "commitment": "confirmed"})
+        found = self._call("getTransaction", signature, {**options, "commitment": "confirmed"}) if final is None else final
         if found is None:
             return None
         try:
             return _read(signature, found, final is not None)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except MALFORMED as error:
             raise ChainUnavailable(f"Solana's answer for {signature} cannot be read: {error}") from error
 
 
 def _read(signature: str, found: Mapping[str, Any], is_final: bool) -> Sighting:
     meta, message = found["meta"], found["transaction"]["message"]
+    if found["transaction"]["signatures"][0] != signature:
+        raise ValueError("it is of another transaction")
     keys = [key["pubkey"] if isinstance(key, dict) else key for key in message["accountKeys"]]
     owners = _token_owners(meta, keys)
     instructions = list(_instructions(meta, message))

@@ -1,7 +1,6 @@
 """Files in a local folder, reached by addresses that the hub signs and serves itself.
 
-A file is written beside its place, flushed to the disk and renamed, so a crash leaves the old file or the
-new one, never a part.
+A file is written beside its place and renamed, so a crash leaves the old file or the new one, never a part.
 """
 
 from __future__ import annotations
@@ -56,6 +55,11 @@ class LocalStore:
         return self._objects / check_key(key)
 
     def put(self, key: str, stream: Readable, max_bytes: int, *, sha256: str | None = None) -> StoredObject:
+        stored = self._take_in(key, stream, max_bytes, sha256, is_final=True)
+        _fsync(self.path(key).parent)
+        return stored
+
+    def _take_in(self, key: str, stream: Readable, max_bytes: int, sha256: str | None, is_final: bool) -> StoredObject:
         target = self.path(key)
         part = self._incoming / uuid.uuid4().hex
         try:
@@ -63,8 +67,9 @@ class LocalStore:
                 size_bytes, digest = copy_hashed(stream, file, max_bytes)
                 check_digest(digest, sha256)
                 _note_digest(file, digest)
-                file.flush()
-                os.fsync(file.fileno())
+                if is_final:
+                    file.flush()
+                    os.fsync(file.fileno())
             self._rename(part, target)
         finally:
             part.unlink(missing_ok=True)
@@ -89,6 +94,8 @@ class LocalStore:
             self._rename(self.path(source), self.path(target))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise not_found() from error
+        _fsync(self.path(target))
+        _fsync(self.path(target).parent)
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
@@ -115,9 +122,13 @@ class LocalStore:
         return self._signer.verify(method, check_key(key), query, now)
 
     def receive(self, stream: Readable, claims: Claims) -> StoredObject:
-        """Store the body of a signed PUT, within the size and hash that were signed."""
+        """Store the body of a signed PUT, within the size and hash that were signed.
+
+        It reaches the disk for good when it is moved to where it counts: a power cut before that costs an upload, as a
+        lost connection would, and nobody waits for the disk twice.
+        """
         limit = self._max_bytes if claims.max_bytes is None else min(claims.max_bytes, self._max_bytes)
-        return self.put(claims.key, stream, limit, sha256=claims.sha256)
+        return self._take_in(claims.key, stream, limit, claims.sha256, is_final=False)
 
     def serve(self, claims: Claims) -> ServedFile:
         """The file behind a signed GET."""
@@ -134,10 +145,22 @@ class LocalStore:
                 if part.stat().st_mtime < time.time() - _STALE_SECONDS:
                     part.unlink()
 
+    def delete_older(self, prefix: str, seconds: float) -> int:
+        """Delete the objects under a prefix that were not touched for so long. Returns how many."""
+        before, deleted = time.time() - seconds, 0
+        for path in self.path(prefix).rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and path.stat().st_mtime < before:
+                    path.unlink()
+                    deleted += 1
+        return deleted
+
     def _rename(self, source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
-        _flush_folder(target.parent)
+        try:
+            source.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
 
 
 def _note_digest(file: BinaryIO, digest: str) -> None:
@@ -153,9 +176,8 @@ def _read_digest(file: io.BufferedReader) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

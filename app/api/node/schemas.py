@@ -1,6 +1,8 @@
 """Bodies of the node protocol (gpu_node/PROTOCOL.md)."""
 
-from marshmallow import EXCLUDE, Schema, fields, validate
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 CAPABILITIES = ("render", "inference", "compute")
 
@@ -63,9 +65,17 @@ class ReportSchema(LiveSchema):
 
 
 class ResultSchema(LiveSchema):
-    sha256 = fields.String(required=True, validate=validate.Regexp("^[0-9a-fA-F]{64}$"))
-    size_bytes = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**40))
+    """An uploaded picture by its hash and size, or an inspection's report."""
+
+    sha256 = fields.String(validate=validate.Regexp("^[0-9a-fA-F]{64}$"))
+    size_bytes = fields.Integer(strict=True, validate=validate.Range(1, 2**40))
     seconds = fields.Float(load_default=0.0, validate=validate.Range(0, 10**6))
+    report = fields.Dict()
+
+    @validates_schema
+    def is_one_of_both(self, data: dict[str, Any], **_: Any) -> None:
+        if ("report" in data) == ("sha256" in data and "size_bytes" in data):
+            raise ValidationError("give sha256 and size_bytes of an upload, or a report of an inspection")
 
 
 class FailureSchema(LiveSchema):

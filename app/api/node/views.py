@@ -14,17 +14,20 @@ from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
 from app.api import security
-from app.api.context import hub, unit_of_work
+from app.api.context import hub, one_by_one, read_only, unit_of_work
+from app.api.dialect import BadRequestParser
 from app.api.node import schemas
-from app.core import accounts, jobs, nodes, outcomes
-from app.core.jobs import Claim
+from app.core import accounts, claims, jobs, nodes, outcomes
+from app.core.claims import Claim, ClaimedJob
 from app.db import Session
 from app.errors import Forbidden, InvalidInput, Unauthenticated
+from app.failpoints import failpoint
 from app.flows import results
 from app.models.nodes import Provider
 from app.values import clock, signatures
 
 blueprint = Blueprint("node", __name__, url_prefix="/node/v1", description="How GPU hosts talk to the hub")
+blueprint.ARGUMENTS_PARSER = BadRequestParser()
 
 
 def limits() -> tuple[int, int]:
@@ -86,14 +89,14 @@ def _signed_enrolment(session: Session, enrolment: Mapping[str, Any], key: bytes
 def prove(body: dict[str, Any]) -> ResponseReturnValue:
     """Answer the token's challenge with the node's key."""
     with unit_of_work() as session:
-        node, token = security.calling_node(session)
+        node = security.calling_node(session)
         try:
             signature = base64.b64decode(body["signature"], validate=True)
         except (binascii.Error, ValueError):
             raise InvalidInput("signature must be base64") from None
-        if not signatures.verify_raw(base64.b64decode(node.public_key), token.challenge.encode(), signature):
+        if not signatures.verify_raw(base64.b64decode(node.public_key), node.challenge.encode(), signature):
             raise Unauthenticated("the signature does not prove this node's key", code="PROOF_INVALID")
-        nodes.prove(session, token.id)
+        nodes.prove(session, node.token_id)
         return {"node_id": str(node.id), "status": nodes.status(node, hub().settings.node_unhealthy_seconds)}
 
 
@@ -103,8 +106,8 @@ def prove(body: dict[str, Any]) -> ResponseReturnValue:
 def heartbeat(body: dict[str, Any]) -> ResponseReturnValue:
     """A sign of life; answers which of the node's attempts are dead."""
     with unit_of_work() as session:
-        node, _ = security.calling_node(session)
-        status = nodes.heartbeat(session, node, body, hub().settings.node_unhealthy_seconds)
+        node = security.calling_node(session)
+        status = nodes.heartbeat(session, node, body)
         live = jobs.live_among(session, body["attempts"]) if body["attempts"] else set()
         dead = [str(attempt) for attempt in body["attempts"] if attempt not in live]
         return {"node_id": str(node.id), "status": status, "acknowledged": True, "dead_attempts": dead}
@@ -116,67 +119,69 @@ def heartbeat(body: dict[str, Any]) -> ResponseReturnValue:
 def claim(body: dict[str, Any]) -> ResponseReturnValue:
     """Hand out the best fitting units."""
     settings = hub().settings
-    with unit_of_work() as session:
-        node, token = security.calling_node(session)
-        nodes.assert_may_work(node, token, settings.node_proof_required, settings.open_nodes)
+    with one_by_one() as session:  # signing in only reads, and a claim is one statement
+        node = security.calling_node(session)
+        nodes.assert_may_work(node, settings.node_proof_required, settings.open_nodes)
         if nodes.status(node, settings.node_unhealthy_seconds) != "HEALTHY":
             return {"jobs": {}, "attempts": []}
-        claims = jobs.claim(session, node, body, settings.lease_seconds, settings.node_unhealthy_seconds)
-        described = {str(job_id): _describe(session, job_id) for job_id in {item.job_id for item in claims}}
-    return {"jobs": described, "attempts": [_attempt(item) for item in claims]}
+        found = claims.claim(session, node, body, settings.lease_seconds, settings.node_unhealthy_seconds)
+    if found:
+        failpoint("claim.committed")
+    described = {str(job.id): _describe(job) for job in {item.job.id: item.job for item in found}.values()}
+    return {"jobs": described, "attempts": [_attempt(item) for item in found]}
 
 
-def _describe(session: Session, job_id: uuid.UUID) -> dict[str, Any]:
+def _describe(job: ClaimedJob) -> dict[str, Any]:
     """What all attempts of a job share: settings, the scene's URL, limits."""
     settings = hub().settings
-    job = jobs.get(session, job_id)
-    scene = jobs.scene_of(session, job)
-    url = hub().store.signed_url("GET", scene.storage_key, settings.file_url_seconds, now=clock.now())
     return {
         "job_id": str(job.id),
         "kind": job.kind,
         "settings": {
             key: job.settings.get(key) for key in ("width", "height", "samples", "engine", "output_format", "camera")
         },
-        "inputs": [
-            {
-                "name": scene.file_name,
-                "format": scene.format,
-                "sha256": scene.sha256,
-                "size_bytes": scene.size_bytes,
-                "url": url,
-            }
-        ],
+        "inputs": [] if job.storage_key is None else [_scene(job, job.storage_key)],
         "limits": {
             "max_seconds": settings.unit_max_seconds,
             "max_memory_bytes": settings.unit_max_memory_bytes,
-            "max_output_bytes": settings.max_upload_bytes,
+            "max_output_bytes": settings.max_result_bytes,
             "max_pixels": settings.max_pixels,
         },
     }
 
 
+def _scene(job: ClaimedJob, storage_key: str) -> dict[str, Any]:
+    url = hub().store.signed_url("GET", storage_key, hub().settings.file_url_seconds, now=clock.now())
+    return {
+        "name": job.file_name,
+        "format": job.format,
+        "sha256": job.sha256,
+        "size_bytes": job.size_bytes,
+        "url": url,
+    }
+
+
 def _attempt(item: Claim) -> dict[str, Any]:
     settings = hub().settings
-    url = hub().store.signed_url(
-        "PUT", item.upload_key, settings.file_url_seconds, now=clock.now(), max_bytes=settings.max_upload_bytes
-    )
     return {
         "attempt_id": str(item.attempt_id),
         "fence": item.fence,
         "unit_id": str(item.unit_id),
-        "job_id": str(item.job_id),
+        "job_id": str(item.job.id),
         "kind": item.kind,
         "frame": item.frame,
         "lease_seconds": settings.lease_seconds,
         "lease_until": (clock.now() + timedelta(seconds=settings.lease_seconds)).isoformat(),
-        "upload": {
-            "method": "PUT",
-            "url": url,
-            "headers": {},
-            "expires_at": (clock.now() + timedelta(seconds=settings.file_url_seconds)).isoformat(),
-        },
+        "upload": None if item.kind == "inspection" else _upload(item.upload_key),
     }
+
+
+def _upload(key: str) -> dict[str, Any]:
+    """Where an attempt's picture goes: signed for this key, method and size."""
+    settings, now = hub().settings, clock.now()
+    url = hub().store.signed_url("PUT", key, settings.file_url_seconds, now=now, max_bytes=settings.max_result_bytes)
+    expires_at = (now + timedelta(seconds=settings.file_url_seconds)).isoformat()
+    return {"method": "PUT", "url": url, "headers": {}, "expires_at": expires_at}
 
 
 @blueprint.post("/progress")
@@ -203,13 +208,17 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
 def finish(body: dict[str, Any]) -> ResponseReturnValue:
     """Check uploaded bytes and book them; each item is judged alone."""
     settings = hub().settings
-    with unit_of_work() as session:
-        node, _ = security.calling_node(session)
-        _assert_own(session, node.id, [item["attempt_id"] for item in body["results"]])
-    announced = [results.Announced(**item) for item in body["results"]]
-    judged = results.accept(
-        hub().database, hub().store, announced, settings.platform_fee_percent, limits(), settings.max_pixels
-    )
+    looked_at = [item for item in body["results"] if "report" in item]
+    announced = [results.Announced(**item) for item in body["results"] if "report" not in item]
+    with read_only() as session:
+        node = security.calling_node(session)
+        fences = {item["attempt_id"]: item["fence"] for item in body["results"]}
+        wanted = outcomes.expected_pictures(session, node.id, fences)
+    judged: list[results.Judged] = []
+    if announced:
+        judged += results.accept(hub().database, hub().store, announced, wanted, limits(), settings.max_pixels)
+    if looked_at:
+        judged += results.accept_reports(hub().database, looked_at)
     answers = [_judged(item) for item in judged]
     if all(item.code == "ATTEMPT_NOT_LIVE" for item in judged):
         message = "none of these attempts is live any more"
@@ -236,7 +245,7 @@ def fail(body: dict[str, Any]) -> ResponseReturnValue:
     """A node could not do it: others try, and after too many failures the job ends."""
     answers = []
     with unit_of_work() as session:
-        node, _ = security.calling_node(session)
+        node = security.calling_node(session)
         _assert_own(session, node.id, [item["attempt_id"] for item in body["failures"]])
         for item in sorted(body["failures"], key=lambda item: item["attempt_id"]):
             state = outcomes.fail(session, item["attempt_id"], item["fence"], item["code"], item["message"], limits())
@@ -250,7 +259,7 @@ def fail(body: dict[str, Any]) -> ResponseReturnValue:
 def release(body: dict[str, Any]) -> ResponseReturnValue:
     """Give units back unharmed."""
     with unit_of_work() as session:
-        node, _ = security.calling_node(session)
+        node = security.calling_node(session)
         _assert_own(session, node.id, [item["attempt_id"] for item in body["attempts"]])
         pairs = sorted((item["attempt_id"], item["fence"]) for item in body["attempts"])
         return {"released": sum(outcomes.release(session, attempt, fence) for attempt, fence in pairs)}

@@ -6,12 +6,15 @@ from typing import Any
 import simplejson
 from flask import Response
 
+from app.core import inspections
 from app.models.jobs import Job, Scene
 from app.models.nodes import Provider
 from app.models.payments import ChainTransaction, Payment, Refund
 from app.values.clock import to_milliseconds
 from app.values.money import Money
 from app.values.states import JobState, PaymentState
+
+SHOWN_PLACES = Decimal("1e-12")
 
 
 class Plain(Decimal):
@@ -23,6 +26,15 @@ class Plain(Decimal):
 
 def number(value: Decimal | str | int) -> Plain:
     return Plain(value)
+
+
+def written_out(value: Any) -> Any:
+    """A stranger's JSON with every float as a number without an exponent."""
+    if isinstance(value, float):
+        return Plain(repr(value))
+    if isinstance(value, dict):
+        return {name: written_out(item) for name, item in value.items()}
+    return [written_out(item) for item in value] if isinstance(value, list) else value
 
 
 def answer(body: dict[str, Any], status: int = 200) -> Response:
@@ -60,7 +72,7 @@ def provider_body(provider: Provider) -> dict[str, Any]:
         "name": provider.name,
         "wallet": provider.wallet,
         "endpoint": provider.endpoint,
-        "spec": provider.spec,
+        "spec": written_out(provider.spec),
         "pricing": pricing(provider),
         "status": provider.status,
         "rating": number(provider.rating),
@@ -71,18 +83,19 @@ def provider_body(provider: Provider) -> dict[str, Any]:
 
 
 def breakdown(job: Job) -> dict[str, Any]:
-    """The parts of the price; only the total is rounded."""
-    return {
-        "basePrice": number(job.breakdown["base_price"]),
-        "fileSizeFee": number(job.breakdown["file_size_fee"]),
-        "frameFee": number(job.breakdown["frame_fee"]),
-        "estimatedRenderFee": number(job.breakdown["render_fee"]),
-        "platformFee": number(job.breakdown["platform_fee"]),
-        "total": number(job.breakdown["total"]),
+    """The parts of the price, to twelve places; only the total is what is paid."""
+    names = {
+        "basePrice": "base_price",
+        "fileSizeFee": "file_size_fee",
+        "frameFee": "frame_fee",
+        "estimatedRenderFee": "render_fee",
+        "platformFee": "platform_fee",
+        "total": "total",
     }
+    return {name: number(Decimal(job.breakdown[part]).quantize(SHOWN_PLACES)) for name, part in names.items()}
 
 
-def quote_body(job: Job, payment: Payment) -> dict[str, Any]:
+def quote_body(job: Job, payment: Payment, scene: Scene) -> dict[str, Any]:
     """The 402's body."""
     return {
         "success": False,
@@ -94,6 +107,7 @@ def quote_body(job: Job, payment: Payment) -> dict[str, Any]:
             "payTo": payment.pay_to,
             "expiresAt": to_milliseconds(payment.expires_at),
             "memo": payment.memo,
+            "warnings": inspections.warnings_of(scene),
         },
     }
 
@@ -136,7 +150,7 @@ def job_body(
         "framesTotal": job.units_total,
         "framesCompleted": job.units_completed,
         "progress": number(str(round(progress, 3))),
-        "warnings": scene.facts.get("warnings", []),
+        "warnings": inspections.warnings_of(scene),
         "transactions": [
             {"txSignature": item.signature, "status": item.state, "code": item.code, "message": item.message}
             for item in shown

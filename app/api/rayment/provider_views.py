@@ -10,8 +10,8 @@ from flask_smorest import Blueprint
 
 from app.adapters.outbound import validate_public_url
 from app.api.context import hub, json_body, unit_of_work
-from app.api.limits import limit
-from app.api.rayment import bodies, reading
+from app.api.idempotency import idempotent
+from app.api.rayment import bodies, document, reading
 from app.core import accounts, jobs, nodes, outcomes
 from app.db import Session
 from app.errors import InvalidInput, NotFound, Unauthenticated
@@ -48,10 +48,9 @@ def _with_timestamp(message: str, timestamp: object) -> str:
 
 
 @blueprint.post("/register")
-@blueprint.response(200)
+@blueprint.doc(**document.REGISTER)
 def register() -> ResponseReturnValue:
     """Register a provider; the same wallet and name again is the same provider, unchanged."""
-    limit("rayment", 120)
     body = json_body()
     name, wallet = reading.member(body, "name", str, 100), reading.member(body, "wallet", str, 64)
     if not signatures.is_solana_address(wallet):
@@ -59,11 +58,10 @@ def register() -> ResponseReturnValue:
     endpoint = reading.member(body, "endpoint", str, 500)
     offer = {"name": name, "wallet": wallet, "endpoint": endpoint, "spec": reading.spec(body)}
     tariff = reading.tariff(reading.member(body, "pricing", dict))
-    if not signatures.verify(wallet, f"register:{wallet}:{name}", reading.member(body, "signature", str, 256)):
-        raise Unauthenticated("Invalid signature")
     validate_public_url(endpoint, allow_private=hub().settings.allow_private_endpoints)
     with unit_of_work() as session:
         provider_id = nodes.register_provider(session, offer, tariff)
+        check_signature(session, nodes.get_provider(session, provider_id), f"register:{wallet}:{name}", body)
     return bodies.success({"providerId": str(provider_id), "message": "Provider registered successfully"})
 
 
@@ -72,53 +70,51 @@ def _provider(session: Session, body: Any) -> Provider:
 
 
 @blueprint.put("/status")
-@blueprint.response(200)
+@blueprint.doc(**document.STATUS)
 def set_status() -> ResponseReturnValue:
     """Go online, offline, busy, or into maintenance."""
-    limit("rayment", 120)
     body = json_body()
     status = reading.member(body, "status", str, 20)
     if status not in PROVIDER_STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(PROVIDER_STATUSES)}")
     with unit_of_work() as session:
         provider = _provider(session, body)
-        check_signature(session, provider, f"status:{provider.id}:{status}", body)
+        check_signature(session, provider, f"status:{body['providerId']}:{status}", body)
         provider.status, provider.last_seen_at = status, clock.now()
     return bodies.success({"providerId": str(provider.id), "status": status, "message": "Status updated"})
 
 
 @blueprint.put("/pricing")
-@blueprint.response(200)
+@blueprint.doc(**document.PRICING)
 def set_pricing() -> ResponseReturnValue:
     """New prices; the signature is over the pricing member's text as it was sent."""
-    limit("rayment", 120)
     body = json_body()
     tariff = reading.tariff(reading.member(body, "pricing", dict))
     raw = reading.raw_member(request.get_data(as_text=True), "pricing")
     with unit_of_work() as session:
         provider = _provider(session, body)
-        check_signature(session, provider, f"pricing:{provider.id}:{raw}", body)
+        check_signature(session, provider, f"pricing:{body['providerId']}:{raw}", body)
         nodes.set_tariff(provider, tariff)
         shown = bodies.pricing(provider)
     return bodies.success({"providerId": str(provider.id), "pricing": shown, "message": "Pricing updated"})
 
 
 @blueprint.post("/job/<job_id>/complete")
-@blueprint.response(200)
+@blueprint.doc(**document.COMPLETE)
+@idempotent
 def complete(job_id: str) -> ResponseReturnValue:
     """A provider's own software delivers: the picture, or a zip of the frames."""
-    limit("rayment", 120)
     upload = request.files.get("result")
     if upload is None:
         raise InvalidInput("send the picture (or a zip of the frames) as the multipart field `result`")
     seconds = request.form.get("renderTime", "")
     with unit_of_work() as session:
         provider, found = _own_job(session, request.form, job_id)
-        check_signature(session, provider, f"complete:{found}:{seconds}", request.form)
+        check_signature(session, provider, f"complete:{job_id}:{seconds}", request.form)
         provider.last_seen_at = clock.now()
     settings = hub().settings
     provider_results.deliver(
-        hub().database, hub().store, found, upload.stream, _seconds(seconds), settings.platform_fee_percent, settings
+        hub().database, hub().store, found, upload.stream, _seconds(seconds), settings
     )
     return bodies.success({"jobId": str(found), "status": "completed", "message": "Result accepted"})
 
@@ -142,16 +138,16 @@ def _seconds(text: str) -> float:
 
 
 @blueprint.post("/job/<job_id>/failed")
-@blueprint.response(200)
+@blueprint.doc(**document.FAILED)
+@idempotent
 def failed(job_id: str) -> ResponseReturnValue:
     """A provider's own software gave up. Signed it counts at once; unsigned it is noted, and counts after silence."""
-    limit("rayment", 120)
     body = json_body()
     error = reading.member(body, "error", str)
     with unit_of_work() as session:
         provider, found = _own_job(session, body, job_id)
         if body.get("signature"):
-            check_signature(session, provider, f"failed:{found}", body)
+            check_signature(session, provider, f"failed:{job_id}", body)
             outcomes.fail_paid_job(session, found, "PROVIDER_FAILED", error)
             return bodies.success({"jobId": str(found), "status": "failed", "message": "Failure recorded"})
         outcomes.note_failure(session, found, error)

@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -11,6 +12,7 @@ from app.core.pricing import Tariff
 from app.errors import InvalidInput, NotFound
 from app.values import frames as frame_ranges
 from app.values.frames import FrameSet
+from app.values.json_text import read_json
 
 WHITESPACE = re.compile(r"[ \t\n\r]*")
 ENGINES = ("cycles", "eevee")
@@ -77,25 +79,47 @@ def tariff(pricing: dict[str, Any]) -> Tariff:
 
 
 def spec(body: dict[str, Any]) -> dict[str, Any]:
-    """A provider's spec, with the members that choosing it depends on checked."""
+    """A provider's spec: the document's members are of its types where they are given, others are kept as they are."""
     given: dict[str, Any] = member(body, "spec", dict)
     if len(json.dumps(given)) > 20_000:
         raise InvalidInput("spec is too large")
-    for name in ("supportedFormats", "renderEngines"):
-        if name in given and not (isinstance(given[name], list) and all(isinstance(item, str) for item in given[name])):
-            raise InvalidInput(f"spec.{name} must be a list of texts")
-    size = given.get("maxFileSize", 2000)
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size <= 10**6:
-        raise InvalidInput("spec.maxFileSize must be a number of MiB")
+    for name, (is_right, wanted) in SPEC_MEMBERS.items():
+        if name in given and not is_right(given[name]):
+            raise InvalidInput(f"spec.{name} must be {wanted}")
     return given
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**9
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _are_gpus(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(gpu, dict) and isinstance(gpu.get("name"), str) and _is_amount(gpu.get("vram")) for gpu in value
+    )
+
+
+SPEC_MEMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "gpus": (_are_gpus, "a list of {name, vram}"),
+    "gpuCount": (lambda value: _is_amount(value) and isinstance(value, int), "a whole number"),
+    "totalVram": (_is_amount, "a number of GiB"),
+    "maxFileSize": (lambda value: _is_amount(value) and 0 < value <= 10**6, "a number of MiB"),
+    "supportedFormats": (_are_texts, "a list of texts"),
+    "blenderVersion": (lambda value: isinstance(value, str), "a text"),
+    "renderEngines": (_are_texts, "a list of texts"),
+}
 
 
 def render_settings(text: str | None, limits: Settings) -> tuple[dict[str, Any], FrameSet]:
     """The `settings` form field as our settings and the frames; every field is optional and each is checked."""
     try:
-        given = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        raise InvalidInput("settings must be JSON") from None
+        given = read_json(text or "{}")
+    except InvalidInput as error:
+        raise InvalidInput(f"settings: {error.message.replace('the body', 'it')}") from None
     if not isinstance(given, dict):
         raise InvalidInput("settings must be a JSON object")
     size = given.get("resolution", {})
@@ -142,3 +166,12 @@ def _choice(value: object, name: str, known: tuple[str, ...], spell: Any) -> str
     if not isinstance(value, str) or spell(value) not in known:
         raise InvalidInput(f"settings.{name} must be one of {', '.join(known)}")
     return str(spell(value))
+
+
+def count(text: str | None, name: str, least: int, most: int, default: int) -> int:
+    """A whole number of the query, such as a page's size."""
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or not least <= int(text) <= most:
+        raise InvalidInput(f"{name} must be a whole number from {least} to {most}")
+    return int(text)

@@ -1,7 +1,6 @@
 """Rayment hub: what a client calls."""
 
 import uuid
-from typing import Any
 
 from flask import Response, request, send_file
 from flask.typing import ResponseReturnValue
@@ -9,11 +8,13 @@ from flask_smorest import Blueprint
 
 from app import __version__
 from app.adapters.storage.local import LocalStore
-from app.api.context import hub, json_body, unit_of_work
-from app.api.limits import limit
-from app.api.rayment import bodies, reading
+from app.api import security
+from app.api.context import hub, json_body, read_only, unit_of_work
+from app.api.idempotency import idempotent
+from app.api.rayment import bodies, document, reading
 from app.core import jobs, nodes, payments, queries
-from app.errors import InvalidInput, LightyardError, NotFound
+from app.db import Session
+from app.errors import Conflict, InvalidInput, LightyardError, NotFound
 from app.flows import payments as payment_flows
 from app.flows import submission
 from app.formats import bundle
@@ -24,23 +25,22 @@ from app.values.states import UnitState
 
 blueprint = Blueprint("rayment", __name__, description="Pay-per-render on Solana")
 MEMO_PREFIX = "rayment:"
+PAGE_LIMIT = 1000
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "EXR": "image/x-exr"}
 EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "EXR": ".exr"}
 
 
 @blueprint.get("/health")
-@blueprint.response(200)
+@blueprint.doc(**document.HEALTH)
 def health() -> ResponseReturnValue:
     """Liveness."""
-    limit("rayment", 120)
     return bodies.answer({"status": "ok", "service": "rayment-hub", "version": __version__})
 
 
 @blueprint.get("/stats")
-@blueprint.response(200)
+@blueprint.doc(**document.STATS)
 def stats() -> ResponseReturnValue:
     """The hub in figures."""
-    limit("rayment", 120)
     with unit_of_work() as session:
         figures = queries.hub_statistics(session, "rayment")
     return bodies.success(
@@ -56,33 +56,34 @@ def stats() -> ResponseReturnValue:
 
 
 @blueprint.get("/providers")
-@blueprint.response(200)
+@blueprint.doc(**document.PROVIDERS)
 def list_providers() -> ResponseReturnValue:
     """Providers, optionally by status."""
-    limit("rayment-providers", 60)
     status = request.args.get("status")
     if status is not None and status not in PROVIDER_STATUSES:
         raise InvalidInput(f"status must be one of {', '.join(PROVIDER_STATUSES)}")
+    limit = reading.count(request.args.get("limit"), "limit", 1, PAGE_LIMIT, PAGE_LIMIT)
+    offset = reading.count(request.args.get("offset"), "offset", 0, 10**9, 0)
     with unit_of_work() as session:
-        rows = [bodies.provider_body(item) for item in queries.providers(session, status)]
-    return bodies.success({"providers": rows, "total": len(rows)})
+        rows = [bodies.provider_body(item) for item in queries.providers(session, status, limit, offset)]
+        total = queries.count_providers(session, status)
+    return bodies.success({"providers": rows, "total": total})
 
 
 @blueprint.get("/providers/<provider_id>")
-@blueprint.response(200)
+@blueprint.doc(**document.PROVIDER)
 def get_provider(provider_id: str) -> ResponseReturnValue:
     """One provider."""
-    limit("rayment-providers", 60)
     with unit_of_work() as session:
         found = nodes.get_provider(session, reading.identifier(provider_id, "Provider not found"))
         return bodies.success(bodies.provider_body(found))
 
 
 @blueprint.post("/render")
-@blueprint.response(402)
+@blueprint.doc(**document.SUBMIT)
+@idempotent
 def submit() -> ResponseReturnValue:
     """Quote a render: the answer is 402 with the price, where to pay it, and the memo to pay it with."""
-    limit("rayment-render", 10)
     upload = request.files.get("file")
     if upload is None or not upload.filename:
         raise InvalidInput("send the scene as the multipart field `file`, with its name")
@@ -100,15 +101,17 @@ def submit() -> ResponseReturnValue:
         memo_prefix=MEMO_PREFIX,
     )
     file = submission.Upload(upload.stream, upload.filename)
-    job, payment = submission.submit(hub().database, hub().store, hub().settings, file, wanted)
-    return bodies.answer(bodies.quote_body(job, payment), 402)
+    job, payment, scene = submission.submit(
+        hub().database, hub().store, hub().signals, hub().settings, file, wanted
+    )
+    return bodies.answer(bodies.quote_body(job, payment, scene), 402)
 
 
 @blueprint.post("/render/pay")
-@blueprint.response(200)
+@blueprint.doc(**document.PAY)
+@idempotent
 def pay() -> ResponseReturnValue:
     """Show the transaction that pays a job; refused ones are noted with the reason."""
-    limit("rayment", 120)
     body = json_body()
     job_id = reading.identifier(reading.member(body, "jobId", str), "Job not found")
     signature = reading.member(body, "txSignature", str, 128)
@@ -142,21 +145,31 @@ def _payment_answer(job_id: uuid.UUID, shown_id: uuid.UUID) -> Response:
     return bodies.success({"jobId": str(job_id), "status": word, "message": message})
 
 
-def _own_job(session: Any, job_id: uuid.UUID) -> Job:
-    """A job born here; any other is unknown here without its owner's token."""
+def _readable_job(session: Session, job_id: uuid.UUID) -> Job:
+    """A job born here; any other is unknown here without its owner's (or an operator's) token."""
     job = jobs.get(session, job_id)
-    if job.dialect != "rayment":
+    if job.dialect == "rayment":
+        return job
+    caller = security.key_account(session, "jobs:read")
+    if caller is None or not (caller[1] or caller[0].id == job.account_id):
         raise NotFound("Job not found")
     return job
 
 
+def _own_job(session: Session, job_id: uuid.UUID) -> Job:
+    """A job that may be changed here: one that was born here."""
+    job = _readable_job(session, job_id)
+    if job.dialect != "rayment":
+        raise Conflict(f"this job is {job.dialect}'s; change it there", code="OTHER_DIALECT")
+    return job
+
+
 @blueprint.get("/render/<job_id>")
-@blueprint.response(200)
+@blueprint.doc(**document.JOB)
 def get_job(job_id: str) -> ResponseReturnValue:
     """A job's state, its payment's, and what is owed back."""
-    limit("rayment", 120)
-    with unit_of_work() as session:
-        job = _own_job(session, reading.identifier(job_id, "Job not found"))
+    with read_only() as session:
+        job = _readable_job(session, reading.identifier(job_id, "Job not found"))
         payment = payments.of_job(session, job.id)
         shown = payments.shown_for(session, payment.id) if payment else []
         refunds = payments.refunds_of(session, job.id)
@@ -165,12 +178,11 @@ def get_job(job_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/render/<job_id>/result")
-@blueprint.response(200)
+@blueprint.doc(**document.RESULT)
 def result(job_id: str) -> ResponseReturnValue:
     """The picture; several frames as a zip, each alone by ?frame=N."""
-    limit("rayment", 120)
     with unit_of_work() as session:
-        job = _own_job(session, reading.identifier(job_id, "Job not found"))
+        job = _readable_job(session, reading.identifier(job_id, "Job not found"))
         done = [unit for unit in jobs.units_of(session, job.id) if unit.state == UnitState.COMPLETED]
         wanted = _wanted_frame(job)
     kind = job.settings["output_format"]

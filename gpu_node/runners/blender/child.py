@@ -37,12 +37,20 @@ def apply_limits(limits: dict[str, Any]) -> None:
         if os.getppid() != limits["parent_pid"]:
             os._exit(1)
     for name, value in (("RLIMIT_AS", limits.get("address_space_bytes")), ("RLIMIT_FSIZE", limits.get("file_bytes")),
-                        ("RLIMIT_NOFILE", limits.get("open_files")), ("RLIMIT_CORE", 0)):
+                        ("RLIMIT_NOFILE", limits.get("open_files")), ("RLIMIT_NPROC", limits.get("processes")),
+                        ("RLIMIT_CORE", 0)):
         if value is not None:
             kind = getattr(resource, name)
             hard = resource.getrlimit(kind)[1]
             value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (value, value))
+
+
+def grant_processor_time(seconds: float) -> None:
+    """The next command may use this much more processor time, of all cores together; then SIGXCPU ends the process."""
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
 
 
 def main() -> NoReturn:
@@ -68,6 +76,11 @@ def serve(events: Events, scene: Any) -> None:
         name = command.pop("command")
         if name == "quit":
             return
+        grant_processor_time(command.pop("cpu_seconds"))
+        if name == "limit":
+            apply_limits(command["limits"])
+            events.send("limited")
+            continue
         try:
             events.send(**scene.COMMANDS[name](events, **command))
         except scene.SceneError as error:

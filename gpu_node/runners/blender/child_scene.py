@@ -57,7 +57,7 @@ def load(events: Any, path: str, settings: dict[str, Any], limits: dict[str, Any
     apply_picture(scene, settings, limits)
     make_safe(scene)
     if not path.endswith(".blend"):
-        child_imports.add_camera_and_light(bpy, scene)
+        warnings += child_imports.add_camera_and_light(bpy, scene)
     choose_camera(scene, settings.get("camera"))
     scene.render.use_persistent_data = bool(settings.get("use_persistent_data"))
     Loaded.device, Loaded.fell_back = child_devices.choose(bpy, scene, host.get("devices") or [], bool(host.get("gpu")))
@@ -116,18 +116,21 @@ def apply_picture(scene: Any, settings: dict[str, Any], limits: dict[str, Any]) 
 
 
 def set_format(image: Any, name: str) -> None:
+    """The format asked for, at the depth that the scene has for it; a plain picture, never layers or a preview."""
     blender_name = FORMATS[name][0]
-    depth = image.color_depth
+    keeps_own = image.file_format in (blender_name, "OPEN_EXR_MULTILAYER")
+    depth = image.color_depth if keeps_own else ""
     image.file_format = blender_name
-    image.color_depth = {"PNG": "8", "JPEG": "8", "EXR": "32" if depth == "32" else "16"}[name]
+    image.color_depth = {"PNG": "16" if depth == "16" else "8", "JPEG": "8", "EXR": "32" if depth == "32" else "16"}[name]
     if name == "JPEG":
         image.color_mode = "RGB"
-        image.quality = max(image.quality, 75)
+        image.quality = max(image.quality, 75) if keeps_own else 90
+    image.use_preview = False
 
 
 def own_format(scene: Any) -> str:
-    """The scene's own format where it is one of ours, else PNG."""
-    file_format = scene.render.image_settings.file_format
+    """The scene's own format where it is one of ours (layers count as a plain EXR), else PNG."""
+    file_format = scene.render.image_settings.file_format.replace("OPEN_EXR_MULTILAYER", "OPEN_EXR")
     return next((name for name, (ours, _) in FORMATS.items() if ours == file_format), "PNG")
 
 
@@ -241,7 +244,10 @@ def inspect(events: Any, path: str) -> dict[str, Any]:
     """The report of PROTOCOL.md section 7, without rendering anything."""
     forget_handlers()
     open_scene(path)
-    return {"event": "inspected", "report": child_report.inspect(bpy, imported=not path.endswith(".blend"))}
+    scene = bpy.context.scene
+    imported = not path.endswith(".blend")
+    added = child_imports.add_camera_and_light(bpy, scene) if imported else []
+    return {"event": "inspected", "report": child_report.inspect(bpy, imported, own_format(scene), added)}
 
 
 COMMANDS = {"probe": probe, "load": load, "render": render, "inspect": inspect}

@@ -6,6 +6,7 @@ The child writes under a `.part` name; a picture exists for the rest of the node
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 import uuid
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.pictures import PictureBroken, measure
 from gpu_node.runners.blender.scene_file import check_scene
 from gpu_node.sandbox import Box
 from gpu_node.session import Limits, Session
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 RUNNER_FOLDER = Path(__file__).resolve().parent
 START_SECONDS = 120.0
+INSPECTION_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,15 @@ class Host:
 
 @dataclass(frozen=True)
 class Scene:
-    """A job's input on this host's disk. `path` lies in `folder`, which is all that the child sees."""
+    """A job's input on this host's disk. `path` lies in `folder`, which is all that the child sees.
+
+    `is_cached`: the folder is the node's own cache of this scene and holds nothing else.
+    """
 
     job_id: str
     path: Path
     folder: Path
+    is_cached: bool = False
 
 
 @dataclass
@@ -61,14 +68,20 @@ class Picture:
 
 
 class BlenderRunner:
-    """One slot. Use it from one thread, which must outlive its children."""
+    """One slot. Use it from one thread, which must outlive its children.
+
+    It keeps at most two children: the one that has a job's scene open, and a spare that has only Blender loaded and
+    has seen nobody's scene. An inspection, or the next job, takes the spare and so starts without waiting for Blender.
+    """
 
     def __init__(self, host: Host, work_folder: Path, max_scene_bytes: int, max_memory_bytes: int) -> None:
         self._host = host
         self._work_folder = work_folder
+        self._pictures_folder = work_folder / "pictures"
         self._max_scene_bytes = max_scene_bytes
         self._max_memory_bytes = max_memory_bytes
         self._session: Session | None = None
+        self._spare: Session | None = None
         self._loaded: tuple[str, str] | None = None
         self._load_event: dict[str, Any] = {}
         self.loads = 0
@@ -79,57 +92,70 @@ class BlenderRunner:
         alive = self._session is not None and self._session.alive
         return self._loaded[0] if self._loaded and alive else None
 
+    @property
+    def fell_back(self) -> bool:
+        """Whether the last scene rendered on the CPU though this host has a GPU."""
+        return bool(self._load_event.get("fell_back"))
+
     def render(self, scene: Scene, settings: dict[str, Any], limits: Limits, frame: int,
                stopped: Callable[[], bool] = lambda: False,
                on_progress: Callable[[float], None] = lambda share: None) -> Picture:
-        """One frame, whole, in this slot's output folder. Raises WorkFailed or WorkStopped."""
+        """One frame, whole, in this slot's folder of pictures. Raises WorkFailed or WorkStopped."""
         started = time.monotonic()
         session = self._load(scene, settings, limits, stopped)
         left = max(1.0, limits.max_seconds - (time.monotonic() - started))
         try:
-            event = session.ask("render", "frame", left, stopped, on_progress, frame=frame,
-                                folder=session_folder(self._host, self._folder(scene.job_id)))
+            event = session.ask("render", "frame", left, stopped, on_progress, frame=frame, folder=session.box.output_name)
         except (WorkFailed, WorkStopped):
             self._drop_dead()
-            self._clear_parts(scene.job_id)
+            self._clear_parts(session)
             raise
-        path = self._take(scene.job_id, str(event["file"]), limits)
+        picture = self._load_event["picture"]
+        path = self._take(session, str(event["file"]), limits, picture)
         return Picture(path=path, seconds=time.monotonic() - started,
                        frame_seconds=float(event["seconds"]), device=event["device"],
                        fell_back=bool(event["fell_back"]), peak_memory_bytes=session.peak_memory_bytes or None,
-                       settings=self._load_event["picture"], warnings=list(self._load_event["warnings"]))
+                       settings=picture, warnings=list(self._load_event["warnings"]))
 
     def inspect(self, scene: Scene, limits: Limits, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-        """The report of PROTOCOL.md section 7. Raises WorkFailed or WorkStopped."""
+        """The report of PROTOCOL.md section 7, in a child of its own. Raises WorkFailed or WorkStopped."""
         check_scene(scene.path, self._max_scene_bytes)
-        self.close()
-        session = self._start(scene, limits, stopped)
+        session, path = self._child_for(scene, limits, stopped)
         try:
-            event = session.ask("inspect", "inspected", limits.max_seconds, stopped,
-                                path=self._box(scene).inside(scene.path))
+            event = session.ask("inspect", "inspected", min(limits.max_seconds, INSPECTION_SECONDS), stopped, path=path)
         finally:
-            self.close()
+            end(session)
         return dict(event["report"])
 
     def probe(self) -> dict[str, Any]:
         """What a child finds on this host: `{"blender_version", "devices"}`. Raises WorkFailed."""
-        folder = self._work_folder / "probe-input"
-        folder.mkdir(parents=True, exist_ok=True)
-        session = self._start(Scene("probe", folder / "none", folder), Limits(), lambda: False)
+        session = self._start(None)
         try:
+            session.wait_ready(START_SECONDS)
             return session.ask("probe", "probed", START_SECONDS)
         finally:
-            self.close()
+            end(session)
+
+    def prepare_spare(self) -> None:
+        """Starts the spare child unless it is there. Does not wait for it."""
+        if self._spare is not None and not self._spare.alive:
+            end(self._spare)
+            self._spare = None
+        if self._spare is None:
+            self._spare = self._start(None)
 
     def close(self) -> None:
-        """Ends the child, if any, and removes what its job left behind."""
+        """Ends the job's child, if any, and removes its folder. The spare stays."""
         if self._session is not None:
-            self._session.close()
+            end(self._session)
         self._session, self._loaded = None, None
 
-    def forget(self, job_id: str) -> None:
-        """Removes a job's folder; its pictures must have been delivered or given up."""
-        shutil.rmtree(self._folder(job_id), ignore_errors=True)
+    def close_all(self) -> None:
+        """Ends every child."""
+        self.close()
+        if self._spare is not None:
+            end(self._spare)
+        self._spare = None
 
     def _load(self, scene: Scene, settings: dict[str, Any], limits: Limits, stopped: Callable[[], bool]) -> Session:
         """The session that holds this scene with these settings: the warm one, or a new one."""
@@ -138,12 +164,13 @@ class BlenderRunner:
             return self._session
         self._check(scene, settings, limits)
         self.close()
-        session = self._start(scene, limits, stopped)
+        session, path = self._child_for(scene, limits, stopped)
+        self._session = session
         host = {"devices": list(self._host.devices), "gpu": self._host.has_gpu, "eevee": self._host.can_eevee}
         try:
             self._load_event = session.ask(
-                "load", "loaded", limits.max_seconds, stopped, path=self._box(scene).inside(scene.path),
-                settings=settings, limits={"max_pixels": limits.max_pixels}, host=host)
+                "load", "loaded", limits.max_seconds, stopped, path=path, settings=settings,
+                limits={"max_pixels": limits.max_pixels}, host=host)
         except (WorkFailed, WorkStopped):
             self.close()
             raise
@@ -160,51 +187,88 @@ class BlenderRunner:
             raise WorkFailed(FailureCode.PICTURE_LIMIT, f"{pixels} pixels are more than the {limits.max_pixels} allowed")
         check_scene(scene.path, self._max_scene_bytes)
 
-    def _start(self, scene: Scene, limits: Limits, stopped: Callable[[], bool]) -> Session:
-        box = self._box(scene)
-        box.output_folder.mkdir(parents=True, exist_ok=True)
-        own = Limits(limits.max_seconds, min(limits.max_memory_bytes, self._max_memory_bytes),
-                     limits.max_output_bytes, limits.max_pixels)
-        session = Session(box, self._host.python, own, self._work_folder / "child.log",
-                          limit_address_space=not self._host.has_gpu)
-        self._session = session
+    def _child_for(self, scene: Scene, limits: Limits, stopped: Callable[[], bool]) -> tuple[Session, str]:
+        """A fresh child that can see the scene, under the job's limits, and its name for the scene's file."""
+        session, self._spare = self._spare, None
+        if session is not None and session.alive and self._may_link(scene):
+            path = link_scene(scene, session.box)
+        else:
+            if session is not None:
+                end(session)
+            session = self._start(scene.folder)
+            path = session.box.inside(scene.path)
         try:
-            session.wait_for("ready", START_SECONDS, stopped)
+            session.wait_ready(START_SECONDS, stopped)
+            session.lower(Limits(limits.max_seconds, min(limits.max_memory_bytes, self._max_memory_bytes),
+                                 limits.max_output_bytes, limits.max_pixels))
         except (WorkFailed, WorkStopped):
-            self.close()
+            end(session)
             raise
-        return session
+        return session, path
 
-    def _box(self, scene: Scene) -> Box:
-        return Box(self._host.sandbox, scene.folder, self._folder(scene.job_id), RUNNER_FOLDER, self._host.gpu_cache)
+    def _may_link(self, scene: Scene) -> bool:
+        """Hard links need one file system, and the scene's folder must be ours to walk (not somebody's home)."""
+        return scene.is_cached and scene.folder.stat().st_dev == self._work_folder.stat().st_dev
 
-    def _folder(self, job_id: str) -> Path:
-        return self._work_folder / "out" / job_id
+    def _start(self, input_folder: Path | None) -> Session:
+        """A child in a folder of its own. It sees `input_folder`, or an empty one that is filled later."""
+        home = self._work_folder / f"child-{uuid.uuid4().hex[:12]}"
+        for name in ("in", "out"):
+            (home / name).mkdir(parents=True)
+        box = Box(self._host.sandbox, input_folder or home / "in", home / "out", RUNNER_FOLDER, self._host.gpu_cache)
+        limits = Limits(max_memory_bytes=self._max_memory_bytes)
+        return Session(box, self._host.python, limits, home / "child.log", limit_address_space=not self._host.has_gpu)
 
-    def _take(self, job_id: str, name: str, limits: Limits) -> Path:
-        """Renames the `.part` the child named, once it is on disk. The child's word for the name is not trusted."""
-        part = self._folder(job_id) / Path(name).name
-        if part.is_symlink() or not part.is_file():
-            raise WorkFailed(FailureCode.CRASHED, "the child named a picture that is not there")
-        if part.stat().st_size > limits.max_output_bytes:
-            size = part.stat().st_size
-            part.unlink()
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the picture has {size} bytes; {limits.max_output_bytes} allowed")
+    def _take(self, session: Session, name: str, limits: Limits, picture: dict[str, Any]) -> Path:
+        """Moves the `.part` the child named out of its reach, then looks at it. The child's word is not trusted."""
+        part = session.box.output_folder / Path(name).name
+        self._pictures_folder.mkdir(exist_ok=True)
         # A name of its own: the same frame may be rendered again while the earlier attempt's file is still being delivered.
-        whole = part.with_name(part.name.replace(".part.", f".{uuid.uuid4().hex}."))
-        part.rename(whole)
+        whole = self._pictures_folder / part.name.replace(".part.", f".{uuid.uuid4().hex}.")
+        try:
+            part.rename(whole)
+            check_picture(whole, limits, picture)
+        except FileNotFoundError:
+            raise WorkFailed(FailureCode.CRASHED, "the child named a picture that is not there") from None
+        except WorkFailed:
+            whole.unlink()
+            raise
         return whole
 
-    def _clear_parts(self, job_id: str) -> None:
-        for part in self._folder(job_id).glob("*.part.*"):
+    def _clear_parts(self, session: Session) -> None:
+        for part in session.box.output_folder.glob("*.part.*"):
             part.unlink()
 
     def _drop_dead(self) -> None:
         if self._session is not None and not self._session.alive:
-            self._session.kill()
-            self._session, self._loaded = None, None
+            self.close()
 
 
-def session_folder(host: Host, folder: Path) -> str:
-    """The child's name for its output folder."""
-    return str(folder) if host.sandbox == "none" else "/out"
+def end(session: Session) -> None:
+    """Ends a child and removes its folder. What a hostile child left there is only unlinked, never followed."""
+    session.close()
+    shutil.rmtree(session.box.output_folder.parent, ignore_errors=True)
+
+
+def link_scene(scene: Scene, box: Box) -> str:
+    """Makes a cached scene visible to a child that runs already; returns the child's name for its file."""
+    if box.kind == "none":
+        return str(scene.path)
+    shutil.copytree(scene.folder, box.input_folder, copy_function=os.link, symlinks=True, dirs_exist_ok=True)
+    return box.inside(box.input_folder / scene.path.relative_to(scene.folder))
+
+
+def check_picture(path: Path, limits: Limits, picture: dict[str, Any]) -> None:
+    """Raises WorkFailed unless this is a whole picture of the size that the child announced, within the limits."""
+    if path.is_symlink() or not path.is_file():
+        raise WorkFailed(FailureCode.CRASHED, "the child named a picture that is no file")
+    size_bytes = path.stat().st_size
+    if size_bytes > limits.max_output_bytes:
+        raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the picture has {size_bytes} bytes; {limits.max_output_bytes} allowed")
+    try:
+        size = measure(path, picture["output_format"])
+    except PictureBroken as broken:
+        raise WorkFailed(FailureCode.CRASHED, f"Blender left no whole picture: {broken}") from broken
+    if size != (picture["width"], picture["height"]):
+        raise WorkFailed(FailureCode.CRASHED, f"the picture has {size[0]}x{size[1]} pixels instead of "
+                                              f"{picture['width']}x{picture['height']}")

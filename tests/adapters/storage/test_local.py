@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -204,3 +205,15 @@ def test_any_altered_argument_is_refused(tmp_path_factory, data):
     without = {key: value for key, value in query.items() if key != name}
     assert refusal(store, "PUT", "a", without) == "URL_SIGNATURE_INVALID"
     assert store.verify("PUT", "a", dict(parse_qsl(urlencode(query))), NOW).max_bytes == 100
+
+
+def test_old_uploads_are_deleted_and_new_ones_stay(tmp_path):
+    store = LocalStore(tmp_path, "secret", "http://hub")
+    for key in ("results/a/old", "results/a/new", "accepted/results/a/old"):
+        store.put(key, io.BytesIO(b"x"), 1)
+        if key.endswith("old"):
+            os.utime(store.path(key), (0, 0))
+    assert store.delete_older("results", 3600) == 1
+    assert store.delete_older("nothing", 3600) == 0
+    assert not store.path("results/a/old").exists()
+    assert store.path("results/a/new").exists() and store.path("accepted/results/a/old").exists()

@@ -1,0 +1,85 @@
+"""`Idempotency-Key` on POSTs that move money: the same key and body get the same answer for a day."""
+
+import hashlib
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Response, make_response, request
+from flask.typing import ResponseReturnValue
+
+from app import offload
+from app.api.context import unit_of_work
+from app.api.security import bearer
+from app.core import idempotency
+from app.core.idempotency import Kept
+from app.errors import InvalidInput
+
+KEY_LIMIT_CHARS = 255
+CHUNK_BYTES = 1024 * 1024
+View = Callable[..., ResponseReturnValue]
+
+
+def idempotent(view: View) -> View:
+    """Answer a repeated request from what was kept. Only what was committed is kept (2xx, and the 402 of a quote):
+    after a refusal or a crash the key is free, and the same request may be tried again.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return view(*args, **kwargs)
+        if not 0 < len(key) <= KEY_LIMIT_CHARS or not key.isascii() or not key.isprintable():
+            raise InvalidInput(f"Idempotency-Key must be 1 to {KEY_LIMIT_CHARS} printable ASCII characters")
+        with unit_of_work() as session:
+            held = idempotency.begin(session, _caller(), key, _request_hash())
+        if isinstance(held, Kept):
+            return _replay(held)
+        is_kept = False
+        try:
+            response = make_response(view(*args, **kwargs))
+            if 200 <= response.status_code < 300 or response.status_code == 402:
+                with unit_of_work() as session:
+                    idempotency.keep(session, held, response.status_code, response.get_data(as_text=True))
+                is_kept = True
+            return response
+        finally:
+            if not is_kept:
+                with unit_of_work() as session:
+                    idempotency.release(session, held)
+
+    return guarded
+
+
+def _replay(kept: Kept) -> Response:
+    response = Response(kept.body, kept.status, mimetype="application/json")
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _caller() -> str:
+    """Keys of different callers never meet: the credential where one is sent, else the address."""
+    secret = bearer()
+    who = f"key:{secret}" if secret else f"address:{request.remote_addr}"
+    return hashlib.sha256(who.encode()).hexdigest()
+
+
+def _hash_file(digest: Any, stream: Any) -> None:
+    while chunk := stream.read(CHUNK_BYTES):
+        digest.update(chunk)
+    stream.seek(0)
+
+
+def _request_hash() -> str:
+    """What was asked. A form is hashed by its fields and files, since clients draw a new boundary for each try."""
+    digest = hashlib.sha256(f"{request.method} {request.full_path}\n".encode())
+    if request.mimetype == "multipart/form-data":
+        for name, value in sorted(request.form.items(multi=True)):
+            digest.update(f"field {len(name)} {name} {len(value)} {value}\n".encode())
+        for name, upload in sorted(request.files.items(multi=True), key=lambda pair: (pair[0], pair[1].filename or "")):
+            digest.update(f"file {len(name)} {name} {upload.filename}\n".encode())
+            offload.run(_hash_file, digest, upload.stream)
+    else:
+        digest.update(request.get_data())
+    return digest.hexdigest()

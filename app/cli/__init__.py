@@ -1,0 +1,35 @@
+"""`lightyard`: the operator's command line. Errors are one line that says what to do."""
+
+import sys
+
+import click
+
+from app import __version__
+from app.cli import books, doctor, faucet, keys, nodes, running, settings, wallet
+from app.errors import LightyardError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lightyard")
+def cli() -> None:
+    """Lightyard: a marketplace backend for GPU rendering and compute."""
+
+
+for module in (running, books, keys, nodes, faucet, wallet, settings, doctor):
+    for command in module.COMMANDS:
+        cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point: mistakes and Ctrl-C end in one line, never in a traceback."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("lightyard: interrupted", err=True)
+        sys.exit(130)
+    except LightyardError as error:
+        click.echo(f"lightyard: {error.message}", err=True)
+        sys.exit(1)

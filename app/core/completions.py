@@ -1,0 +1,111 @@
+"""Booking finished units: in one statement for all of a node's results, then what the end of a job means."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.orm import Session
+
+from app import outbox
+from app.core import pricing, settlement
+from app.values import clock
+
+# Jobs are locked in the order of their ids, then their units in the order of theirs: `live` joins `locked`, so no unit is
+# locked before its job. Whoever lost a race for a row sees it anew and drops out by fence or state. `coalesce` keeps the planner
+# from the small indexes of all held units and live attempts, which are full of entries that just died: a row is found by its id.
+_COMPLETE = """
+WITH told (attempt_id, fence, key, sha256, size_bytes, seconds) AS (VALUES {rows}),
+locked AS MATERIALIZED (
+    SELECT j.id FROM jobs j WHERE j.id IN (SELECT u.job_id FROM work_units u JOIN told ON told.attempt_id = u.attempt_id)
+    ORDER BY j.id FOR UPDATE),
+live AS MATERIALIZED (
+    SELECT u.id, told.* FROM told JOIN work_units u ON u.attempt_id = told.attempt_id AND u.fence = told.fence
+    JOIN locked ON locked.id = u.job_id
+    WHERE coalesce(u.state, '') IN ('assigned', 'rendering', 'uploaded') AND u.kind <> 'inspection'
+    ORDER BY u.id FOR UPDATE OF u),
+done AS (
+    UPDATE work_units u SET state = 'completed', result_key = live.key, result_sha256 = live.sha256,
+        result_bytes = live.size_bytes, seconds = live.seconds, progress = 1, completed_at = :now, lease_until = NULL
+    FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id, u.seconds),
+ended AS (
+    UPDATE attempts a SET state = 'completed', ended_at = :now FROM done WHERE a.id = done.attempt_id
+        AND coalesce(a.state, '') = 'live'
+    RETURNING a.node_id),
+forgiven AS (
+    UPDATE nodes SET failures_in_a_row = 0, unhealthy_until = NULL
+    WHERE id IN (SELECT node_id FROM ended) AND failures_in_a_row > 0),
+counted AS (
+    UPDATE jobs j SET units_completed = j.units_completed + c.units, render_seconds = j.render_seconds + c.seconds,
+        started_at = coalesce(j.started_at, :now)
+    FROM (SELECT job_id, count(*) AS units, sum(seconds) AS seconds FROM done GROUP BY job_id) c WHERE j.id = c.job_id
+    RETURNING j.id, j.state = 'open' AND j.units_completed >= j.units_total AS is_last)
+SELECT done.attempt_id, counted.id, counted.is_last FROM done JOIN counted ON counted.id = done.job_id
+"""
+# A job that has all its units, locked by the statement above: what is to be settled, and all that settling asks.
+_END = text("""
+UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state = 'open'
+RETURNING j.id, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed, j.render_seconds,
+    j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
+    (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
+""")
+_COUNT_JOB = text("UPDATE providers SET completed_jobs = completed_jobs + 1 WHERE id = :provider_id")
+_TOLD = (
+    "(CAST(:a{0} AS uuid), CAST(:f{0} AS int), CAST(:k{0} AS text), CAST(:h{0} AS text), CAST(:b{0} AS bigint), "
+    "CAST(:s{0} AS float8))"
+)
+
+
+@cache
+def _complete_statement(count: int) -> TextClause:
+    """For that many results, a row each: PostgreSQL then knows how many they are, and keeps the plan."""
+    return text(_COMPLETE.format(rows=", ".join(_TOLD.format(number) for number in range(count))))
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Bytes that the hub has checked, for one live attempt."""
+
+    attempt_id: uuid.UUID
+    fence: int
+    key: str
+    sha256: str
+    size_bytes: int
+    seconds: float
+
+
+_told = attrgetter("attempt_id", "fence", "key", "sha256", "size_bytes", "seconds")
+
+
+def complete(session: Session, finished: Sequence[Finished]) -> set[uuid.UUID]:
+    """Book checked results; returns the attempts that counted. A job whose last unit this is, is settled here.
+
+    What is not live any more is left out, whatever the others are. A success also ends its node's row of failures.
+    """
+    if not finished:
+        return set()
+    session.flush()
+    told = {
+        f"{name}{number}": value
+        for number, item in enumerate(finished)
+        for name, value in zip("afkhbs", _told(item), strict=True)
+    }
+    rows = session.execute(_complete_statement(len(finished)), told | {"now": clock.now()}).all()
+    for job_id, is_last in sorted({(row[1], row[2]) for row in rows}):
+        if is_last:
+            _end(session, job_id)
+        outbox.announce(session, "job:completed" if is_last else "job:progress", job_id)
+    return {row[0] for row in rows}
+
+
+def _end(session: Session, job_id: uuid.UUID) -> None:
+    """All units are there: the job is completed, the fee is owed, and how long the scene took is remembered."""
+    job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
+    if job.sha256 is not None:
+        key = pricing.settings_key(job.settings)
+        pricing.note_seconds(session, job.sha256, key, job.units_completed, job.render_seconds)
+    if job.debtor_id is not None:
+        settlement.collect_fee(session, job, job.debtor_id, job.units_completed)
+        session.execute(_COUNT_JOB, {"provider_id": job.provider_id})

@@ -1,0 +1,48 @@
+"""Payments that nobody told us of: what was read on a payee's address is matched by its memos."""
+
+import re
+from collections.abc import Iterable
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core import chain_cursors, payments
+from app.core.chain_cursors import Address
+from app.errors import Conflict
+from app.models.payments import ChainTransaction, Payment
+
+log = structlog.get_logger()
+# Our memos are `<dialect>:<uuid>`; the RPC joins a transaction's memos into one text.
+_MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def note_read(session: Session, place: Address, seen: Iterable[tuple[str, str | None]], newest: str | None) -> int:
+    """Show every transaction whose memo is one of ours for its payment, and move the cursor. Returns how many were new."""
+    found = 0
+    for signature, text in seen:
+        for memo in sorted(set(_MEMO.findall(text or ""))):
+            query = select(Payment).where(Payment.memo == memo, Payment.pay_to == place.address)
+            payment = session.scalars(query).one_or_none()
+            if payment is not None:
+                found += _show(session, payment, signature)
+    chain_cursors.move(session, place, newest)
+    return found
+
+
+def _show(session: Session, payment: Payment, signature: str) -> int:
+    query = select(ChainTransaction).where(
+        ChainTransaction.chain == payment.chain,
+        ChainTransaction.signature == signature,
+        ChainTransaction.payment_id == payment.id,
+    )
+    shown = session.scalars(query).one_or_none()
+    if shown is not None:
+        payments.reopen_never_seen(session, shown)
+        return 0
+    try:
+        payments.present(session, payment, signature)
+    except Conflict:  # it carries two memos of ours, and was booked as owed back for the other one
+        log.warning("payments.booked_elsewhere", payment=str(payment.id), transaction=signature)
+        return 0
+    return 1

@@ -1,0 +1,54 @@
+"""What operators watch, as numbers: cheap enough to be read at every scrape (each by an index over what is open)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One sample: `name` without prefix, its labels, its value."""
+
+    name: str
+    value: float
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "units": (
+        """SELECT capability, state, count(*) FROM work_units
+        WHERE state = 'queued' OR state IN ('assigned', 'rendering', 'uploaded') GROUP BY capability, state""",
+        ("capability", "state"),
+    ),
+    "oldest_unit_age_seconds": (
+        """SELECT capability, extract(epoch FROM now() - min(queued_at)) FROM work_units
+        WHERE state = 'queued' GROUP BY capability""",
+        ("capability",),
+    ),
+    "nodes": (
+        """SELECT CASE WHEN last_heartbeat_at IS NULL THEN 'registered' WHEN is_draining THEN 'draining'
+        WHEN last_heartbeat_at < now() - make_interval(secs => :silence) OR unhealthy_until > now() THEN 'unhealthy'
+        ELSE 'healthy' END AS status, count(*) FROM nodes GROUP BY 1""",
+        ("status",),
+    ),
+    "payments_pending": ("SELECT count(*) FROM chain_transactions WHERE state = 'pending'", ()),
+    "payment_pending_age_seconds": (
+        """SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM chain_transactions
+        WHERE state = 'pending'""",
+        (),
+    ),
+    "outbox_messages": ("SELECT count(*) FROM outbox_messages", ()),
+    "outbox_age_seconds": ("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox_messages", ()),
+    "refunds_owed_minor": ("SELECT asset, sum(amount_minor) FROM refunds WHERE status = 'owed' GROUP BY asset", ("asset",)),
+}
+
+
+def read(session: Session, silence_seconds: int) -> Iterator[Figure]:
+    """Every figure that the database knows."""
+    for name, (sql, labels) in QUERIES.items():
+        values: dict[str, Any] = {"silence": silence_seconds} if ":silence" in sql else {}
+        for row in session.execute(text(sql), values):
+            yield Figure(name, float(row[-1]), dict(zip(labels, row[:-1], strict=True)))

@@ -1,0 +1,74 @@
+"""Idempotency keys: one committed answer per caller and key, kept for a day."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict
+from app.models.accounts import IdempotencyKey
+from app.values import clock
+
+KEEP_HOURS = 24
+# How long one request may hold its key without an answer: longer than any request is let live by the server in front.
+HOLD_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer that was committed before."""
+
+    status: int
+    body: str
+
+
+def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UUID | Kept:
+    """Take the key for this request: an id to `keep` or `release` it by, or the answer that is kept under it.
+
+    Conflict when the key was used for another request (IDEMPOTENCY_KEY_REUSED), or when the same request is being
+    answered right now (IDEMPOTENCY_IN_PROGRESS). A holder that died is followed after HOLD_SECONDS.
+    """
+    now = clock.now()
+    row = {
+        "id": uuid.uuid4(),
+        "caller": caller,
+        "key": key,
+        "request_hash": request_hash,
+        "status": None,
+        "body": None,
+        "expires_at": now + timedelta(seconds=HOLD_SECONDS),
+    }
+    statement = insert(IdempotencyKey).values(row)
+    taken = statement.on_conflict_do_update(
+        index_elements=["caller", "key"], set_=row, where=IdempotencyKey.expires_at <= now
+    )
+    if session.execute(taken.returning(IdempotencyKey.id)).scalar() is not None:
+        return uuid.UUID(str(row["id"]))
+    query = select(IdempotencyKey).where(IdempotencyKey.caller == caller, IdempotencyKey.key == key)
+    found = session.scalars(query).one_or_none()
+    if found is not None and found.request_hash != request_hash:
+        raise Conflict("this Idempotency-Key was used for another request; make a new one", code="IDEMPOTENCY_KEY_REUSED")
+    if found is None or found.status is None:
+        message = "a request with this Idempotency-Key is being answered; ask again in a moment"
+        raise Conflict(message, code="IDEMPOTENCY_IN_PROGRESS", details={"retry_after": 1})
+    return Kept(found.status, found.body or "")
+
+
+def keep(session: Session, held_id: uuid.UUID, status: int, body: str) -> None:
+    """Keep the committed answer for a day."""
+    statement = update(IdempotencyKey).where(IdempotencyKey.id == held_id)
+    session.execute(statement.values(status=status, body=body, expires_at=clock.now() + timedelta(hours=KEEP_HOURS)))
+
+
+def release(session: Session, held_id: uuid.UUID) -> None:
+    """Nothing was committed: the key is free again."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.id == held_id))
+
+
+def forget_expired(session: Session) -> int:
+    """Drop answers whose day is over. Returns how many."""
+    statement = delete(IdempotencyKey).where(IdempotencyKey.expires_at < clock.now()).returning(IdempotencyKey.id)
+    return len(session.scalars(statement).all())

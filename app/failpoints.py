@@ -1,0 +1,36 @@
+"""Named places where a crash test ends this process, as a power cut would. In production they do nothing.
+
+A point is armed by a file of its name in the folder that LIGHTYARD_FAILPOINTS_FOLDER names; whoever passes it first takes the
+file away and dies, so that one arming is one crash, in whichever process of the hub gets there.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+FAILPOINTS = {
+    "submission.stored": "the client's file is in the store, nothing of it in the database",
+    "submission.quoted": "the quote is committed, the client has not seen it",
+    "payment.presented": "the client's transaction is noted, the chain was not asked",
+    "payment.sighted": "the chain has answered, nothing is booked",
+    "payment.booking": "the payment is booked and the units are made, nothing is committed",
+    "work.committed": "a unit of work is committed, its doorbells have not rung",
+    "claim.committed": "units are handed out, the node does not know",
+    "result.moved": "a picture is out of its signed URL's reach, and not booked",
+    "result.booking": "a picture counts and its job is settled, nothing is committed",
+    "result.booked": "a picture is booked, its node does not know",
+    "push.sent": "a provider's software took the job, the hub has not noted it",
+}
+
+
+def failpoint(name: str) -> None:
+    """End this process with SIGKILL if a test armed this point. KeyError for a name that is not listed."""
+    FAILPOINTS[name]
+    folder = os.environ.get("LIGHTYARD_FAILPOINTS_FOLDER")
+    if not folder:
+        return
+    try:
+        (Path(folder) / name).unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

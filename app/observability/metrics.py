@@ -1,0 +1,79 @@
+"""Every metric of the marketplace, named once. Requests are counted by prometheus-flask-exporter; these are read at a scrape."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+
+import redis
+import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.core.figures import Figure
+
+log = structlog.get_logger()
+PREFIX = "lightyard_"
+AUDIT_KEY = "lightyard.audit"
+NAMES = {
+    "units": "Work units that wait or that a node holds",
+    "oldest_unit_age_seconds": "How long the oldest waiting unit has waited",
+    "nodes": "Nodes by status",
+    "payments_pending": "Transactions that were shown and that the chain has not decided",
+    "payment_pending_age_seconds": "Age of the oldest undecided transaction",
+    "outbox_messages": "Durable doorbells that nobody carried away yet",
+    "outbox_age_seconds": "Age of the oldest of them",
+    "refunds_owed_minor": "What providers owe clients, in minor units",
+    "ledger_differences": "Ways in which the books disagree with themselves; 0 is the invariant",
+    "ledger_audit_age_seconds": "Time since the books were last held against themselves",
+    "database_up": "1 if PostgreSQL answered this scrape",
+    "cache_up": "1 if Valkey answered this scrape",
+}
+LABELS = {"units": ("capability", "state"), "oldest_unit_age_seconds": ("capability",), "nodes": ("status",)}
+LABELS["refunds_owed_minor"] = ("asset",)
+
+
+class MarketplaceCollector(Collector):
+    """Asks the database and the cache at each scrape; what does not answer is shown as down, never as zero."""
+
+    def __init__(self, read: Callable[[], list[Figure]], cache: redis.Redis) -> None:
+        self._read, self._cache = read, cache
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the registry need not scrape once just to be built."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        families = {
+            name: GaugeMetricFamily(PREFIX + name, text, labels=LABELS.get(name, ())) for name, text in NAMES.items()
+        }
+        for figure in [*self._database(), *self._audit()]:
+            family = families[figure.name]
+            family.add_metric([figure.labels[label] for label in LABELS.get(figure.name, ())], figure.value)
+        return families.values()
+
+    def _database(self) -> list[Figure]:
+        try:
+            return [*self._read(), Figure("database_up", 1)]
+        except Exception as error:  # noqa: BLE001  a scrape tells that the database is away; it never fails for it
+            log.warning("metrics.database_away", error=str(error))
+            return [Figure("database_up", 0)]
+
+    def _audit(self) -> list[Figure]:
+        try:
+            found = self._cache.get(AUDIT_KEY)
+        except redis.RedisError as error:
+            log.warning("metrics.cache_away", error=str(error))
+            return [Figure("cache_up", 0)]
+        if not isinstance(found, str):
+            return [Figure("cache_up", 1)]
+        audit = json.loads(found)
+        age = time.time() - audit["at"]
+        return [Figure("cache_up", 1), Figure("ledger_differences", audit["count"]), Figure("ledger_audit_age_seconds", age)]
+
+
+def note_audit(cache: redis.Redis, count: int, is_whole: bool) -> None:
+    """Keep what the audits found, for every process's scrape; only a whole audit takes a difference back."""
+    before = cache.get(AUDIT_KEY)
+    if isinstance(before, str) and not is_whole:
+        count = max(count, json.loads(before)["count"])
+    cache.set(AUDIT_KEY, json.dumps({"count": count, "at": time.time()}))

@@ -1,0 +1,32 @@
+"""Work that computes for long runs beside the event loop, so that one heavy picture does not hold up every other request.
+
+In a gevent process it runs on a small pool of real threads while other greenlets go on; elsewhere it is a plain call.
+What runs here must not touch the database or a socket: those belong to the greenlet that asked.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ParamSpec, TypeVar
+
+from app import greenlets
+
+P = ParamSpec("P")
+T = TypeVar("T")
+# Each may hold a decoded picture in memory, so there are no more of them than can really run at once.
+MAX_THREADS = 4
+
+
+def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`function(*args, **kwargs)`, with its result or its exception."""
+    if not greenlets.is_gevent():
+        return function(*args, **kwargs)
+    found: T = _pool().apply(function, args, kwargs)
+    return found
+
+
+@cache
+def _pool() -> Any:
+    from gevent.threadpool import ThreadPool  # only where gevent runs the process: workers and tests do without
+
+    return ThreadPool(max(2, min(MAX_THREADS, os.cpu_count() or 2)))

@@ -1,0 +1,31 @@
+"""gunicorn's configuration: `gunicorn -c python:app.serving wsgi:app`. Sockets and requests share gevent workers."""
+
+import os
+from typing import Any
+
+from prometheus_client import multiprocess
+
+from app.config import load
+from app.observability import logs
+
+_settings = load()
+bind = f"{_settings.bind_host}:{_settings.port}"
+workers = _settings.api_workers
+worker_class = "gevent"
+timeout = 120
+graceful_timeout = 10
+forwarded_allow_ips = ""  # who may speak for others is TRUSTED_PROXIES' business, in app.api.proxies
+control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    """gunicorn's own lines are JSON like all others."""
+    logs.configure()
+    server.log.error_log.handlers.clear()
+    server.log.error_log.propagate = True
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """A worker that is gone no longer counts in the gauges of living processes."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(worker.pid)

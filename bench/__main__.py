@@ -1,0 +1,59 @@
+"""`python -m bench [a b c d e f] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from app.observability import logs
+from bench import doorbell, finished_jobs, http_requests, render_job, unit_throughput, verification
+from bench.report import RESULTS, Part, conditions, write
+from bench.rounds import Options
+
+PARTS: dict[str, Callable[[Options], Part]] = {
+    "a": render_job.measure,
+    "b": unit_throughput.measure,
+    "c": doorbell.measure,
+    "d": http_requests.measure,
+    "e": verification.measure,
+    "f": finished_jobs.measure,
+}
+
+
+def run_part(letter: str, options: Options) -> Part:
+    """One part; what goes wrong in it is its result, and the other parts go on."""
+    started = time.perf_counter()
+    try:
+        part = PARTS[letter](options)
+    except Exception as error:
+        traceback.print_exc()
+        title = (sys.modules[PARTS[letter].__module__].__doc__ or letter).splitlines()[0].partition(") ")[2]
+        part = Part(letter, title, "", error=f"{type(error).__name__}: {error}")
+    part.seconds = time.perf_counter() - started
+    return part
+
+
+def main() -> int:
+    reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    reader.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="a b c d e f; all of them without any")
+    reader.add_argument("--rounds", type=int, default=5, help="turns of each side (5)")
+    reader.add_argument("--quick", action="store_true", help="small and few turns: does the bench work?")
+    reader.add_argument("--output", type=Path, default=RESULTS, help="file to write")
+    chosen = reader.parse_args()
+    logs.configure("WARNING")  # what the hub's verbs say of each job would bury the progress
+    options = Options(rounds=1 if chosen.quick else max(1, chosen.rounds), quick=chosen.quick)
+    letters = chosen.parts or list(PARTS)
+    head, parts = conditions(options.quick, options.rounds), list[Part]()
+    for number, letter in enumerate(letters, 1):
+        print(f"part ({letter}), {number} of {len(letters)} ...", flush=True)
+        parts.append(run_part(letter, options))
+        print(parts[-1].text(), flush=True)
+        write(parts, head, chosen.output)
+    print(f"written to {chosen.output}")
+    return 1 if any(part.error for part in parts) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""A real node of gpu_node, Celery worker, agent, claims and delivery, that paints a plain picture instead of starting Blender.
+
+`celery -A bench.painting_node worker -Q render`, with the node's own environment.
+"""
+
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gpu_node.agent
+from bench.fake_node import tiny_picture
+from gpu_node.config import NodeSettings
+from gpu_node.runners.blender.runner import Host, Picture, Scene
+from gpu_node.session import Limits
+
+
+class PaintingRunner:
+    """What a slot asks of its runner, done at once."""
+
+    job_id: str | None = None
+    fell_back = False
+
+    def __init__(self, _host: Host, work_folder: Path, *_limits: int) -> None:
+        self._folder = work_folder
+
+    def render(
+        self,
+        scene: Scene,
+        settings: dict[str, Any],
+        limits: Limits,
+        frame: int,
+        stopped: Callable[[], bool] = lambda: False,
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> Picture:
+        path = self._folder / f"{uuid.uuid4().hex}.png"
+        path.write_bytes(tiny_picture())
+        return Picture(path, 0.001, 0.001, "CPU", False, None, dict(settings))
+
+    def prepare_spare(self) -> None:
+        """There is no Blender to be kept warm."""
+
+    def close(self) -> None:
+        """There is no child."""
+
+    close_all = close
+
+
+def find_host(_settings: NodeSettings) -> tuple[Host, str]:
+    return Host(python=sys.executable, sandbox="none"), "4.5.15"
+
+
+gpu_node.agent.BlenderRunner = PaintingRunner  # type: ignore[assignment,misc]
+gpu_node.agent.find_host = find_host  # type: ignore[assignment]
+
+from gpu_node.celery_app import app  # noqa: E402  the worker joins the hub with what was replaced above
+
+__all__ = ["app"]

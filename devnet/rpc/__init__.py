@@ -1,0 +1,1 @@
+"""Solana's JSON-RPC methods, by their own names."""

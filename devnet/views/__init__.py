@@ -1,0 +1,1 @@
+"""The chain's things as Solana's JSON-RPC shows them."""

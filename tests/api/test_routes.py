@@ -1,0 +1,256 @@
+"""Every route has one owner, one way to be let in, and errors in its dialect's words. A new route without an entry here fails."""
+
+import base64
+import secrets
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from flask_jwt_extended import create_access_token
+
+from app.core import accounts
+from app.factory import DIALECTS, create_app
+from app.models.accounts import SCOPES
+from devnet.payer import Payer
+from tests.api.conftest import UNKNOWN, Market
+from tests.api.test_paid_render import paid
+
+# Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
+# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token); `enrol` (open, and
+# an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set).
+ACCESS = {
+    ("GET", "/health"): "public",
+    ("GET", "/stats"): "public",
+    ("GET", "/providers"): "public",
+    ("GET", "/providers/<provider_id>"): "public",
+    ("POST", "/render"): "public",
+    ("POST", "/render/pay"): "id",
+    ("GET", "/render/<job_id>"): "id",
+    ("GET", "/render/<job_id>/result"): "id",
+    ("POST", "/provider/register"): "wallet",
+    ("PUT", "/provider/status"): "wallet",
+    ("PUT", "/provider/pricing"): "wallet",
+    ("POST", "/provider/job/<job_id>/complete"): "wallet",
+    ("POST", "/provider/job/<job_id>/failed"): "noted",
+    ("GET", "/ws"): "wallet",
+    ("POST", "/node/v1/nodes"): "enrol",
+    **{("POST", f"/node/v1/{verb}"): "node" for verb in (
+        "proof", "heartbeat", "claims", "progress", "results", "failures", "releases")},
+    ("GET", "/files/<path:key>"): "url",
+    ("PUT", "/files/<path:key>"): "url",
+    ("GET", "/metrics"): "metrics",
+    ("GET", "/openapi/rayment.json"): "public",
+    ("GET", "/openapi/node.json"): "public",
+    ("GET", "/docs"): "public",
+    ("GET", "/docs/<name>"): "public",
+    ("GET", "/docs/static/<path:filename>"): "public",
+}
+EMPTY_BODIES = {
+    "proof": {"signature": "x"},
+    "heartbeat": {},
+    "claims": {"capabilities": ["render"]},
+    "progress": {"reports": [{"attempt_id": UNKNOWN, "fence": 1}]},
+    "results": {"results": [{"attempt_id": UNKNOWN, "fence": 1, "sha256": "0" * 64, "size_bytes": 1}]},
+    "failures": {"failures": [{"attempt_id": UNKNOWN, "fence": 1, "code": "CRASHED"}]},
+    "releases": {"attempts": [{"attempt_id": UNKNOWN, "fence": 1}]},
+}
+
+
+def rules(client: FlaskClient) -> list[tuple[str, str]]:
+    return [
+        (method, rule.rule)
+        for rule in client.application.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+
+
+def test_every_route_has_one_owner_and_an_entry(client: FlaskClient) -> None:
+    found = rules(client)
+    assert sorted(found) == sorted(ACCESS)
+    assert len(found) == len(set(found))
+    shapes = [(rule.methods, rule._trace) for rule in client.application.url_map.iter_rules()]
+    assert len({(frozenset(methods or ()), str(trace)) for methods, trace in shapes}) == len(shapes)
+
+
+def test_no_two_dialects_own_a_prefix() -> None:
+    prefixes = [prefix for dialect in DIALECTS for prefix in dialect.prefixes]
+    assert len(prefixes) == len(set(prefixes))
+
+
+NODE_ROUTES = [rule.rsplit("/", 1)[1] for (_, rule), access in ACCESS.items() if access == "node"]
+
+
+@pytest.mark.parametrize("verb", NODE_ROUTES)
+def test_node_routes_want_a_nodes_own_token(client: FlaskClient, hub, verb: str) -> None:
+    with hub.database.unit_of_work() as session:
+        key = accounts.ensure_operator(session)
+    with client.application.app_context():
+        user_token = create_access_token("someone")
+        unknown_node = create_access_token(str(uuid.uuid4()), additional_claims={"token_type": "node"})
+    for sent in (None, "Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c", "Bearer é", f"Bearer {key}", f"Bearer {user_token}",
+                 f"Bearer {unknown_node}", f"Bearer {unknown_node[:-2]}"):
+        head = {} if sent is None else {"Authorization": sent.encode().decode("latin-1")}
+        answer = client.post(f"/node/v1/{verb}", json=EMPTY_BODIES[verb], headers=head)
+        assert answer.status_code == 401, (sent, answer.json)
+        assert set(answer.json["error"]) == {"code", "message", "details"}
+
+
+def enrol(client: FlaskClient, key: str | None, provider_id: str | None = None, name: str = "n") -> Any:
+    body = {"name": name, "public_key": base64.b64encode(secrets.token_bytes(32)).decode(), "capabilities": ["render"]}
+    head = {} if key is None else {"X-API-Key": key}
+    return client.post("/node/v1/nodes", json={**body, "provider_id": provider_id}, headers=head)
+
+
+def key_of(market: Market, wallet: str, *scopes: str, prefix: str = "ly_") -> str:
+    with market.hub.database.unit_of_work() as session:
+        return accounts.create_key(session, accounts.ensure_identity(session, "solana", wallet), "test", list(scopes), prefix)
+
+
+def test_an_enrolment_by_key_needs_the_scope_and_the_owner(market: Market, solana_url: str) -> None:
+    own, client = market.wallet.address, market.client
+    stranger = Payer(solana_url).address
+    others = [scope for scope in SCOPES if scope != "nodes:write"]
+    cases = [
+        (key_of(market, own, "nodes:write"), 201),
+        (key_of(market, own, *others), 403),
+        (key_of(market, stranger, "nodes:write"), 403),
+        (key_of(market, own, "nodes:write", prefix="rc_"), 401),
+        ("ly_unknown", 401),
+    ]
+    for key, status in cases:
+        answer = enrol(client, key, market.provider_id)
+        assert answer.status_code == status, answer.json
+    assert enrol(client, None).status_code == 201  # of nobody: it gets no work unless OPEN_NODES
+
+
+def test_a_revoked_key_is_401(market: Market) -> None:
+    key = key_of(market, market.wallet.address, "nodes:write")
+    with market.hub.database.unit_of_work() as session:
+        (key_id,) = session.connection().exec_driver_sql("SELECT id FROM api_keys").scalars()
+        assert accounts.revoke_key(session, key_id)
+    assert enrol(market.client, key, market.provider_id).status_code == 401
+
+
+def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Market, payer: Payer) -> None:
+    payment = paid(market, payer)
+    path = f"/render/{payment['jobId']}"
+    with market.hub.database.unit_of_work() as session:
+        session.connection().exec_driver_sql("UPDATE jobs SET dialect = 'rnp019'")
+        operator = accounts.ensure_operator(session)
+    keys = {
+        None: 404,
+        key_of(market, payer.address, "jobs:read"): 200,
+        key_of(market, payer.address, "scenes:read", "jobs:write"): 403,
+        key_of(market, market.wallet.address, "jobs:read"): 404,
+        "ly_wrong": 401,
+        operator: 200,
+    }
+    for key, status in keys.items():
+        head = {"Authorization": f"Bearer {key}"} if key else {}
+        assert market.client.get(path, headers=head).status_code == status, (key, status)
+        found = market.client.get(f"{path}/result", headers=head)
+        assert found.status_code == (404 if status == 200 else status)  # nothing is rendered yet
+    owner = {"Authorization": f"Bearer {list(keys)[1]}"}
+    signature = str(payer.keypair.sign_message(b"x"))
+    answer = market.client.post("/render/pay", json={"jobId": payment["jobId"], "txSignature": signature}, headers=owner)
+    assert (answer.status_code, answer.json["code"]) == (409, "OTHER_DIALECT")
+    answer = market.client.post("/render/pay", json={"jobId": payment["jobId"], "txSignature": signature})
+    assert answer.status_code == 404
+    body = {"providerId": market.provider_id, "error": "x", "signature": market.wallet.sign(f"failed:{payment['jobId']}")}
+    assert market.client.post(f"/provider/job/{payment['jobId']}/failed", json=body).status_code == 404
+
+
+SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<name>": "rayment", "<path:filename>": "x"}
+
+
+def concrete(rule: str) -> str:
+    for part, sample in SAMPLES.items():
+        rule = rule.replace(part, sample)
+    return rule
+
+
+def error_of(client: FlaskClient, path: str, answer: Any) -> str:
+    """The error text in the envelope of whoever owns the path."""
+    body = answer.json
+    if path.startswith(("/node/", "/files/")):
+        assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
+        return str(body["error"]["message"])
+    assert body["success"] is False and isinstance(body["error"], str)
+    return str(body["error"])
+
+
+def test_wrong_methods_and_unknown_paths_below_answer_in_the_envelope(client: FlaskClient) -> None:
+    for path in map(concrete, sorted({rule for _, rule in ACCESS})):
+        answer = client.open(path, method="PATCH")
+        assert answer.status_code == 405 and "PATCH" not in answer.headers["Allow"], path
+        assert error_of(client, path, answer)
+        answer = client.get(f"{path}/no/such/thing") if not path.startswith("/files") else client.post("/files")
+        assert answer.status_code in (404, 405), path
+        assert error_of(client, path, answer)
+
+
+JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT") and not rule.startswith("/files")
+               and rule not in ("/render", "/provider/job/<job_id>/complete")]
+BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
+          b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
+
+
+@pytest.mark.parametrize(("method", "rule"), JSON_ROUTES)
+def test_broken_json_is_400_in_the_envelope(client: FlaskClient, method: str, rule: str) -> None:
+    path = concrete(rule)
+    for broken in BROKEN:
+        answer = client.open(path, method=method, data=broken, content_type="application/json")
+        is_no_body = rule == "/node/v1/heartbeat" and broken == b""  # all of its members are optional
+        assert answer.status_code == (401 if is_no_body else 400), (broken[:20], answer.data)
+        assert error_of(client, path, answer)
+
+
+def test_a_json_body_over_a_mebibyte_is_413_in_the_envelope(client: FlaskClient) -> None:
+    data = b'{"a":"' + b"x" * 1_048_576 + b'"}'
+    for method, rule in JSON_ROUTES:
+        path = concrete(rule)
+        answer = client.open(path, method=method, data=data, content_type="application/json")
+        assert answer.status_code == 413, (rule, answer.data)
+        assert error_of(client, path, answer)
+
+
+@pytest.mark.parametrize("path", ["/health", "/node/v1/heartbeat"])
+def test_a_crash_answers_in_the_envelope_and_tells_nothing(client: FlaskClient, path: str, monkeypatch) -> None:
+    method = "GET" if path == "/health" else "POST"
+    endpoint = client.application.url_map.bind("").match(path, method)[0]
+
+    def crash(**_: Any) -> None:
+        raise RuntimeError("the secret is 42")
+
+    monkeypatch.setitem(client.application.view_functions, endpoint, crash)
+    answer = client.open(path, method=method)
+    assert answer.status_code == 500
+    assert "42" not in answer.text and error_of(client, path, answer)
+
+
+def test_metrics_want_their_token_where_one_is_set(settings) -> None:
+    client = create_app(replace(settings, metrics_token="t0ken")).test_client()
+    for sent, status in ((None, 401), ("Bearer wrong", 401), ("Bearer \xe9", 401), ("Bearer t0ken", 200)):
+        head = {} if sent is None else {"Authorization": sent}
+        assert client.get("/metrics", headers=head).status_code == status
+
+
+def test_safety_headers_are_on_everything(client: FlaskClient) -> None:
+    for path in ("/health", "/nowhere", "/openapi/node.json", "/node/v1/x"):
+        headers = client.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["Cache-Control"] == "no-store" and "Access-Control-Allow-Origin" not in headers
+
+
+def test_browsers_may_call_only_from_the_named_origins(settings) -> None:
+    client = create_app(replace(settings, cors_origins="https://app.example, https://b.example")).test_client()
+    preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    answer = client.options("/render", headers=preflight)
+    assert answer.status_code == 204 and "Idempotency-Key" in answer.headers["Access-Control-Allow-Headers"]
+    for origin, allowed in (("https://app.example", True), ("https://evil.example", False), ("null", False)):
+        answer = client.get("/health", headers={"Origin": origin})
+        assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+        assert "Origin" in answer.headers["Vary"]

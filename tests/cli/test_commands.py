@@ -1,0 +1,192 @@
+"""Each command of `lightyard` as a process: what it prints, what it exits with, and that a mistake is one line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from solders.keypair import Keypair
+
+from app.db import Database
+from tests.factories.market import Marketplace
+from tests.factories.stacks import COMMAND, ROOT
+
+WALLET = str(Keypair().pubkey())
+
+
+class CommandLine:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        base = {"PATH": os.environ["PATH"], "HOME": str(folder), "LIGHTYARD_HOME": str(folder / "home")}
+        self.environment = base | settings
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = self.environment | settings
+        done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def json(self, *arguments: str, **settings: str) -> Any:
+        done = self.run(*arguments, "--json", **settings)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def refusal(self, *arguments: str, **settings: str) -> str:
+        """The one message of a command that fails."""
+        done = self.run(*arguments, **settings)
+        assert done.returncode in (1, 2) and done.stdout == "", done
+        return done.stderr.strip()
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> CommandLine:
+    """A command line without any database."""
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def command_line(tmp_path: Path, database_url: str) -> CommandLine:
+    return CommandLine(tmp_path, DATABASE_URL=database_url)
+
+
+def test_keys_are_made_listed_and_revoked(command_line: CommandLine) -> None:
+    made = command_line.json("keys", "create", "client", "--wallet", WALLET, "--name", "ci", "--scopes", "jobs:read,jobs:write")
+    assert made["key"].startswith("ly_") and made["scopes"] == ["jobs:read", "jobs:write"]
+    (row,) = command_line.json("keys", "list")
+    assert (row["name"], row["identities"], row["roles"], row["scopes"]) == ("ci", WALLET, ["client"], made["scopes"])
+    assert made["key"].startswith(row["prefix"]) and made["key"] not in json.dumps(row)
+    assert "ci" in command_line.run("keys", "list").stdout
+    assert command_line.run("keys", "revoke", row["prefix"]).stdout.startswith(f"revoked {row['prefix']}")
+    assert command_line.json("keys", "list")[0]["revoked_at"] is not None
+    assert "no key that is alive" in command_line.refusal("keys", "revoke", row["prefix"])
+
+
+@pytest.mark.parametrize("role", ["operator", "provider"])
+def test_a_key_has_its_roles_usual_scopes(command_line: CommandLine, role: str) -> None:
+    wallet = () if role == "operator" else ("--wallet", WALLET)
+    made = command_line.run("keys", "create", role, *wallet)
+    assert made.stdout.startswith("ly_") and len(made.stdout.splitlines()) == 1, "the secret alone, for a script to keep"
+    (row,) = command_line.json("keys", "list")
+    assert role in row["roles"] and "nodes:write" in row["scopes"]
+    assert ("admin:write" in row["scopes"]) == (role == "operator")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("client",), "needs --wallet"),
+        (("client", "--wallet", "x"), "needs --wallet"),
+        (("operator", "--wallet", WALLET), "leave --wallet out"),
+        (("operator", "--scopes", "jobs:fly"), "unknown scopes ['jobs:fly']; known are jobs:read"),
+        (("king",), "is not one of"),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(command_line: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+    assert message in command_line.refusal("keys", "create", *arguments)
+    assert command_line.json("keys", "list") == []
+
+
+def test_nodes_are_listed(command_line: CommandLine, database: Database) -> None:
+    assert "no nodes yet" in command_line.run("nodes", "list").stdout
+    Marketplace(database).node("workshop")
+    (row,) = command_line.json("nodes", "list")
+    assert (row["name"], row["status"], row["provider"], row["is_trusted"]) == ("workshop", "HEALTHY", "farm", True)
+    assert "workshop  HEALTHY  farm" in command_line.run("nodes", "list").stdout
+
+
+def test_invariants_hold_and_a_broken_book_is_shown(command_line: CommandLine, database: Database) -> None:
+    market = Marketplace(database)
+    market.paid_job()
+    assert command_line.json("invariants") == {"differences": []}
+    with database.unit_of_work() as session:
+        session.connection().exec_driver_sql("UPDATE ledger_accounts SET balance_minor = 7 WHERE balance_minor IS NOT NULL")
+    broken = command_line.run("invariants")
+    assert broken.returncode == 1 and "a balance that its entries do not add up to" in broken.stdout
+
+
+def test_migrate_makes_the_tables(tmp_path: Path, postgres: Any) -> None:
+    import psycopg
+
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE cli_migrate")
+    command_line = CommandLine(tmp_path, DATABASE_URL=postgres.database_url("cli_migrate"))
+    assert "run `lightyard migrate`" in command_line.refusal("nodes", "list")
+    assert command_line.run("migrate").returncode == 0
+    assert command_line.json("nodes", "list") == []
+
+
+@pytest.mark.parametrize("arguments", [("keys", "list"), ("nodes", "list"), ("invariants",), ("migrate",)])
+def test_without_a_database_each_says_what_to_do(alone: CommandLine, arguments: tuple[str, ...]) -> None:
+    assert "no stack is running in" in alone.refusal(*arguments) and "make up" in alone.refusal(*arguments)
+    away = alone.refusal(*arguments, DATABASE_URL="postgresql://postgres@127.0.0.1:1/none")
+    assert "database" in away and ("try again" in away or "DATABASE_URL" in away)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("nobody", "1", "SOL"), "is not a Solana address"),
+        ((WALLET, "one", "SOL"), "is not an amount"),
+        ((WALLET, "-1", "SOL"), "No such option"),
+        ((WALLET, "0", "SOL"), "more than 0"),
+        ((WALLET, "0.0000001", "USDC"), "USDC has 6 decimals"),
+        ((WALLET, "1", "BTC"), "is not one of"),
+        ((WALLET, "1", "SOL"), "no stack is running in"),
+    ],
+)
+def test_the_faucet_refuses_what_it_cannot_give(alone: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+    assert message in alone.refusal("faucet", *arguments)
+
+
+def test_a_chain_that_is_away_is_named(alone: CommandLine) -> None:
+    message = alone.refusal("faucet", WALLET, "1", "SOL", SOLANA_RPC_URL="http://127.0.0.1:1")
+    assert "http://127.0.0.1:1 does not answer" in message and "make up" in message
+
+
+def test_check_config_names_what_production_refuses(alone: CommandLine) -> None:
+    refused = alone.run("check-config", "--json", LIGHTYARD_ENV="production", DEBUG="on")
+    assert refused.returncode == 1
+    assert set(json.loads(refused.stdout)["refused"]) == {"SECRET_KEY", "DEBUG", "SOLANA_RPC_URL", "DATABASE_URL", "REDIS_URL"}
+    assert "DEBUG must be off" in alone.run("check-config", DEBUG="on").stdout
+    safe = {
+        "SECRET_KEY": "k" * 32,
+        "SOLANA_RPC_URL": "https://rpc.example.org",
+        "DATABASE_URL": "postgresql://db/x",
+        "REDIS_URL": "redis://cache/0",
+    }
+    assert alone.run("check-config", **safe).stdout == "production would boot\n"
+
+
+def test_a_setting_of_the_wrong_shape_is_one_line(alone: CommandLine) -> None:
+    assert alone.refusal("check-config", PORT="many") == "lightyard: PORT must be a whole number, not 'many'"
+    assert alone.refusal("up", PORT="70000") == "lightyard: PORT must be from 1 to 65535, not 70000"
+    assert "set PORT to 64635 or less" in alone.refusal("up", PORT="65000")
+
+
+def test_doctor_finds_what_is_missing(alone: CommandLine) -> None:
+    gone = alone.run("doctor", "--json", NODES="0", DATABASE_URL="postgresql://x@127.0.0.1:1/x", REDIS_URL="redis://127.0.0.1:1/0")
+    assert gone.returncode == 1
+    bad = {found["name"]: found for found in json.loads(gone.stdout) if found["mark"] == "BAD"}
+    assert set(bad) == {"postgres", "valkey"} and all(found["advice"] for found in bad.values())
+
+
+def test_doctor_is_content_with_the_embedded_parts_and_asks_the_node(alone: CommandLine) -> None:
+    found = alone.run("doctor", PORT="29123")
+    assert found.returncode == 0, found.stdout
+    assert "OK    postgres: embedded" in found.stdout and "OK    node's blender: bpy 4.5" in found.stdout
+
+
+def test_every_command_has_help(alone: CommandLine) -> None:
+    listed = alone.run("--help").stdout.partition("Commands:\n")[2]
+    names = [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and not line.startswith("   ")]
+    assert {"up", "demo", "migrate", "check-config", "invariants", "doctor", "keys", "nodes", "faucet", "settings"} <= set(names)
+    for name in names:
+        assert alone.run(name, "--help").stdout.startswith("Usage: "), name
+
+
+def test_the_installed_script_is_the_same_command_line(alone: CommandLine) -> None:
+    script = Path(sys.executable).parent / "lightyard"
+    shown = subprocess.run([script, "--version"], env=alone.environment, capture_output=True, text=True)
+    assert shown.stdout == alone.run("--version").stdout.replace("python -m app.cli", "lightyard") and shown.returncode == 0

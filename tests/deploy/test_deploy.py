@@ -1,0 +1,72 @@
+"""The deployment files, without a container engine: what they name exists, and they hold no secret."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.core import figures
+from app.observability import metrics
+
+ROOT = Path(__file__).parent.parent.parent
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+HUB = ("migrate", "api", "relay", "worker", "beat")
+EXPORTED = {"lightyard_http_request_total", "lightyard_http_request_duration_seconds_bucket"}
+LABELS = {"url_rule", "status", "le", "method"}
+
+
+def test_every_service_is_pinned_supervised_and_whole() -> None:
+    assert set(SERVICES) == {*HUB, "postgres", "redis", "rabbitmq", "node", "prometheus", "grafana"}
+    for name, service in SERVICES.items():
+        assert re.search(r":v?\d", service["image"]), f"{name} floats"
+        assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
+        for volume in service.get("volumes", []):
+            source = volume.partition(":")[0]
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists(), f"{name} mounts {source}"
+        for other in service.get("depends_on", {}):
+            assert other in SERVICES
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_the_hub_runs_unprivileged_and_refuses_unsafe_settings(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"]
+    assert service["environment"]["LIGHTYARD_ENV"] == "production"
+
+
+def test_no_secret_is_written_down_and_a_missing_one_is_named() -> None:
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            if re.search(r"SECRET|PASS|TOKEN", key):
+                assert re.fullmatch(r"\$\{[A-Z_]+:\?.+\}", value), f"{name}: {key}"
+    asked = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+    told = (ROOT / "docs" / "deploying.md").read_text() + (ROOT / "gpu_node" / "README.md").read_text()
+    assert {name for name in asked if name not in told} == set()
+
+
+def test_the_commands_are_those_that_lightyard_up_runs() -> None:
+    stack = (ROOT / "app" / "stack" / "stack.py").read_text()
+    for part in ('"python:app.serving", "wsgi:app"', '"worker", "-P", "threads", "-c", "4", "-Q", "hub"', '"beat", "-s"'):
+        assert part in stack
+    assert SERVICES["worker"]["command"][4:] == ["worker", "-P", "threads", "-c", "4", "-Q", "hub"]
+    assert SERVICES["api"]["command"] == SERVICES["relay"]["command"] == ["gunicorn", "-c", "python:app.serving", "wsgi:app"]
+
+
+def expressions() -> list[str]:
+    rules = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "alerts.yml").read_text())
+    dashboard = json.loads((ROOT / "monitoring" / "grafana" / "dashboards" / "overview.json").read_text())
+    found = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    return found + [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_what_is_watched_is_exported(expression: str) -> None:
+    known = EXPORTED | {metrics.PREFIX + name for name in metrics.NAMES}
+    names = re.findall(r"lightyard_[a-z_]+", expression)
+    assert names and set(names) <= known
+    labels = {label for group in re.findall(r"by \(([a-z_, ]+)\)", expression) for label in group.split(", ")}
+    assert labels <= LABELS | {label for _, labels in figures.QUERIES.values() for label in labels}

@@ -1,0 +1,133 @@
+"""`lightyard up`: how it starts, refuses, stops, and gets over its own death."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from app.stack import leftovers
+from app.stack.postgres import Postgres
+from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything(home: Path, number: int) -> None:
+    stack = RunningStack(home).wait_ready()
+    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"}  # NODES=0
+    assert stack.end(number) == 0
+    assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
+
+
+@pytest.mark.parametrize("role", ["postgres", "api"])
+def test_a_signal_while_it_starts_stops_everything(home: Path, role: str) -> None:
+    stack = RunningStack(home)
+    wait_until(lambda: (home / "processes.json").exists() and role in stack.processes, f"{role} to be started")
+    assert stack.end(signal.SIGINT) == 0
+    again = RunningStack(home).wait_ready()  # what was half made is no obstacle
+    assert again.end() == 0
+
+
+def test_endpoints_json_is_whole_and_private(home: Path) -> None:
+    stack = RunningStack(home).wait_ready()
+    found = stack.endpoints
+    path = home / "endpoints.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert found["api_url"] == f"http://127.0.0.1:{stack.port}" and found["metrics_url"] == f"{found['api_url']}/metrics"
+    assert found["solana_rpc_url"] == f"http://127.0.0.1:{stack.port + 899}"
+    assert (found["evm_rpc_url"], found["ton_api_url"]) == (None, None)
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "getBalance", "params": [found["hub_wallet"]]}
+    assert "result" in httpx.post(found["solana_rpc_url"], json=ask).json(), "hub_wallet is an address"
+    assert found["mints"].keys() == {"USDC", "USDT", "RENDER"}
+    assert found["operator_api_key"].startswith("ly_")
+    assert httpx.get(found["metrics_url"]).status_code == 200
+    assert stack.end() == 0
+
+
+def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
+    stack = RunningStack(home).wait_ready()
+    second = lightyard("up", home=home, PORT=str(stack.port), NODES="0")
+    assert second.returncode == 1
+    assert second.stderr.strip() == (
+        f"lightyard: a stack is running in {home} already; stop it, or set LIGHTYARD_HOME to another folder"
+    )
+    assert stack.is_healthy() and stack.endpoints["api_url"]
+    assert stack.end() == 0
+
+
+@pytest.mark.parametrize(
+    "offset, name", [(0, "PORT"), (899, "PORT + 899, for the local chain"), (900, "PORT + 900, for the local chain's websocket")]
+)
+def test_a_taken_port_is_named(home: Path, offset: int, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1] - offset
+        refused = lightyard("up", home=home, PORT=str(port), NODES="0")
+    assert refused.returncode == 1
+    assert f"port {port + offset} ({name}) is taken" in refused.stderr and "set PORT to another" in refused.stderr
+    assert leftovers.of_home(home) == []
+
+
+def test_production_is_refused_by_name(home: Path) -> None:
+    refused = lightyard("up", home=home, LIGHTYARD_ENV="production")
+    assert refused.returncode == 1 and "ALLOW_PRIVATE_ENDPOINTS" in refused.stderr and "Traceback" not in refused.stderr
+    assert not home.exists()
+
+
+def test_a_home_that_cannot_be_written_is_refused() -> None:
+    refused = lightyard("up", home=Path("/proc/nowhere"))
+    assert refused.returncode == 1 and "choose a folder that can be written" in refused.stderr
+
+
+def test_two_stacks_run_side_by_side(home: Path) -> None:
+    with fresh_home() as other_home:
+        one, two = RunningStack(home), RunningStack(other_home)
+        for stack in (one, two):
+            stack.wait_ready()
+        assert one.endpoints["operator_api_key"] != two.endpoints["operator_api_key"]
+        assert one.end() == 0
+        assert two.is_healthy()
+        assert two.end() == 0
+
+
+def test_the_next_one_gets_over_a_killed_supervisor(home: Path) -> None:
+    first = RunningStack(home).wait_ready()
+    before, children = first.endpoints, first.children()
+    first.process.kill()
+    first.process.wait()
+    assert first.process.stdout is not None
+    first.process.stdout.close()
+    second = RunningStack(home, port=first.port).wait_ready()
+    assert second.endpoints["operator_api_key"] == before["operator_api_key"], "the database was kept"
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert second.end() == 0
+
+
+def test_orphans_of_a_killed_supervisor_are_taken_down(home: Path) -> None:
+    """Children that outlived their supervisor all the same: a PostgreSQL over the data, and one that carries the home's mark."""
+    home.mkdir(parents=True)
+    server = Postgres(home / "postgres")
+    server.start()
+    orphan = subprocess.Popen(["sleep", "600"], env={**os.environ, leftovers.MARK: str(home)})
+    assert server.process is not None and set(leftovers.of_home(home)) >= {server.process.pid, orphan.pid}
+    stack = RunningStack(home).wait_ready()
+    assert (server.process.wait(1), orphan.wait(1)) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert stack.end() == 0
+
+
+def test_a_stale_pid_file_of_another_program_is_no_obstacle(home: Path) -> None:
+    home.mkdir(parents=True)
+    server = Postgres(home / "postgres")
+    server.prepare()
+    stale = home / "postgres" / "data" / "postmaster.pid"
+    stale.write_text(f"{os.getppid()}\n{stale.parent}\n0\n1\n\n\n\n\n")  # as after a reboot: the number is somebody else's
+    (home / "processes.json").write_text(json.dumps({"postgres": [os.getppid()]}))
+    stack = RunningStack(home).wait_ready()
+    assert psutil.pid_exists(os.getppid())
+    assert stack.end() == 0

@@ -1,0 +1,86 @@
+"""The settings: their table in the docs, and what production refuses to boot with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.cli.settings import as_markdown
+from app.config import DEVELOPMENT_SECRET, Settings, check, load, unsafe
+from app.errors import ConfigError
+from app.wiring import build
+
+ROOT = Path(__file__).parent.parent
+SAFE = Settings(
+    lightyard_env="production",
+    secret_key="s" * 32,
+    solana_rpc_url="https://rpc.example.org",
+    database_url="postgresql://db/lightyard",
+    redis_url="redis://cache/0",
+)
+UNSAFE = [
+    ("SECRET_KEY", {"secret_key": DEVELOPMENT_SECRET}),
+    ("SECRET_KEY", {"secret_key": "short"}),
+    ("DEBUG", {"debug": True}),
+    ("CORS_ORIGINS", {"cors_origins": "*"}),
+    ("CORS_ORIGINS", {"cors_origins": "https://a.example, *"}),
+    ("ALLOW_PRIVATE_ENDPOINTS", {"allow_private_endpoints": True}),
+    ("NODE_PROOF_REQUIRED", {"node_proof_required": False}),
+    ("OPEN_NODES", {"open_nodes": True}),
+    ("TEST_MINTS", {"test_mints": True}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": ""}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://127.0.0.2:8899"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "https://rpc.example.org, http://localhost:8899"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://[::1]:8899"}),
+    ("DATABASE_URL", {"database_url": ""}),
+    ("REDIS_URL", {"redis_url": ""}),
+]
+
+
+def test_safe_settings_boot() -> None:
+    assert unsafe(SAFE) == {}
+    build(SAFE)  # connects to nothing yet
+
+
+@pytest.mark.parametrize("name, change", UNSAFE)
+def test_production_refuses_to_boot_and_names_the_setting(name: str, change: dict[str, object]) -> None:
+    settings = replace(SAFE, **change)
+    with pytest.raises(ConfigError) as refusal:
+        build(settings)
+    assert refusal.value.details == {"settings": [name]} and f"  {name} " in refusal.value.message
+
+
+@pytest.mark.parametrize("name, change", UNSAFE)
+def test_development_may_run_with_it(name: str, change: dict[str, object]) -> None:
+    check(replace(SAFE, lightyard_env="development", **change))
+    assert list(unsafe(replace(SAFE, lightyard_env="development", **change))) == [name], "check-config says so all the same"
+
+
+@pytest.mark.parametrize(
+    "variable, text, message",
+    [
+        ("LIGHTYARD_ENV", "prod", "LIGHTYARD_ENV must be development or production, not 'prod'"),
+        ("PORT", "0", "PORT must be from 1 to 65535, not 0"),
+        ("NODES", "-1", "NODES must be from 0 to 64, not -1"),
+        ("QUOTE_SECONDS", "-5", "QUOTE_SECONDS must be 0 or more, not -5"),
+        ("PLATFORM_FEE_PERCENT", "101", "PLATFORM_FEE_PERCENT must be from 0 to 100, not 101"),
+        ("RATE_LIMITS", "maybe", "RATE_LIMITS must be on or off, not 'maybe'"),
+        ("MAX_FRAMES", "1e3", "MAX_FRAMES must be a whole number, not '1e3'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(variable: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load({variable: text})
+    assert refusal.value.message == message
+
+
+def test_values_are_read_and_empty_ones_are_the_default() -> None:
+    read = load({"PORT": "9000", "RATE_LIMITS": "off", "NODES": "", "PUBLIC_HOST": "render.example", "OTHER": "x"})
+    assert (read.port, read.rate_limits, read.nodes, read.public_host) == (9000, False, 1, "render.example")
+
+
+def test_the_table_in_the_docs_is_that_of_the_code() -> None:
+    written = (ROOT / "docs" / "settings.md").read_text()
+    assert written == as_markdown(), "run `make settings`"
+    for name in load({}).__slots__:
+        assert f"| `{name.upper()}` |" in written

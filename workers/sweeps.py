@@ -1,0 +1,126 @@
+"""What must happen though every message were lost: beat's tasks. One of a kind runs at a time, and each starts over by itself."""
+
+import uuid
+
+import structlog
+from celery import shared_task
+
+from app import outbox
+from app.adapters.pace import PushPace
+from app.adapters.turns import turn
+from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments
+from app.errors import LightyardError
+from app.flows import payments as payment_flows
+from app.flows import push
+from app.observability import metrics
+from workers.parts import hub
+
+log = structlog.get_logger()
+NEVER_SEEN_SECONDS = 600
+UPLOAD_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
+# A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
+TURN_SECONDS = 10
+
+
+@shared_task(name="hub.sweep")
+def sweep_work() -> None:
+    """Take back lost leases, ring for what waits, and carry away what the outbox still holds."""
+    settings, database = hub().settings, hub().database
+    with turn(hub().cache, "work", TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        with database.unit_of_work() as session:
+            outcomes.expire_leases(session, (settings.max_failures, settings.max_attempts))
+        with database.unit_of_work() as session:
+            doorbells.ring_again(session, settings.ring_again_seconds)
+        with database.unit_of_work() as session:
+            outcomes.end_noted_failures(session)
+            inspections.drop_stale(session)
+        with database.unit_of_work() as session:
+            for topic, key in outbox.take_waiting(session):
+                outbox.resend(session, topic, key)
+
+
+@shared_task(name="hub.sweep_payments")
+def sweep_payments() -> None:
+    """Ask the chain again about undecided transactions, and find payments that nobody told us of."""
+    with turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        try:
+            payment_flows.find_unannounced(hub().database, hub().chain)
+            _verify_pending()
+        except LightyardError as error:
+            if not error.retryable:
+                raise
+            log.warning("payments.not_now", error=error.message)
+            return
+        with hub().database.unit_of_work() as session:
+            payments.give_up(session, NEVER_SEEN_SECONDS)
+
+
+def _verify_pending() -> None:
+    """One transaction that cannot be judged does not keep the others waiting; a chain that is away does."""
+    with hub().database.unit_of_work() as session:
+        pending = payments.pending(session)
+    for transaction_id in pending:
+        _verify(transaction_id)
+
+
+def _verify(transaction_id: uuid.UUID) -> None:
+    try:
+        payment_flows.verify(hub().database, hub().chain, transaction_id)
+    except LightyardError:
+        raise
+    except Exception:  # noqa: BLE001  logged, still pending, and asked again by the next sweep
+        log.exception("payments.not_judged", transaction=str(transaction_id))
+
+
+@shared_task(name="hub.sweep_pushes")
+def sweep_pushes() -> None:
+    """Push again what a provider was too busy for, and ask after what its software holds."""
+    push.check_held(hub().database, hub().outbound, hub().settings)
+    push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
+
+
+@shared_task(name="hub.sweep_quotes")
+def sweep_quotes() -> None:
+    """Withdraw quotes that nobody paid, and refund paid jobs that nobody takes."""
+    with hub().database.unit_of_work() as session:
+        outcomes.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
+    with hub().database.unit_of_work() as session:
+        outcomes.fail_untaken_jobs(session, hub().settings.untaken_seconds)
+
+
+@shared_task(name="hub.sweep_uploads")
+def sweep_uploads() -> None:
+    """Delete uploads that never became results: of lost attempts, or sent again after they were accepted."""
+    deleted = hub().store.delete_older("results", UPLOAD_KEPT_SECONDS)
+    log.info("uploads.deleted", count=deleted)
+
+
+@shared_task(name="hub.keep_books")
+def keep_books() -> None:
+    """Number the ledger's new entries, and hold them against the books."""
+    with hub().database.unit_of_work() as session:
+        first, _ = audit.number_entries(session)
+        accounts.forget_used_messages(session)
+        idempotency.forget_expired(session)
+    with hub().database.unit_of_work() as session:
+        _tell(audit.differences_since(session, first))
+
+
+@shared_task(name="hub.audit")
+def audit_books() -> None:
+    """Read every entry: what the numbering's own checks could not see."""
+    with hub().database.unit_of_work() as session:
+        audit.number_entries(session, look_back=2**62)
+    with hub().database.unit_of_work() as session:
+        _tell(audit.differences(session), is_whole=True)
+
+
+def _tell(differences: list[str], is_whole: bool = False) -> None:
+    """A difference stays on the dashboard until a whole audit finds none."""
+    if differences:
+        log.error("ledger.differences", differences=differences[:20], count=len(differences))
+    metrics.note_audit(hub().cache, len(differences), is_whole)
