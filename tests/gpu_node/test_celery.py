@@ -43,7 +43,7 @@ def test_the_doorbell_of_the_granted_queue_starts_the_work_and_sigterm_drains(
     for unit in hub.of(first):
         ring(publisher, unit.unit_id)
     hub.wait(all_in(hub, first, "completed"))
-    second = hub.add_job(scenes["turntable"], list(range(1, 60)))
+    second = hub.add_job(scenes["turntable"], list(range(1, 2001)))  # more than any node renders before it hears the signal
     for _ in range(3):
         ring(publisher, str(uuid.uuid4()))
     hub.wait(lambda: sum(unit.state == "completed" for unit in hub.of(second)) > 3)

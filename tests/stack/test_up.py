@@ -114,10 +114,16 @@ def test_orphans_of_a_killed_supervisor_are_taken_down(home: Path) -> None:
     home.mkdir(parents=True)
     server = Postgres(home / "postgres")
     server.start()
-    orphan = subprocess.Popen(["sleep", "600"], env={**os.environ, leftovers.MARK: str(home)})
+    orphan = subprocess.Popen(["cat"], env={**os.environ, leftovers.MARK: str(home)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert orphan.stdin is not None and orphan.stdout is not None
+    orphan.stdin.write(b"\n")
+    orphan.stdin.flush()
+    orphan.stdout.readline()  # it runs: until then /proc shows no environment yet
     assert server.process is not None and set(leftovers.of_home(home)) >= {server.process.pid, orphan.pid}
     stack = RunningStack(home).wait_ready()
     assert (server.process.wait(1), orphan.wait(1)) == (-signal.SIGKILL, -signal.SIGKILL)
+    orphan.stdin.close()
+    orphan.stdout.close()
     assert stack.end() == 0
 
 
