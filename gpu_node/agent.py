@@ -16,6 +16,7 @@ from gpu_node.attempts import Attempt, HeldAttempts, read_claim
 from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings
 from gpu_node.delivery import Delivery
+from gpu_node.home import hold_home
 from gpu_node.host import find_host
 from gpu_node.keys import load_or_create_key
 from gpu_node.machine import describe_machine, load_average, read_gpus
@@ -37,6 +38,7 @@ class Agent:
 
     def __init__(self, settings: NodeSettings, host: Host | None = None, blender_version: str | None = None) -> None:
         self.settings = settings
+        self._home = hold_home(settings.home)
         self._key = load_or_create_key(settings.home)
         self._work_folder = settings.home / "work"
         shutil.rmtree(self._work_folder, ignore_errors=True)
@@ -116,6 +118,7 @@ class Agent:
             if keeper.is_alive():
                 keeper.join(10)
         self.client.close()
+        self._home.close()
 
     def out_of_grace(self) -> bool:
         """Whether a frame that is still rendering must be given up."""
@@ -166,6 +169,9 @@ class Agent:
                 self.held.mark_dead(answer.get("dead_attempts") or [])
             except (HubRefused, HubAway) as trouble:
                 log.warning("heartbeat failed", extra={"reason": str(trouble)})
+            except Exception:
+                # A node that falls silent loses all its work, whatever stood in one answer.
+                log.exception("a heartbeat met an unexpected error")
 
     def _keep_leases(self) -> None:
         """Reports at a third of the shortest lease, and sooner when there is something to tell."""
@@ -178,7 +184,10 @@ class Agent:
                 continue
             self.changed.clear()
             reported_at = time.monotonic()
-            self._report(attempts)
+            try:
+                self._report(attempts)
+            except Exception:
+                log.exception("a progress report met an unexpected error")
 
     def _report(self, attempts: list[Attempt]) -> None:
         now = time.monotonic()

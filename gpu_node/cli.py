@@ -55,16 +55,30 @@ def run(poll: bool) -> None:
 
         app.worker_main(["worker", "-Q", ",".join(settings.capabilities), "--loglevel", settings.log_level])
         return
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     try:
         agent = Agent(settings)
-        agent.join()
     except NodeError as error:
         raise click.ClickException(str(error)) from error
-    agent.start()
-    stop.wait()
+    stop, joined = threading.Event(), threading.Event()
+
+    def leave(*_: object) -> None:
+        stop.set()
+        if not joined.is_set():
+            agent.stopping.set()  # a hub that is away would be waited for
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    try:
+        agent.join()
+        joined.set()
+    except NodeError as error:
+        agent.close()
+        if stop.is_set():
+            return
+        raise click.ClickException(str(error)) from error
+    if not stop.is_set():
+        agent.start()
+        stop.wait()
     agent.close()
 
 

@@ -73,9 +73,16 @@ class HubClient:
 
     def post(self, path: str, body: dict[str, Any], headers: dict[str, str], patience_seconds: float) -> dict[str, Any]:
         """POST as given. Raises HubRefused or HubAway."""
-        response = self._send(lambda: self._http.post(API + path, json=body, headers=headers), patience_seconds, path)
+
+        def ask() -> httpx.Response:
+            response = self._http.post(API + path, json=body, headers=headers)
+            if response.is_success:
+                _json_object(response)
+            return response
+
+        response = self._send(ask, patience_seconds, path)
         if response.is_success:
-            return dict(response.json())
+            return _json_object(response)
         raise _refusal(response)
 
     def upload(self, upload: dict[str, Any], path: Path, patience_seconds: float) -> None:
@@ -119,7 +126,7 @@ class HubClient:
                     return response
                 trouble = f"status {response.status_code}"
                 wait = max(wait, _retry_after(response))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 trouble = f"{type(error).__name__}: {error}"
             if time.monotonic() + wait > deadline:
                 raise HubAway(f"{what}: {trouble}")
@@ -141,6 +148,14 @@ class HubClient:
         with self._lock:
             if self._token == token:
                 self._token = None
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
+    """The hub's answer. Something in between that answers in its place, as a proxy's page does, is a hub that is away."""
+    try:
+        return dict(response.json())
+    except (ValueError, TypeError):
+        raise httpx.RemoteProtocolError(f"status {response.status_code} without the hub's JSON") from None
 
 
 def _write_limited(response: httpx.Response, target: Path, max_bytes: int) -> None:

@@ -27,6 +27,7 @@ LIBRARY_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/e
                  "/etc/vulkan", "/etc/glvnd", "/etc/fonts")
 GPU_PATHS = ("/dev/dri", "/dev/kfd", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools",
              "/dev/nvidia-modeset")
+GPU_CACHES = (".nv", ".cache")
 
 
 class SandboxMissing(NodeError):
@@ -73,7 +74,10 @@ class Box:
         walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
                  "--uid", NOBODY, "--gid", NOBODY, "--hostname", "render",
                  "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev",
-                 "--size", str(TMPFS_BYTES), "--tmpfs", "/tmp", "--size", str(TMPFS_BYTES), "--tmpfs", "/home"]
+                 "--size", str(TMPFS_BYTES), "--tmpfs", "/tmp", "--size", str(TMPFS_BYTES), "--tmpfs", "/home",
+                 "--size", str(TMPFS_BYTES), "--tmpfs", "/dev/shm"]
+        if can_forbid_namespaces():
+            walls += ["--unshare-user", "--disable-userns"]
         for name in ("/lib", "/lib64", "/bin", "/sbin", "/lib32"):
             walls += _top_level(name)
         for folder in python_folders(python):
@@ -83,13 +87,20 @@ class Box:
         walls += self._gpu_walls()
         walls += ["--ro-bind", str(self.runner_folder), RUNNER_FOLDER, "--ro-bind", str(self.input_folder), INPUT_FOLDER,
                   "--bind", str(self.output_folder), OUTPUT_FOLDER, "--chdir", OUTPUT_FOLDER]
-        return walls
+        # bubblewrap's own root and /dev lie in memory without a limit, where no reading of the child's memory sees them.
+        return [*walls, "--remount-ro", "/dev", "--remount-ro", "/"]
 
     def _gpu_walls(self) -> list[str]:
-        """Devices and the driver's kernel cache, only where this host has a GPU to share."""
+        """Devices and the driver's kernel caches, only where this host has a GPU to share.
+
+        The caches outlive the job, so they are all of the home that does: Blender's start-up scripts lie there, too.
+        """
         if self.gpu_cache is None:
             return ["--dir", "/home/render"]
-        walls = ["--bind", str(self.gpu_cache), "/home/render", "--ro-bind-try", "/sys", "/sys"]
+        walls = ["--ro-bind-try", "/sys", "/sys"]
+        for name in GPU_CACHES:
+            (self.gpu_cache / name).mkdir(parents=True, exist_ok=True)
+            walls += ["--bind", str(self.gpu_cache / name), f"/home/render/{name}"]
         numbered = [str(path) for path in Path("/dev").glob("nvidia[0-9]*")]
         for path in (*GPU_PATHS, *numbered):
             walls += ["--dev-bind-try", path, path]
@@ -108,7 +119,8 @@ def python_folders(python: str) -> tuple[str, ...]:
     """The folders that this interpreter needs to start: its environment and the base installation it links to."""
     asked = subprocess.run([python, "-c", "import sys; print(sys.prefix); print(sys.base_prefix)"],
                            capture_output=True, text=True, timeout=30, check=True)
-    folders = {os.path.realpath(line) for line in asked.stdout.split()} | set(asked.stdout.split())
+    named = set(asked.stdout.splitlines())
+    folders = {os.path.realpath(line) for line in named} | named
     return tuple(sorted(folder for folder in folders if folder != "/usr" and not folder.startswith("/usr/")))
 
 
@@ -123,6 +135,19 @@ def bubblewrap_works() -> bool:
         capture_output=True, text=True, timeout=30, check=False)
     if tried.returncode:
         log.warning("bubblewrap is installed but can't make a box here", extra={"stderr": tried.stderr[-300:]})
+    return tried.returncode == 0
+
+
+@cache
+def can_forbid_namespaces() -> bool:
+    """Whether this bubblewrap (0.8 or newer) can keep the child from boxes of its own, with file systems of its own in memory."""
+    tried = subprocess.run(
+        ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/", "--dev", "/dev",
+         "--proc", "/proc", "--uid", NOBODY, "--gid", NOBODY, "true"],
+        capture_output=True, text=True, timeout=30, check=False)
+    if tried.returncode:
+        log.warning("this bubblewrap can't forbid namespaces inside the box: 0.8 or newer can",
+                    extra={"stderr": tried.stderr[-300:]})
     return tried.returncode == 0
 
 

@@ -1,8 +1,13 @@
-"""Scenes fetched from the hub, kept by their sha256 so that a job's next claim, or another job, need not fetch again."""
+"""Scenes fetched from the hub, kept by their sha256 so that a job's next claim, or another job, need not fetch again.
+
+What lies on the disk is not believed: a scene kept by an earlier process is hashed again, one of this process is fetched
+again when a size or a time is not what it was. A broken file would be taken for the scene's own fault.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -20,6 +25,7 @@ from gpu_node.runners.blender.scene_file import FORMATS, find_scene, unpack_zip
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
+Stamps = dict[str, tuple[int, int]]
 UNSAFE = re.compile(r"[^\w.\-]+")
 
 
@@ -34,25 +40,51 @@ class SceneStore:
         self._cache_bytes = cache_bytes
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
+        self._seen: dict[Path, Stamps] = {}
 
     def fetch(self, job: Job) -> Scene:
         """The job's scene on this disk. Raises WorkFailed (INPUT_*, SCENE_UNREADABLE) or HubAway."""
         with self._lock:
             home = self._folder / _key(job)
-            if not (home / "done").exists():
-                self._make_room()
+            name = self._kept(home)
+            if name is None:
                 shutil.rmtree(home, ignore_errors=True)
-                self._fill(home, job)
+                try:
+                    self._make_room()
+                    name = self._fill(home, job)
+                except OSError as error:
+                    shutil.rmtree(home, ignore_errors=True)
+                    raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, f"the scene can't be kept on this host: {error}") from error
             os.utime(home)
-            path = home / "files" / (home / "done").read_text()
-            return Scene(job.job_id, path, home / "files", is_cached=True)
+            return Scene(job.job_id, home / "files" / name, home / "files", is_cached=True)
 
-    def _fill(self, home: Path, job: Job) -> None:
+    def _kept(self, home: Path) -> str | None:
+        """The name of the scene that is kept in `home`, None when it is not there or not what it was."""
+        files = home / "files"
+        try:
+            kept = json.loads((home / "done").read_text())
+            stamps = _stamps(files)
+            if self._seen.get(home) != stamps:
+                if home in self._seen or {name: sha256_hex(files / name) for name in stamps} != kept["sha256"]:
+                    log.warning("a kept scene is not what it was: it is fetched again", extra={"folder": str(home)})
+                    return None
+                self._seen[home] = stamps
+            return str(kept["scene"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def _fill(self, home: Path, job: Job) -> str:
+        """Fetches the job's inputs into `home`; the scene's name below its `files`."""
         files = home / "files"
         files.mkdir(parents=True)
         paths = [self._fetch_one(files, item) for item in job.inputs]
         scene = find_scene(paths) if not any(path.suffix == ".zip" for path in paths) else self._unpack(files, paths)
-        (home / "done").write_text(str(scene.relative_to(files)))
+        stamps = _stamps(files)
+        kept = {"scene": str(scene.relative_to(files)), "sha256": {name: sha256_hex(files / name) for name in stamps}}
+        (home / "done.part").write_text(json.dumps(kept))
+        (home / "done.part").replace(home / "done")
+        self._seen[home] = stamps
+        return str(kept["scene"])
 
     def _unpack(self, files: Path, paths: list[Path]) -> Path:
         if len(paths) != 1:
@@ -77,6 +109,8 @@ class SceneStore:
         except HubRefused as refused:
             raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, f"the scene can't be fetched: {refused}") from refused
         except OSError as error:
+            if error.errno is not None:
+                raise  # this host's own trouble, a full disk for one
             raise WorkFailed(FailureCode.INPUT_CORRUPT, str(error)) from error
         if sha256_hex(target) != str(item["sha256"]).lower():
             raise WorkFailed(FailureCode.INPUT_CORRUPT, f"{name} arrived with another sha256 than the hub's")
@@ -91,6 +125,13 @@ class SceneStore:
             total += sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
             if total > self._cache_bytes:
                 shutil.rmtree(home, ignore_errors=True)
+                self._seen.pop(home, None)
+
+
+def _stamps(files: Path) -> Stamps:
+    """(size, time of the last change) of every file below `files`, by its name there."""
+    found = ((path, path.stat()) for path in sorted(files.rglob("*")) if path.is_file())
+    return {str(path.relative_to(files)): (state.st_size, state.st_mtime_ns) for path, state in found}
 
 
 def sha256_hex(path: Path) -> str:

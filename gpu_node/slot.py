@@ -57,6 +57,8 @@ class Slot(threading.Thread):
             ring = self._next_ring(wait_seconds)
             try:
                 self._work(ring.hint)
+                ring.done.set()
+                self._settle_down()
             except Exception:
                 # Whatever it was, a node that stops claiming helps nobody; the attempts it held run out at the hub.
                 log.exception("a slot met an unexpected error")
@@ -64,7 +66,6 @@ class Slot(threading.Thread):
             finally:
                 ring.done.set()
             wait_seconds = self._agent.settings.poll_seconds * random.uniform(0.75, 1.25)
-            self._settle_down()
         self._claims_ahead.shutdown(wait=True)
         self.runner.close_all()
 

@@ -69,6 +69,7 @@ class FakeHub:
         self.violations: list[str] = []
         self.claim_sizes: list[int] = []
         self.registrations = 0
+        self.babbling: set[str] = set()
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
 
@@ -101,11 +102,14 @@ class FakeHub:
 
             def _answer(self, respond: Any) -> None:
                 try:
-                    status, answer = respond(self._body())
+                    body = self._body()
+                    if self.path.rsplit("/", 1)[1] in hub.babbling:
+                        return self._send(200, b"<html>We will be back soon</html>")
+                    status, answer = respond(body)
                 except Refusal as refusal:
                     status = refusal.status
                     answer = {"error": {"code": refusal.code, "message": refusal.code, "details": refusal.details}}
-                self._send(status, json.dumps(answer).encode())
+                return self._send(status, json.dumps(answer).encode())
 
             def _body(self) -> bytes:
                 return self.rfile.read(int(self.headers.get("Content-Length") or 0))

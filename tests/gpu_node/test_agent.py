@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from gpu_node.agent import Agent
+from gpu_node.session import Session
 from tests.gpu_node.fake_hub import FakeHub
 
 SLOW = {"width": 640, "height": 480, "samples": 100_000}
@@ -85,7 +88,7 @@ def test_names_with_path_tricks_stay_in_their_folder(
     job_id = hub.add_job(scenes["turntable"], [1], name="../../../escape.blend")
     start_agent()
     hub.wait(all_in(hub, job_id, "completed"))
-    assert [path.parent.name for path in tmp_path.rglob("escape.blend")] == ["files"]
+    assert {path.parent.name for path in tmp_path.rglob("escape.blend")} == {"files", "in"}, "the cache, and the child's own link"
 
 
 def test_a_long_frame_keeps_its_lease_and_a_cancelled_one_stops(
@@ -167,3 +170,39 @@ def test_a_bell_that_rings_during_a_drain_is_answered_at_once(hub: FakeHub, star
     waiting = agent.ring()
     agent.drain()
     assert waiting.done.wait(20) and agent.ring().done.is_set()
+
+
+def test_a_proxys_page_in_the_hubs_place_is_a_hub_that_is_away(
+    hub: FakeHub, start_agent: Callable[..., Agent], scenes: dict[str, Path]
+) -> None:
+    verbs = {"heartbeat", "progress", "claims", "results"}
+    first = hub.add_job(scenes["turntable"], list(range(1, 9)))
+    start_agent()
+    hub.wait(lambda: any(unit.state == "completed" for unit in hub.of(first)))
+    hub.babbling |= verbs
+    threading.Timer(2.5, hub.babbling.clear).start()
+    hub.wait(all_in(hub, first, "completed"))
+    assert [unit.fence for unit in hub.of(first)] == [1] * 8, "no finished frame was lost"
+    hub.calls.clear()
+    hub.wait(lambda: any(path.endswith("/heartbeat") for path, _ in hub.calls))
+
+
+def test_a_node_that_cannot_write_works_again_when_it_can(
+    hub: FakeHub, start_agent: Callable[..., Agent], scenes: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk shows wherever the node writes; here at the spare child's folder, between two jobs."""
+    first = hub.add_job(scenes["turntable"], [1])
+    agent = start_agent()
+    hub.wait(all_in(hub, first, "completed"))
+    runner, tries = agent.slots[0].runner, []
+
+    def full(folder: Path | None) -> Session:
+        tries.append(folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_start", full)
+        runner.close_all()
+        assert all(agent.ring().done.wait(20) for _ in range(3)) and tries
+    second = hub.add_job(scenes["turntable"], [2])
+    hub.wait(all_in(hub, second, "completed"))

@@ -16,8 +16,9 @@ from gpu_node.client import HubAway, HubClient
 from gpu_node.config import SettingError, read_settings
 from gpu_node.failpoints import FAILPOINTS, failpoint
 from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.home import HomeTaken, hold_home
 from gpu_node.keys import load_or_create_key
-from gpu_node.sandbox import Box, SandboxMissing, bubblewrap_works, choose_sandbox
+from gpu_node.sandbox import Box, SandboxMissing, bubblewrap_works, can_forbid_namespaces, choose_sandbox, python_folders
 from gpu_node.session import Limits, Session
 from tests.factories.scenes import ROOT
 
@@ -142,3 +143,55 @@ def test_a_child_over_its_memory_is_killed(tmp_path: Path) -> None:
         session.wait_for("ready", 20)
     assert failed.value.code == FailureCode.OUT_OF_MEMORY
     assert session.peak_memory_bytes > 100 << 20
+
+
+def test_a_path_with_a_space_is_one_folder(tmp_path: Path) -> None:
+    home = tmp_path / "my programs"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    assert str(home) in python_folders(str(home / "bin" / "python"))
+
+
+def test_a_home_belongs_to_one_node_at_a_time(tmp_path: Path) -> None:
+    first = hold_home(tmp_path)
+    with pytest.raises(HomeTaken, match="NODE_SLOTS"):
+        hold_home(tmp_path)
+    first.close()
+    hold_home(tmp_path).close()
+
+
+TRIES = """
+import json, os, subprocess
+def tries(path):
+    try:
+        with open(path, "wb"):
+            return "written"
+    except OSError as error:
+        return os.strerror(error.errno)
+found = {path: tries(path) for path in ("/x", "/dev/x", "/etc/x", "/in/x", "/runner/x", "/home/render/.config")}
+sizes = {path: os.statvfs(path).f_blocks * os.statvfs(path).f_frsize for path in ("/tmp", "/home", "/dev/shm")}
+box = subprocess.run(["unshare", "-Ur", "true"], capture_output=True).returncode
+print(json.dumps({"event": "ready", "tries": found, "sizes": sizes, "box": box}), flush=True)
+"""
+
+
+@pytest.mark.skipif(not bubblewrap_works(), reason="bubblewrap does not work on this machine")
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_what_a_child_may_write_is_limited_and_goes_with_it(tmp_path: Path, has_gpu: bool) -> None:
+    """Files in memory are seen by no reading of a child's own memory; what is left in a home would start in the next job."""
+    for name in ("runner", "in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "runner" / "child.py").write_text(TRIES)
+    cache = tmp_path / "cache"
+    box = Box("bubblewrap", tmp_path / "in", tmp_path / "out", tmp_path / "runner", cache if has_gpu else None)
+    session = Session(box, sys.executable, Limits(), tmp_path / "log", limit_address_space=True)
+    try:
+        seen = session.wait_for("ready", 20)
+    finally:
+        session.close()
+    closed = dict.fromkeys(("/x", "/dev/x", "/etc/x", "/in/x", "/runner/x"), "Read-only file system")
+    assert seen["tries"] == {**closed, "/home/render/.config": "written"}
+    assert set(seen["sizes"].values()) == {256 << 20}
+    assert not list(tmp_path.rglob(".config"))
+    assert (seen["box"] != 0) == can_forbid_namespaces()
+    if has_gpu:
+        assert {path.name for path in cache.iterdir()} == {".nv", ".cache"}, "the driver's kernels stay"

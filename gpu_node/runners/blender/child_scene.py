@@ -56,7 +56,7 @@ def load(events: Any, path: str, settings: dict[str, Any], limits: dict[str, Any
     choose_engine(scene, settings.get("engine"), bool(host.get("eevee")), warnings)
     apply_picture(scene, settings, limits)
     make_safe(scene)
-    if not path.endswith(".blend"):
+    if not path.lower().endswith(".blend"):
         warnings += child_imports.add_camera_and_light(bpy, scene)
     choose_camera(scene, settings.get("camera"))
     scene.render.use_persistent_data = bool(settings.get("use_persistent_data"))
@@ -71,7 +71,7 @@ def load(events: Any, path: str, settings: dict[str, Any], limits: dict[str, Any
 def open_scene(path: str) -> None:
     """Opens a .blend without running anything in it, or imports a mesh file into an empty scene."""
     try:
-        if path.endswith(".blend"):
+        if path.lower().endswith(".blend"):
             bpy.ops.wm.open_mainfile(filepath=path, use_scripts=False, load_ui=False)
         else:
             child_imports.import_file(bpy, path)
@@ -112,6 +112,7 @@ def apply_picture(scene: Any, settings: dict[str, Any], limits: dict[str, Any]) 
         scene.cycles.samples = settings["samples"]
         scene.eevee.taa_render_samples = settings["samples"]
         scene.cycles.time_limit = 0
+        scene.cycles.use_layer_samples = "IGNORE"
     set_format(render.image_settings, settings.get("output_format") or own_format(scene))
 
 
@@ -245,7 +246,7 @@ def inspect(events: Any, path: str) -> dict[str, Any]:
     forget_handlers()
     open_scene(path)
     scene = bpy.context.scene
-    imported = not path.endswith(".blend")
+    imported = not path.lower().endswith(".blend")
     added = child_imports.add_camera_and_light(bpy, scene) if imported else []
     return {"event": "inspected", "report": child_report.inspect(bpy, imported, own_format(scene), added)}
 

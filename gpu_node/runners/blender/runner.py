@@ -190,18 +190,19 @@ class BlenderRunner:
     def _child_for(self, scene: Scene, limits: Limits, stopped: Callable[[], bool]) -> tuple[Session, str]:
         """A fresh child that can see the scene, under the job's limits, and its name for the scene's file."""
         session, self._spare = self._spare, None
-        if session is not None and session.alive and self._may_link(scene):
-            path = link_scene(scene, session.box)
-        else:
-            if session is not None:
-                end(session)
-            session = self._start(scene.folder)
-            path = session.box.inside(scene.path)
+        may_link = self._may_link(scene)
+        if session is not None and not (session.alive and may_link):
+            end(session)
+            session = None
+        if session is None:
+            session = self._start(None if may_link else scene.folder)
         try:
+            # Linked files stay when the cache drops its own.
+            path = link_scene(scene, session.box) if may_link else session.box.inside(scene.path)
             session.wait_ready(START_SECONDS, stopped)
             session.lower(Limits(limits.max_seconds, min(limits.max_memory_bytes, self._max_memory_bytes),
                                  limits.max_output_bytes, limits.max_pixels))
-        except (WorkFailed, WorkStopped):
+        except (WorkFailed, WorkStopped, OSError):
             end(session)
             raise
         return session, path
@@ -252,8 +253,6 @@ def end(session: Session) -> None:
 
 def link_scene(scene: Scene, box: Box) -> str:
     """Makes a cached scene visible to a child that runs already; returns the child's name for its file."""
-    if box.kind == "none":
-        return str(scene.path)
     shutil.copytree(scene.folder, box.input_folder, copy_function=os.link, symlinks=True, dirs_exist_ok=True)
     return box.inside(box.input_folder / scene.path.relative_to(scene.folder))
 

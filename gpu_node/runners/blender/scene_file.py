@@ -41,9 +41,9 @@ def check_scene(path: Path, max_bytes: int) -> None:
         raise _unreadable("the scene file is empty (0 bytes)")
     if head.startswith(LFS_MAGIC):
         raise _unreadable("the file is a git-LFS pointer, not the scene itself: fetch it with git lfs pull first")
-    if path.suffix == ".blend":
+    if path.suffix.lower() == ".blend":
         check_version(_first_bytes(path, max_bytes))
-    elif path.suffix == ".stl":
+    elif path.suffix.lower() == ".stl":
         _check_stl(head, path)
 
 
