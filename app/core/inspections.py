@@ -35,9 +35,12 @@ def signal_key(job_id: uuid.UUID) -> str:
 def order(session: Session, job: Job, scene: Scene) -> bool:
     """Have the scene looked at; True if an idle node was rung, so that a short wait is worth it.
 
-    Bytes that were looked at before are not looked at again.
+    Bytes that this provider's nodes looked at before are not looked at again. What another provider's node said, or a node that
+    could not open them, does not count: either would keep a good scene out for ever.
     """
-    known = session.scalar(select(Scene.report).where(Scene.sha256 == scene.sha256, Scene.report.is_not(None)).limit(1))
+    query = select(Scene.report).join(Job, Job.scene_id == Scene.id)
+    query = query.where(Scene.sha256 == scene.sha256, Job.provider_id == job.provider_id, ~Scene.report.has_key("error"))
+    known = session.scalar(query.limit(1))
     if known is not None:
         scene.report = known
         return False
@@ -93,12 +96,21 @@ def warnings_of(scene: Scene) -> list[str]:
     return list(dict.fromkeys(str(item) for item in found))
 
 
-def refusal_of(scene: Scene) -> tuple[str, str] | None:
-    """(code, message) when no frame of this scene can ever be rendered; None when it may, or nobody has looked yet."""
+def refusal_of(scene: Scene, camera: str | None) -> tuple[str, str] | None:
+    """(code, message) when no frame of this scene can ever be rendered with the asked camera (None: the scene's own).
+
+    None when it may, or nobody has looked yet.
+    """
     report = scene.report or {}
     error = report.get("error") or {}
     if error.get("code") in HOPELESS:
         return error["code"], f"Blender cannot open this file: {error['message']}"
+    cameras = report.get("cameras")
+    if camera is not None and isinstance(cameras, list):
+        if camera in cameras or len(cameras) >= LIST_LIMIT:
+            return None
+        named = f"its cameras are {', '.join(map(str, cameras[:20]))}" if cameras else "it has none"
+        return "NO_CAMERA", f"the scene has no camera named {camera!r}; {named}"
     if "active_camera" in report and report["active_camera"] is None:
         return "NO_CAMERA", "the scene has no active camera; make one the scene's camera in Blender, and upload it again"
     return None

@@ -105,7 +105,7 @@ def submit(
 
 
 def _refuse_hopeless(database: Database, job: Job, scene: Scene) -> None:
-    refusal = inspections.refusal_of(scene)
+    refusal = inspections.refusal_of(scene, job.settings.get("camera"))
     if refusal is None:
         return
     code, message = refusal

@@ -8,6 +8,7 @@ import unicodedata
 from app.errors import InvalidInput
 
 NAME_LIMIT_BYTES = 120
+PART_LIMIT_BYTES = 255
 
 _FORBIDDEN_ON_DISKS = re.compile(r'[<>:"|?*]')
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -42,8 +43,10 @@ def clean_member_path(name: str) -> str:
         raise _refuse(name, "it is not a relative path with forward slashes")
     if any(part in ("", ".", "..") for part in plain.rstrip("/").split("/")):
         raise _refuse(name, "it points outside the archive")
-    if len(plain.encode("utf-8", "surrogatepass")) > 512:
+    if len(name.encode("utf-8", "surrogatepass")) > 512 or len(plain.encode("utf-8", "surrogatepass")) > 512:
         raise _refuse(name, "it is longer than 512 bytes")
+    if any(len(part.encode("utf-8", "surrogatepass")) > PART_LIMIT_BYTES for part in name.split("/")):
+        raise _refuse(name, f"a part of it is longer than {PART_LIMIT_BYTES} bytes, which no disk takes")
     return plain
 
 

@@ -125,3 +125,29 @@ def test_the_hub_answers_while_a_quote_waits(market: Market, payer: Payer, node:
     other: FlaskClient = create_app(settings).test_client()
     node.client = other
     assert quote_and_look(market, payer, node, REPORT)["warnings"] == REPORT["warnings"]
+
+
+TWO = {"cameras": ["Left", "Right"], "active_camera": None, "warnings": []}
+
+
+def test_the_asked_camera_is_looked_for_before_it_is_paid(market: Market, payer: Payer, node: FakeNode) -> None:
+    with pytest.raises(AssertionError, match="no active camera"):
+        quote_and_look(market, payer, node, TWO)
+    with pytest.raises(AssertionError, match="no camera named 'Top'; its cameras are Left, Right"):
+        market.quote(payer, '{"camera": "Top"}')
+    assert market.quote(payer, '{"camera": "Right"}')["price"] > 0
+
+
+def test_what_could_not_be_opened_once_is_looked_at_again(market: Market, payer: Payer, node: FakeNode) -> None:
+    with pytest.raises(AssertionError, match="Blender cannot open this file"):
+        quote_and_look(market, payer, node, {}, code="SCENE_UNREADABLE")
+    assert quote_and_look(market, payer, node, REPORT)["warnings"] == REPORT["warnings"]
+
+
+def test_another_providers_word_on_a_scene_does_not_count(market: Market, payer: Payer, node: FakeNode, solana_url: str) -> None:
+    """Else anybody's node could keep a rival's customers away from it."""
+    with pytest.raises(AssertionError, match="no active camera"):
+        quote_and_look(market, payer, node, {"cameras": [], "active_camera": None, "warnings": []})
+    market.set_status("offline")
+    other = Market(market.client, market.hub, solana_url)
+    assert quote_and_look(other, payer, FakeNode(other, "other").join(), REPORT)["warnings"] == REPORT["warnings"]

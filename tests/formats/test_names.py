@@ -77,6 +77,12 @@ def test_a_clean_name_is_plain_and_stays_as_it_is(name):
     assert clean_file_name(clean) == clean
 
 
+@pytest.mark.parametrize("name", ["d" * 256 + "/scene.blend", "d/" + "ä" * 130 + ".blend"])
+def test_a_member_that_no_disk_takes_is_refused(name):
+    with pytest.raises(InvalidInput, match="longer than 255 bytes"):
+        clean_member_path(name)
+
+
 @given(st.text(alphabet="ab./\\:\u2024．／ ", max_size=20))
 def test_a_clean_member_path_stays_inside(name):
     try:

@@ -99,6 +99,7 @@ def write_link(archive: zipfile.ZipFile) -> None:
     (lambda archive: archive.writestr("/scene.blend", BLEND), "points outside"),
     (write_link, "points outside"),
     (lambda archive: archive.writestr("scene.blend", b"\0" * (64 << 20)), "more than is allowed"),
+    (lambda archive: archive.writestr("d" * 300 + "/scene.blend", BLEND), "longer than 255 bytes"),
     (lambda archive: archive.writestr("readme.txt", b"hello"), "holds no scene"),
     (lambda archive: [archive.writestr(f"{name}.blend", BLEND) for name in "ab"], "more than one scene"),
 ])
@@ -127,3 +128,13 @@ def test_a_mesh_with_its_materials_comes_out_of_a_zip(runner: BlenderRunner, mes
     assert scene.name == "monkey.gltf"
     picture = runner.render(scene_of(scene), with_settings(), SMALL, 1)
     assert picture.path.stat().st_size > 100
+
+
+def test_an_extension_in_capitals_is_the_same_format(runner: BlenderRunner, scenes: dict[str, Path], tmp_path: Path) -> None:
+    scene = unpack_zip(zip_with(lambda archive: archive.write(scenes["turntable"], "SCENE.BLEND"), tmp_path / "scene.zip"),
+                       tmp_path / "files", LIMIT)
+    assert runner.render(scene_of(scene), with_settings(), SMALL, 1).path.exists()
+    assert runner.inspect(scene_of(scene), SMALL)["active_camera"] == "Camera"
+    with pytest.raises(WorkFailed, match="does not begin as a .blend"):
+        (tmp_path / "files" / "SCENE.BLEND").write_bytes(b"rubbish" * 20)
+        runner.inspect(scene_of(scene), SMALL)

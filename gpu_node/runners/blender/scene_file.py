@@ -25,6 +25,7 @@ CHUNK_BYTES = 1 << 20
 MAX_WINDOW_BYTES = 128 << 20
 MAX_ZIP_ENTRIES = 10_000
 MAX_ZIP_RATIO = 200
+MAX_NAME_BYTES = 255
 STL_HEADER_BYTES = 80
 STL_TRIANGLE_BYTES = 50
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -110,6 +111,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], packed_bytes: int, max_bytes:
         is_link = (entry.external_attr >> 16) & 0o170000 == 0o120000
         if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or is_link:
             raise _unreadable(f"the zip has an entry that points outside it: {entry.filename[:100]!r}")
+        if any(len(part.encode()) > MAX_NAME_BYTES for part in name.parts):
+            raise _unreadable(f"the zip has a name longer than {MAX_NAME_BYTES} bytes: {entry.filename[:100]!r}")
 
 
 def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, left: int) -> int:
