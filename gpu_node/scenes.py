@@ -54,7 +54,8 @@ class SceneStore:
                     name = self._fill(home, job)
                 except OSError as error:
                     shutil.rmtree(home, ignore_errors=True)
-                    raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, f"the scene can't be kept on this host: {error.strerror}") from error
+                    reason = f"the scene can't be kept on this host: {error.strerror}"
+                    raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, reason) from error
             os.utime(home)
             return Scene(job.job_id, home / "files" / name, home / "files", is_cached=True)
 
