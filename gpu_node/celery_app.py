@@ -27,6 +27,10 @@ RING_TASK = "gpu_node.ring"
 _agent: Agent | None = None
 
 
+class NoBroker(SystemExit):
+    """Nobody said where the doorbell is."""
+
+
 class NodeWorker(Worker):
     """A Celery worker that is first of all a node of the hub."""
 
@@ -103,8 +107,8 @@ def _start_agent(app: Celery) -> Agent:
     broker = settings.broker_url or (registration.get("broker") or {}).get("url")
     if broker is None:
         agent.close()
-        raise SystemExit("lightyard-node: the hub gave no broker and BROKER_URL is not set; "
-                         "use `lightyard-node run --poll`, or enrol this node (ENROL_KEY)")
+        raise NoBroker("lightyard-node: the hub gave no broker and BROKER_URL is not set: ask the hub's operator for it, "
+                       "or use `lightyard-node run --poll`, which asks the hub itself for work")
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = broker
     agent.start()
     _agent = agent

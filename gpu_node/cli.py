@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import tempfile
@@ -29,6 +30,8 @@ from gpu_node.registration import enrolment_message, register, sign_with_wallet
 from gpu_node.runners.blender.runner import BlenderRunner, Picture, Scene
 from gpu_node.session import Limits
 
+log = logging.getLogger(__name__)
+
 
 def _settings() -> NodeSettings:
     try:
@@ -46,15 +49,33 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--poll", is_flag=True, help="Ask the hub for work now and then instead of listening to a broker.")
+@click.option("--poll", is_flag=True, help="Ask the hub for work now and then even where a broker is known.")
 def run(poll: bool) -> None:
-    """Join the hub and work until SIGTERM or Ctrl-C; then finish the frame under way and leave."""
+    """Join the hub and work until SIGTERM or Ctrl-C; then finish the frame under way and leave.
+
+    Listens to the broker of BROKER_URL, or the one that the hub gives; without one it asks the hub every NODE_POLL_SECONDS.
+    """
     settings = _settings()
     if not poll:
-        from gpu_node.celery_app import app
+        if _serve_doorbell(settings):
+            return
+        log.warning("no broker is known: asking the hub for work instead", extra={"poll_seconds": settings.poll_seconds})
+    _poll(settings)
 
+
+def _serve_doorbell(settings: NodeSettings) -> bool:
+    """Works as a Celery worker to the end; False when no broker is known, neither here nor to the hub."""
+    from gpu_node.celery_app import NoBroker, app
+
+    try:
         app.worker_main(["worker", "-Q", ",".join(settings.capabilities), "--loglevel", settings.log_level])
-        return
+    except NoBroker:
+        return False
+    return True
+
+
+def _poll(settings: NodeSettings) -> None:
+    """Works to the end on idle looks alone."""
     try:
         agent = Agent(settings)
     except NodeError as error:

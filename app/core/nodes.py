@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.core import accounts
 from app.core.pricing import Tariff
-from app.errors import Forbidden, NotFound, Unauthenticated
+from app.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from app.models.nodes import Node, NodeToken, Provider
 from app.values import clock
 
@@ -84,6 +84,17 @@ def get_provider(session: Session, provider_id: uuid.UUID) -> Provider:
     return provider
 
 
+def only_provider(session: Session, account_id: uuid.UUID) -> Provider:
+    """The one provider of an account; InvalidInput when it has none, or several to choose from."""
+    found = list(session.scalars(select(Provider).where(Provider.account_id == account_id).order_by(Provider.registered_at)))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InvalidInput("this key's account has no provider: register one with POST /provider/register", code="NO_PROVIDER")
+    known = ", ".join(f"{provider.id} ({provider.name})" for provider in found[:20])
+    raise InvalidInput(f"this key's account has several providers; say which as provider_id: {known}", code="PROVIDER_AMBIGUOUS")
+
+
 def tariff_of(provider: Provider) -> Tariff:
     return Tariff(
         provider.price_per_frame,
@@ -97,7 +108,8 @@ def tariff_of(provider: Provider) -> Tariff:
 def register(session: Session, node: Mapping[str, Any], provider: Provider | None, is_trusted: bool) -> Registration:
     """Register a node or find it again by its public key; every registration is a new, unproven token.
 
-    Enrolment can be added later but a registration without one never takes it away.
+    Enrolment can be added later but a registration without one never takes it away, and only the operator moves a node from
+    one provider to another: whoever registers has not proven the key yet. Conflict says so.
     """
     owner = provider.account_id if provider else accounts.ensure_identity(session, "node_key", node["public_key"])
     row = {"id": uuid.uuid4(), "account_id": owner, "public_key": node["public_key"], "created_at": clock.now()}
@@ -108,11 +120,16 @@ def register(session: Session, node: Mapping[str, Any], provider: Provider | Non
     if is_trusted:
         changes["is_trusted"] = True
     statement = insert(Node).values(row | changes | {"is_trusted": is_trusted})
+    may_change = None
+    if provider is not None and not is_trusted:
+        may_change = or_(Node.provider_id.is_(None), Node.provider_id == provider.id)
     found = session.execute(
-        statement.on_conflict_do_update(index_elements=["public_key"], set_=changes).returning(
+        statement.on_conflict_do_update(index_elements=["public_key"], set_=changes, where=may_change).returning(
             Node.id, Node.provider_id, Node.is_trusted
         )
-    ).one()
+    ).one_or_none()
+    if found is None:
+        raise Conflict("this node is enrolled with another provider: give it a new key, or ask the operator", code="NODE_TAKEN")
     token = NodeToken(
         id=uuid.uuid4(),
         node_id=found[0],

@@ -14,6 +14,7 @@ import pytest
 from celery import Celery
 
 from gpu_node.celery_app import granted_queues
+from tests.factories.scenes import ROOT
 from tests.gpu_node.fake_hub import FakeHub
 from tests.gpu_node.test_agent import SLOW, all_in
 
@@ -92,6 +93,30 @@ def test_a_node_without_broker_says_what_to_do(
     asked = subprocess.run([blender_python, *WORKER], env=node_environment, capture_output=True, text=True, timeout=60)
     assert asked.returncode != 0
     assert "lightyard-node run --poll" in asked.stderr
+
+
+def test_a_node_without_broker_asks_the_hub_itself(
+    hub: FakeHub, spawn: Spawn, node_environment: dict[str, str], scenes: dict[str, Path]
+) -> None:
+    job_id = hub.add_job(scenes["turntable"], [1])
+    node = spawn("-m", "gpu_node", "run", environment=node_environment)
+    hub.wait(all_in(hub, job_id, "completed"))
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(40) == 0
+
+
+def test_a_node_that_waits_for_its_hub_leaves_when_told(
+    hub: FakeHub, node_environment: dict[str, str], blender_python: str
+) -> None:
+    hub.go_away()
+    with subprocess.Popen([blender_python, "-m", "gpu_node", "run", "--poll"], env=node_environment, cwd=ROOT,
+                          stderr=subprocess.PIPE, text=True) as node:
+        assert node.stderr is not None
+        for line in node.stderr:
+            if "did not answer" in line:
+                node.send_signal(signal.SIGTERM)
+                break
+        assert node.wait(20) == 0
 
 
 def test_only_granted_queues_are_consumed() -> None:

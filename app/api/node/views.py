@@ -63,6 +63,8 @@ def _enrolment(session: Session, body: Mapping[str, Any], key: bytes) -> tuple[P
     if caller is not None:
         account, is_operator = caller
         provider = nodes.get_provider(session, body["provider_id"]) if body["provider_id"] else None
+        if provider is None and not is_operator:
+            provider = nodes.only_provider(session, account.id)
         if provider is not None and not is_operator and provider.account_id != account.id:
             raise Forbidden("this key may enrol nodes only for its own providers")
         return provider, is_operator
