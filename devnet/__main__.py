@@ -84,13 +84,15 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     server = threading.Thread(target=http.serve_forever, args=(POLL_SECONDS,), name="http")
     server.start()
-    print(f"devnet ready http://{chosen.host}:{http.server_port} ws://{chosen.host}:{second}", flush=True)
-    stopping.wait()
-    http.shutdown()
-    server.join()
-    http.server_close()
-    sockets.stop()
-    chain.close()
+    try:
+        print(f"devnet ready http://{chosen.host}:{http.server_port} ws://{chosen.host}:{second}", flush=True)
+        stopping.wait()
+    finally:  # also when nobody is there to be told: the servers' threads would keep the process for ever
+        http.shutdown()
+        server.join()
+        http.server_close()
+        sockets.stop()
+        chain.close()
     return 0
 
 

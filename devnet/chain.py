@@ -1,5 +1,6 @@
 """One local Solana: a real SVM (solders.litesvm) with the slots, commitments and history that it does not keep itself."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -249,7 +250,7 @@ class Chain:
             self._replay(journal, last)
             count += 1
             if count % REPLAY_STEP == 0:
-                print(f"devnet: {count} records replayed ...", flush=True)
+                print(f"devnet: {count} records replayed ...", file=sys.stderr, flush=True)
         if last is None:
             journal.add({"genesis": str(self.genesis.hash), "slot": self.slots.now})
         else:

@@ -1,6 +1,7 @@
 """What landed outlives kill -9; broken homes and taken ports end with a word on what to do."""
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -34,6 +35,28 @@ def state(node: Node, payer: Payer, to: str, signatures: list[str]) -> dict:
         "genesis": node.rpc("getGenesisHash"),
         "mints": node.rpc("lightyardMints"),
     }
+
+
+def test_a_long_history_is_told_of_beside_the_line_that_says_ready(start: Start, tmp_path: Path) -> None:
+    first = start("--slot-ms", "0", "--home", str(tmp_path))
+    call = {"jsonrpc": "2.0", "id": 1, "method": "svm_advanceSlots", "params": [1]}
+    for _ in range(2):
+        assert len(first.http.post("/", json=[call] * 600).json()) == 600
+    first.end(signal.SIGKILL)
+    status, errors = start("--slot-ms", "0", "--home", str(tmp_path)).end()
+    assert (status, errors) == (0, "devnet: 1000 records replayed ...\n")
+
+
+def test_nobody_there_to_be_told_that_it_is_ready_ends_it() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "devnet", "--port", "0"]
+    with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        os.close(writer)
+        try:
+            assert process.wait(20) != 0
+        finally:
+            process.kill()
 
 
 def test_kill_9_loses_nothing_that_landed(start: Start, tmp_path: Path) -> None:

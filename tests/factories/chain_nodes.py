@@ -21,8 +21,6 @@ class Node:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True)
         assert self.process.stdout is not None
         ready = self.process.stdout.readline()
-        while "replayed" in ready:
-            ready = self.process.stdout.readline()
         if not ready.startswith("devnet ready "):
             raise RuntimeError(f"no devnet: {ready}{self.end()[1]}")
         _, _, self.url, self.socket_url = ready.split()
