@@ -63,6 +63,24 @@ scene.render.fps, scene.frame_start, scene.frame_end = 30, 5, 9
 scene.render.image_settings.file_format = "OPEN_EXR"
 save("busy")
 
+# An import whose texture is left behind.
+fresh()
+cloth = bpy.data.materials.new("Cloth")
+cloth.use_nodes = True
+picture = cloth.node_tree.nodes.new("ShaderNodeTexImage")
+picture.image = bpy.data.images.new("oak", 4, 4)
+picture.image.filepath_raw = os.path.join(folder, "oak.png")
+picture.image.save()
+cloth.node_tree.links.new(picture.outputs[0], cloth.node_tree.nodes["Principled BSDF"].inputs[0])
+bpy.context.object.data.materials.append(cloth)
+bpy.ops.export_scene.fbx(filepath=os.path.join(folder, "bare.fbx"), path_mode="STRIP")
+os.remove(os.path.join(folder, "oak.png"))
+
+# Nothing is to be rendered at all.
+scene = fresh()
+scene.view_layers[0].use = False
+save("dark")
+
 # A script that would run as soon as the file is opened.
 scene = fresh()
 text = bpy.data.texts.new("hook")
@@ -95,6 +113,15 @@ def test_a_library_that_is_absent_is_named(runner: BlenderRunner, awkward: Path)
     assert "missing file: //library.blend" in report["warnings"]
     assert report["warnings"][0].startswith("the scene has no active camera"), "the most important first"
     assert report["active_camera"] is None and report["cameras"] == []
+
+
+def test_an_imports_missing_texture_is_named_as_the_file_names_it(runner: BlenderRunner, awkward: Path) -> None:
+    assert runner.inspect(scene_of(awkward / "bare.fbx"), SMALL)["missing_files"] == ["oak.png"]
+
+
+def test_view_layers_that_are_all_off_are_told(runner: BlenderRunner, awkward: Path) -> None:
+    report = runner.inspect(scene_of(awkward / "dark.blend"), SMALL)
+    assert any("every view layer is switched off" in text for text in report["warnings"])
 
 
 def test_cameras_frames_size_engine_and_drivers_are_read(runner: BlenderRunner, awkward: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,20 @@ def test_what_is_not_asked_stays_as_the_scene_has_it(runner: BlenderRunner, scen
     settings = dict.fromkeys(("width", "height", "samples", "engine", "output_format", "camera"))
     picture = runner.render(scene_of(scenes["textured_missing"]), settings, SMALL, 1)
     assert picture.settings == {"width": 64, "height": 48, "samples": 4, "engine": "cycles", "output_format": "PNG"}
+
+
+def test_a_view_layers_own_samples_do_not_replace_those_asked_for(
+    runner: BlenderRunner, blender_python: str, tmp_path: Path
+) -> None:
+    code = """import bpy, sys
+scene = bpy.context.scene
+scene.render.engine, scene.cycles.use_adaptive_sampling, scene.view_layers[0].samples = "CYCLES", False, 1
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1])"""
+    (tmp_path / "in").mkdir()
+    subprocess.run([blender_python, "-c", code, str(tmp_path / "in" / "layer.blend")], check=True, stdout=subprocess.DEVNULL)
+    one, many = (runner.render(scene_of(tmp_path / "in" / "layer.blend", str(samples)), with_settings(samples=samples), SMALL, 1)
+                 for samples in (1, 64))
+    assert one.path.read_bytes() != many.path.read_bytes()
 
 
 def test_missing_textures_are_named(runner: BlenderRunner, scenes: dict[str, Path]) -> None:

@@ -11,6 +11,8 @@ BYTES_PER_VERTEX = 600
 BYTES_PER_PIXEL = 16
 BASE_BYTES = 300 * 1024**2
 
+opened_in = ""  # the folder of the scene, as this process sees it
+
 
 def missing_files(bpy: Any) -> list[str]:
     """Textures, fonts, caches and libraries that the scene names and that are not here, as the scene names them."""
@@ -18,7 +20,8 @@ def missing_files(bpy: Any) -> list[str]:
     named = bpy.utils.blend_paths(absolute=False, packed=False, local=False)
     found = {name for path, name in zip(here, named, strict=True) if not os.path.exists(path)}
     found.update(image.filepath for image in bpy.data.images if _is_missing(bpy, image))
-    return shorten(found)
+    # Importers name files by where they looked for them on this host, which is nobody's business.
+    return shorten(os.path.relpath(name, opened_in) if name.startswith(f"{opened_in}/") else name for name in found)
 
 
 def shorten(names: Any) -> list[str]:
@@ -49,6 +52,8 @@ def preflight_warnings(bpy: Any) -> list[str]:
         warnings.append("the video sequencer's strips are not rendered: the picture is what the camera sees")
     if bpy.app.autoexec_fail:
         warnings.append(f"a driver or script was not run: {bpy.app.autoexec_fail_message}"[:300])
+    if not any(layer.use for layer in bpy.context.scene.view_layers):
+        warnings.insert(0, "every view layer is switched off for rendering: the picture will be black")
     if not sees_something(bpy, bpy.context.scene):
         warnings.insert(0, "nothing in the scene can be seen: the picture will show the background only")
     nodes = output_nodes(bpy)

@@ -70,6 +70,7 @@ def load(events: Any, path: str, settings: dict[str, Any], limits: dict[str, Any
 
 def open_scene(path: str) -> None:
     """Opens a .blend without running anything in it, or imports a mesh file into an empty scene."""
+    child_report.opened_in = os.path.dirname(path)
     try:
         if path.lower().endswith(".blend"):
             bpy.ops.wm.open_mainfile(filepath=path, use_scripts=False, load_ui=False)
