@@ -69,7 +69,7 @@ class FakeHub:
         self.violations: list[str] = []
         self.claim_sizes: list[int] = []
         self.registrations = 0
-        self.babbling: set[str] = set()
+        self.babbling: dict[str, bytes] = {}
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
 
@@ -103,8 +103,9 @@ class FakeHub:
             def _answer(self, respond: Any) -> None:
                 try:
                     body = self._body()
-                    if self.path.rsplit("/", 1)[1] in hub.babbling:
-                        return self._send(200, b"<html>We will be back soon</html>")
+                    said = hub.babbling.get(self.path.rsplit("/", 1)[1])
+                    if said is not None:
+                        return self._send(200, said)
                     status, answer = respond(body)
                 except Refusal as refusal:
                     status = refusal.status

@@ -172,19 +172,24 @@ def test_a_bell_that_rings_during_a_drain_is_answered_at_once(hub: FakeHub, star
     assert waiting.done.wait(20) and agent.ring().done.is_set()
 
 
-def test_a_proxys_page_in_the_hubs_place_is_a_hub_that_is_away(
-    hub: FakeHub, start_agent: Callable[..., Agent], scenes: dict[str, Path]
+@pytest.mark.parametrize(("said", "verbs"), [
+    (b"<html>We will be back soon</html>", ("heartbeat", "progress", "claims", "results")), (b"{}", ("progress",)),
+    (b'{"dead_attempts": 1}', ("heartbeat",)),
+])
+def test_an_answer_that_is_not_the_hubs_stops_no_node(
+    hub: FakeHub, start_agent: Callable[..., Agent], scenes: dict[str, Path], said: bytes, verbs: tuple[str, ...]
 ) -> None:
-    verbs = {"heartbeat", "progress", "claims", "results"}
+    """A proxy may answer in the place of a hub that is away."""
     first = hub.add_job(scenes["turntable"], list(range(1, 9)))
-    start_agent()
+    start_agent(NODE_DRAIN_SECONDS="0.5")
     hub.wait(lambda: any(unit.state == "completed" for unit in hub.of(first)))
-    hub.babbling |= verbs
+    hub.babbling = dict.fromkeys(verbs, said)
     threading.Timer(2.5, hub.babbling.clear).start()
     hub.wait(all_in(hub, first, "completed"))
     assert [unit.fence for unit in hub.of(first)] == [1] * 8, "no finished frame was lost"
     hub.calls.clear()
-    hub.wait(lambda: any(path.endswith("/heartbeat") for path, _ in hub.calls))
+    hub.add_job(scenes["studio"], [1], settings=SLOW)
+    hub.wait(lambda: {"heartbeat", "progress"} <= {path.rsplit("/", 1)[1] for path, _ in hub.calls})
 
 
 def test_a_node_that_cannot_write_works_again_when_it_can(
