@@ -6,6 +6,7 @@ notice by itself: SIGINT and Python's own alarms are not served while Blender's 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ TERM_GRACE_SECONDS = 2.0
 QUIT_GRACE_SECONDS = 3.0
 LOG_TAIL_BYTES = 4000
 MAX_EVENT_CHARACTERS = 1_000_000
+MAX_WAITING_EVENTS = 64
 ADDRESS_SPACE_HEADROOM_BYTES = 3 * 1024**3
 FILE_FLOOR_BYTES = 16 * 1024**2
 OPEN_FILES = 1024
@@ -60,7 +62,7 @@ class Session:
         self.box = box
         self._log_path = log_path
         self._limit_address_space = limit_address_space
-        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue(MAX_WAITING_EVENTS)
         self._watch_at = 0.0
         self._greeted = False
         with log_path.open("wb") as log_file:
@@ -181,18 +183,25 @@ class Session:
             raise self._death() from None
 
     def _read_events(self) -> None:
-        """Feeds the queue from the child's stdout; None marks its end. What is not an event is dropped and logged."""
+        """Feeds the queue from the child's stdout; None marks its end. What is not an event, or comes in floods, is dropped."""
         assert self._process.stdout is not None
         try:
             while line := self._process.stdout.readline(MAX_EVENT_CHARACTERS):
                 try:
                     event = json.loads(line)
-                    self._events.put(event if "event" in event else {"event": "unknown"})
+                    self._events.put_nowait(event if "event" in event else {"event": "unknown"})
+                except queue.Full:
+                    log.debug("the child tells more than anybody asked")
                 except (ValueError, TypeError):
                     log.warning("the child sent a line that is no event", extra={"line": line[:200].decode("latin-1")})
         except ValueError:
             log.debug("the child's pipe was closed while it was read")
-        self._events.put(None)
+        while True:
+            try:
+                return self._events.put_nowait(None)
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._events.get_nowait()
 
     def _watch(self, deadline: float, seconds: float, stopped: Callable[[], bool]) -> None:
         if stopped():

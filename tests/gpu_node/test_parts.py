@@ -106,6 +106,8 @@ CHILDREN = {
     "rubbish": "print('no event', flush=True); print('{}', flush=True); import sys; sys.exit(3)",
     "stubborn": "import json,signal,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
                 "print(json.dumps({'event':'ready'}), flush=True)\ntime.sleep(600)",
+    "chatty": "import json, sys\nfor n in range(20000): print(json.dumps({'event': 'progress', 'progress': n}), flush=True)\n"
+              "sys.exit(3)",
     "hungry": "import time\nkept = b'x' * (300 << 20)\ntime.sleep(600)",
 }
 
@@ -125,6 +127,14 @@ def test_a_child_that_ends_by_itself_is_a_crash(tmp_path: Path, kind: str, said:
         session.wait_for("ready", 20)
     assert failed.value.code == FailureCode.CRASHED
     assert not session.alive
+
+
+def test_a_child_that_floods_its_parent_fills_no_memory_and_its_end_is_seen(tmp_path: Path) -> None:
+    session = start_child(tmp_path, "chatty", Limits())
+    session._process.wait(60)  # nobody asks it anything meanwhile, as with an idle child
+    assert session._events.qsize() <= 64
+    with pytest.raises(WorkFailed, match="status 3"):
+        session.wait_for("ready", 20)
 
 
 def test_a_stuck_child_that_ignores_everything_is_killed(tmp_path: Path) -> None:
