@@ -6,6 +6,7 @@ again when a size or a time is not what it was. A broken file would be taken for
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -40,12 +41,14 @@ class SceneStore:
         self._cache_bytes = cache_bytes
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
+        self._turns: dict[Path, threading.Lock] = {}
         self._seen: dict[Path, Stamps] = {}
 
     def fetch(self, job: Job) -> Scene:
         """The job's scene on this disk. Raises WorkFailed (INPUT_*, SCENE_UNREADABLE) or HubAway."""
-        with self._lock:
-            home = self._folder / _key(job)
+        home = self._folder / _key(job)
+        # One scene that is long on its way, or a hub that is away, must not hold up frames of another that is here.
+        with self._turn(home):
             name = self._kept(home)
             if name is None:
                 shutil.rmtree(home, ignore_errors=True)
@@ -58,6 +61,10 @@ class SceneStore:
                     raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, reason) from error
             os.utime(home)
             return Scene(job.job_id, home / "files" / name, home / "files", is_cached=True)
+
+    def _turn(self, home: Path) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(home, threading.Lock())
 
     def _kept(self, home: Path) -> str | None:
         """The name of the scene that is kept in `home`, None when it is not there or not what it was."""
@@ -120,19 +127,36 @@ class SceneStore:
     def _make_room(self) -> None:
         """Drops the longest unused scenes beyond the cache's size."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        homes = sorted(self._folder.iterdir(), key=lambda home: home.stat().st_mtime, reverse=True)
+        homes = sorted(self._folder.iterdir(), key=_used_at, reverse=True)
         total = 0
         for home in homes:
-            total += sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-            if total > self._cache_bytes:
+            total += _size_of(home)
+            turn = self._turn(home)
+            if total > self._cache_bytes and turn.acquire(blocking=False):  # else somebody is at it just now
                 shutil.rmtree(home, ignore_errors=True)
                 self._seen.pop(home, None)
+                turn.release()
 
 
 def _stamps(files: Path) -> Stamps:
     """(size, time of the last change) of every file below `files`, by its name there."""
     found = ((path, path.stat()) for path in sorted(files.rglob("*")) if path.is_file())
     return {str(path.relative_to(files)): (state.st_size, state.st_mtime_ns) for path, state in found}
+
+
+def _used_at(home: Path) -> float:
+    try:
+        return home.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # another slot has just dropped it
+
+
+def _size_of(home: Path) -> int:
+    total = 0
+    for path in home.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def sha256_hex(path: Path) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gpu_node.attempts import Job
-from gpu_node.client import HubClient
+from gpu_node.client import HubAway, HubClient
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.scenes import SceneStore, sha256_hex
 from gpu_node.session import Limits
@@ -85,6 +88,29 @@ def test_a_note_that_a_full_disk_cut_is_none(fetch: Fetch, hub: Disk, tmp_path: 
     path = fetch()
     next((tmp_path / "cache").glob("*/done")).write_text(left)
     assert fetch() == path and hub.fetched == 2
+
+
+def test_a_scene_that_is_long_on_its_way_holds_up_no_other(
+    hub: Disk, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SceneStore(tmp_path / "cache", hub, MIB, MIB, 1.0)
+    store.fetch(job)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def stuck(*_: object) -> None:
+        begun.set()
+        may_end.wait(30)
+        raise HubAway("it did not come back")
+
+    monkeypatch.setattr(hub, "download", stuck)
+    other = replace(job, inputs=({**job.inputs[0], "sha256": "0" * 64},))
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(store.fetch, other)
+        assert begun.wait(20)
+        assert pool.submit(store.fetch, job).result(20).path.exists()
+        may_end.set()
+        with pytest.raises(HubAway):
+            waiting.result(20)
 
 
 def test_a_full_disk_is_this_hosts_trouble_and_passes(
