@@ -137,6 +137,8 @@ def _payment_answer(job_id: uuid.UUID, shown_id: uuid.UUID) -> Response:
         assert payment is not None
         shown = next(item for item in payments.shown_for(session, payment.id) if item.id == shown_id)
         word = bodies.status_word(job.state, job.payment_state, job.started_at is not None)
+    if shown.code == payments.TRANSACTION_USED:
+        raise Conflict(shown.message or "this transaction was used before", code=shown.code)
     if shown.state in ("refused", "refundable"):
         raise InvalidInput(shown.message or "this transaction does not pay the job", code=shown.code)
     message = "Payment confirmed, render queued"
