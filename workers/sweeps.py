@@ -60,7 +60,10 @@ def sweep_payments() -> None:
 
 
 def _verify_pending() -> list[uuid.UUID]:
-    """One transaction that cannot be judged does not keep the others waiting; a chain that is away does. Returns which were asked."""
+    """One transaction that cannot be judged does not keep the others waiting; a chain that is away does.
+
+    Returns which were asked for.
+    """
     with hub().database.unit_of_work() as session:
         pending = payments.pending(session)
     for transaction_id in pending:
