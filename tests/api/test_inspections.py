@@ -115,7 +115,8 @@ def test_a_result_is_an_upload_or_a_report(market: Market, payer: Payer, body: d
 
 
 @pytest.mark.parametrize(
-    "report", [{"warnings": 5}, {"warnings": "no"}, {"warnings": [5, {}, "yes"]}, {"error": "x"}, {"error": {"code": "SCENE_UNREADABLE"}}]
+    "report",
+    [{"warnings": 5}, {"warnings": "no"}, {"warnings": [5, {}, "yes"]}, {"error": "x"}, {"error": {"code": "SCENE_UNREADABLE"}}],
 )
 def test_a_node_may_report_anything_and_breaks_nothing(market: Market, payer: Payer, report: dict) -> None:
     payment = market.quote(payer)

@@ -220,7 +220,7 @@ def test_a_picture_has_its_size_and_may_be_fetched_in_parts(market: Market, paye
 def test_a_providers_claim_of_seconds_prices_no_more_than_the_hub_has_waited(
     market: Market, payer: Payer, node: FakeNode
 ) -> None:
-    payment = paid(market, payer)
+    paid(market, payer)
     (attempt,) = node.claim()
     item = {**node.upload(attempt), "seconds": 1_000_000}
     assert node.post("results", results=[item]).json["results"][0]["accepted"]
