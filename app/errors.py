@@ -24,6 +24,12 @@ class InvalidInput(LightyardError):
     code, status = "INVALID_INPUT", 400
 
 
+class Refused(LightyardError):
+    """A sound request that cannot be granted as things are: 400 in every dialect, also where an invalid field is 422."""
+
+    code, status = "REFUSED", 400
+
+
 class Unauthenticated(LightyardError):
     code, status = "UNAUTHENTICATED", 401
 
@@ -60,6 +66,10 @@ class ChainUnavailable(Unavailable):
     """The chain did not answer in a way that can be trusted: nothing is known, nothing has failed."""
 
     code = "CHAIN_UNAVAILABLE"
+
+
+class ChainUnreadable(ChainUnavailable):
+    """A node answered, but not about this one thing: what else is asked of it may well be answered."""
 
 
 class ConfigError(LightyardError):

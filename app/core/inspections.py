@@ -74,6 +74,13 @@ def note(session: Session, unit: WorkUnit, report: Mapping[str, Any]) -> None:
     outbox.signal(session, signal_key(unit.job_id))
 
 
+def told(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's report as it may be kept: warnings are texts, and `error` is the hub's own word for an inspection that failed."""
+    warnings = report.get("warnings")
+    texts = [item for item in warnings if isinstance(item, str)] if isinstance(warnings, list) else []
+    return {name: item for name, item in report.items() if name != "error"} | {"warnings": texts}
+
+
 def tidy(value: Any, depth: int = 0) -> Any:
     """A stranger's report cut to size: short texts, short lists, plain values, two levels."""
     if isinstance(value, str):

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from sqlalchemy import text
 
+from app.core import accounts
 from app.db import Database
 from tests.factories.market import Marketplace
 from tests.factories.stacks import COMMAND, ROOT
@@ -94,6 +96,15 @@ def test_nodes_are_listed(command_line: CommandLine, database: Database) -> None
     (row,) = command_line.json("nodes", "list")
     assert (row["name"], row["status"], row["provider"], row["is_trusted"]) == ("workshop", "HEALTHY", "farm", True)
     assert "workshop  HEALTHY  farm" in command_line.run("nodes", "list").stdout
+
+
+@pytest.mark.parametrize("gpus", ["5", '"x"', '["x", 5, null]', "{}"])
+def test_a_node_may_say_anything_of_its_gpus(command_line: CommandLine, database: Database, gpus: str) -> None:
+    Marketplace(database).node("liar")
+    with database.unit_of_work() as session:
+        session.execute(text("UPDATE nodes SET machine = CAST(:machine AS jsonb)"), {"machine": f'{{"gpus": {gpus}}}'})
+    (row,) = command_line.json("nodes", "list")
+    assert row["gpus"] == []
 
 
 def test_invariants_hold_and_a_broken_book_is_shown(command_line: CommandLine, database: Database) -> None:
@@ -190,3 +201,15 @@ def test_the_installed_script_is_the_same_command_line(alone: CommandLine) -> No
     script = Path(sys.executable).parent / "lightyard"
     shown = subprocess.run([script, "--version"], env=alone.environment, capture_output=True, text=True)
     assert shown.stdout == alone.run("--version").stdout.replace("python -m app.cli", "lightyard") and shown.returncode == 0
+
+
+def test_credits_are_granted_once_per_reference(command_line: CommandLine, database: Database) -> None:
+    with database.unit_of_work() as session:
+        accounts.register(session, "email", "jane@example.com", "Jane")
+    first = command_line.json("credits", "grant", "Jane@Example.com", "12.5", "--reference", "gift")
+    assert first == {"granted": True, "amount": "12.5000", "balance": "12.5000"}
+    assert command_line.json("credits", "grant", "jane@example.com", "12.5", "--reference", "gift")["granted"] is False
+    assert command_line.json("credits", "balance", "jane@example.com") == {"balance": "12.5000", "held": "0.0000"}
+    assert "nobody is registered" in command_line.refusal("credits", "grant", "other@example.com", "1")
+    for amount in ("0", "-1", "x", "NaN", "0.00001", "1e30"):
+        assert command_line.refusal("credits", "grant", "jane@example.com", "--", amount)

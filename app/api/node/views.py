@@ -13,7 +13,7 @@ from flask import jsonify
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
@@ -59,15 +59,14 @@ def register(body: dict[str, Any]) -> ResponseReturnValue:
 
 def _enrolment(session: Session, body: Mapping[str, Any], key: bytes) -> tuple[Provider | None, bool]:
     """Who vouches for this node: (its provider, whether the operator trusts it)."""
-    caller = security.key_account(session, "nodes:write")
+    caller = security.optional_caller(session, "nodes:write")
     if caller is not None:
-        account, is_operator = caller
         provider = nodes.get_provider(session, body["provider_id"]) if body["provider_id"] else None
-        if provider is None and not is_operator:
-            provider = nodes.only_provider(session, account.id)
-        if provider is not None and not is_operator and provider.account_id != account.id:
+        if provider is None and not caller.is_operator:
+            provider = nodes.only_provider(session, caller.account_id)
+        if provider is not None and not caller.is_operator and provider.account_id != caller.account_id:
             raise Forbidden("this key may enrol nodes only for its own providers")
-        return provider, is_operator
+        return provider, caller.is_operator
     if body["enrolment"] is None:
         return None, False
     return _signed_enrolment(session, body["enrolment"], key), False
@@ -110,7 +109,7 @@ def heartbeat(body: dict[str, Any]) -> ResponseReturnValue:
     with unit_of_work() as session:
         node = security.calling_node(session)
         status = nodes.heartbeat(session, node, body)
-        live = jobs.live_among(session, body["attempts"]) if body["attempts"] else set()
+        live = jobs.live_among(session, node.id, body["attempts"]) if body["attempts"] else set()
         dead = [str(attempt) for attempt in body["attempts"] if attempt not in live]
         return {"node_id": str(node.id), "status": status, "acknowledged": True, "dead_attempts": dead}
 
@@ -193,8 +192,8 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
     """Renew the leases of attempts that are still live."""
     reports = [(item["attempt_id"], item["fence"], item["progress"]) for item in body["reports"]]
     with unit_of_work() as session:
-        security.calling_node(session)
-        live = jobs.renew(session, reports, hub().settings.lease_seconds)
+        node = security.calling_node(session)
+        live = jobs.renew(session, node.id, reports, hub().settings.lease_seconds)
     until = (clock.now() + timedelta(seconds=hub().settings.lease_seconds)).isoformat()
     return {
         "reports": [
@@ -205,6 +204,8 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
 
 
 @blueprint.post("/results")
+@blueprint.doc(parameters=[idempotency.PARAMETER])
+@idempotency.idempotent
 @blueprint.arguments(schemas.ResultsSchema)
 @blueprint.response(200)
 def finish(body: dict[str, Any]) -> ResponseReturnValue:
@@ -241,6 +242,8 @@ def _judged(item: results.Judged) -> dict[str, Any]:
 
 
 @blueprint.post("/failures")
+@blueprint.doc(parameters=[idempotency.PARAMETER])
+@idempotency.idempotent
 @blueprint.arguments(schemas.FailuresSchema)
 @blueprint.response(200)
 def fail(body: dict[str, Any]) -> ResponseReturnValue:
