@@ -42,6 +42,12 @@ class Settings:
     broker_url: str = setting("", "Celery's broker; empty: REDIS_URL")
     redis_url: str = setting("", "cache, limits and pub/sub; empty: the embedded Valkey")
     storage_url: str = setting("", "`file:///folder` or `s3://bucket/prefix`; empty: LIGHTYARD_HOME/files")
+    s3_endpoint_url: str = setting("", "the S3 server of STORAGE_URL=s3://…; empty: AWS")
+    s3_public_url: str = setting("", "the S3 server as clients and nodes reach it, for signed URLs; empty: S3_ENDPOINT_URL")
+    s3_region: str = setting("us-east-1", "region that S3 requests are signed for")
+    s3_access_key_id: str = setting("", "S3 access key; empty: boto3's usual places")
+    s3_secret_access_key: str = setting("", "S3 secret key; empty: boto3's usual places")
+    s3_path_style: bool = setting(False, "bucket in the path, not in the host name; most servers other than AWS want it")
     solana_rpc_url: str = setting("", "Solana JSON-RPC, comma-separated; empty: the local chain on PORT+899")
     solana_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s")
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
@@ -76,7 +82,7 @@ class Settings:
     heartbeat_seconds: int = setting(30, "how often nodes and sockets report", "s")
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
-    file_url_seconds: int = setting(3600, "validity of signed file URLs", "s")
+    file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps", "s")
 
     @property
