@@ -1,4 +1,4 @@
-"""Every file store of the marketplace, behind one face for the tests: a local folder, moto's imitation of S3, a real S3 server."""
+"""Every file store, behind one face for the tests: a local folder, moto's imitation of S3, a real S3 server."""
 
 import os
 from collections.abc import Iterator
