@@ -72,6 +72,13 @@ class Settings:
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
     )
     credit_usd: str = setting("0.10", "what one CREDIT is worth, unless RATES_USD says so", "US dollars")
+    credit_packages: str = setting(
+        "cred10=100,cred50=500,cred100=1000", "credits by Stripe `sku`; sold at CREDIT_USD, or at a price: sku=100@9.50"
+    )
+    stripe_webhook_secret: str = setting("", "signs Stripe's events; several, comma-separated, while a new one is rolled in")
+    stripe_live: str = setting("auto", "take live events or test ones; auto: live ones in production", choices="auto on off")
+    stripe_currency: str = setting("usd", "what packages are paid in; its minor unit must be a hundredth")
+    stripe_tolerance_seconds: int = setting(300, "how far the time in a Stripe signature may be off, either way", "s", least=1)
     operator_share_percent: int = setting(70, "of a job's credits; the platform keeps the rest", "%", most=100)
     fallback_render_seconds: int = setting(60, "render time priced when a scene was never measured", "s")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
@@ -111,6 +118,10 @@ class Settings:
     @property
     def rates(self) -> str:
         return f"CREDIT={self.credit_usd.strip()},{self.rates_usd}"
+
+    @property
+    def takes_live_payments(self) -> bool:
+        return self.is_production if self.stripe_live == "auto" else self.stripe_live == "on"
 
     @property
     def storage(self) -> str:
