@@ -19,10 +19,10 @@ from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
+from app.core import card_payments
 from app.core.card_payments import Terms
 from app.db import Database, make_engine
 from app.errors import ConfigError
-from app.values.packages import read_packages
 from app.values.rates import RateSource, read_table
 
 
@@ -84,16 +84,10 @@ def build(settings: Settings) -> Hub:
         signals=Signals(cache),
         rates=read_table(settings.rates),
         celery=celery,
-        card_terms=card_terms(settings),
+        card_terms=card_payments.read_terms(settings),
     )
     outbox.connect(Publisher(celery, cache))
     return hub
-
-
-def card_terms(settings: Settings) -> Terms:
-    """What is sold for money by card."""
-    packages = read_packages(settings.credit_packages, read_table(settings.rates).usd("CREDIT"))
-    return Terms(packages, settings.stripe_currency.strip().lower(), settings.takes_live_payments)
 
 
 def connect_cache(url: str) -> redis.Redis:

@@ -7,7 +7,6 @@ import click
 from app.cli.context import open_database
 from app.cli.printing import as_json_option, print_json, print_table
 from app.core import card_payments
-from app.wiring import card_terms
 
 EVENT_COLUMNS = ("id", "kind", "payment", "code", "message", "created_at")
 PAYMENT_COLUMNS = ("id", "paid_minor", "currency", "created_at")
@@ -44,7 +43,7 @@ def retry(event_id: str) -> None:
     """Apply EVENT_ID again, after what it stumbled over was mended."""
     with open_database() as (settings, database), database.unit_of_work() as session:
         body = card_payments.problem(session, event_id).body
-        row = card_payments.retry(session, event_id, json.loads(body or "{}"), card_terms(settings))
+        row = card_payments.retry(session, event_id, json.loads(body or "{}"), card_payments.read_terms(settings))
     click.echo(f"{event_id}: {row.outcome}" + (f" ({row.message})" if row.message else ""))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.config import Settings
 from app.core import card_reversals, credits, ledger, settlement
 from app.core.credits import ASSET
 from app.core.ledger import Party
@@ -23,8 +24,9 @@ from app.models.card_payments import CardEvent, CardPayment
 from app.values import card_events, clock
 from app.values.card_events import Bought, Unreadable
 from app.values.money import Money
-from app.values.packages import Package
+from app.values.packages import Package, read_packages
 from app.values.purposes import Purpose
+from app.values.rates import read_table
 
 APPLIED, IGNORED, PROBLEM = "applied", "ignored", "problem"
 # References of the transfers that take credits back, beside the grants of core.credits.
@@ -40,6 +42,12 @@ class Terms:
     packages: Mapping[str, Package]
     currency: str
     is_live: bool
+
+
+def read_terms(settings: Settings) -> Terms:
+    """The terms that the settings name; ConfigError for packages that make no sense."""
+    packages = read_packages(settings.credit_packages, read_table(settings.rates).usd(ASSET))
+    return Terms(packages, settings.stripe_currency.strip().lower(), settings.takes_live_payments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ def note(session: Session, told: Reversed, told_at: int) -> None:
     """
     row = session.get(CardReversal, told.object_id)
     if row is None:
-        row = CardReversal(id=told.object_id, payment=told.payment, kind=told.kind, told_at=-1, rank=0, amount_minor=0)
+        row = CardReversal(id=told.object_id, payment=told.payment, kind=told.kind)
+        row.told_at, row.rank, row.amount_minor, row.is_counted = -1, 0, 0, False
         session.add(row)
     if (row.told_at, row.rank, row.amount_minor) < (told_at, told.rank, told.amount_minor):
         row.told_at, row.rank, row.amount_minor, row.is_counted = told_at, told.rank, told.amount_minor, told.is_counted

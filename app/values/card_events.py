@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 TEXT_LIMIT_CHARS, AMOUNT_LIMIT = 255, 10**12
-# The money of these is on its way back, or gone. A later word of the same second outranks an earlier one.
-REFUND_RANKS = {"pending": 0, "requires_action": 0, "succeeded": 1, "failed": 2, "canceled": 2}
+# In the order in which one follows another; of two words of the same second the later one holds, whichever came first.
+REFUND_STATES = ("pending", "requires_action", "succeeded", "failed", "canceled")
+INQUIRY_STATES = ("warning_needs_response", "warning_under_review", "warning_closed")
+DISPUTE_STATES = (*INQUIRY_STATES, "needs_response", "under_review", "lost", "won")
+# The money of these is on its way back, or gone.
 REFUNDS_COUNTED = {"pending", "requires_action", "succeeded"}
-DISPUTE_RANKS = {"needs_response": 0, "under_review": 1, "lost": 2, "won": 2}
 DISPUTES_COUNTED = {"needs_response", "under_review", "lost"}
 
 
@@ -98,17 +100,20 @@ def _charge(value: Object) -> Fact:
 
 def _refund(value: Object) -> Fact:
     status = _text(value, "status")
-    if status not in REFUND_RANKS:
+    if status not in REFUND_STATES:
         raise Unreadable(f"unknown refund status {status!r}")
     payment, amount_minor = _payment(value, "charge"), _amount(value, "amount")
-    return Reversed(payment, "refund", _text(value, "id"), amount_minor, status in REFUNDS_COUNTED, REFUND_RANKS[status])
+    return Reversed(payment, "refund", _text(value, "id"), amount_minor, status in REFUNDS_COUNTED, REFUND_STATES.index(status))
 
 
 def _dispute(value: Object) -> Fact:
-    """Inquiries (`warning_…`) take no money."""
+    """Inquiries (`warning_…`) take no money, nor does a dispute that was prevented."""
     status = _text(value, "status")
-    is_counted, rank = status in DISPUTES_COUNTED, DISPUTE_RANKS.get(status, 0)
-    return Reversed(_payment(value, "charge"), "dispute", _text(value, "id"), _amount(value, "amount"), is_counted, rank)
+    rank = DISPUTE_STATES.index(status) if status in DISPUTE_STATES else -1
+    amount_minor = _amount(value, "amount")
+    return Reversed(
+        _payment(value, "charge"), "dispute", _text(value, "id"), amount_minor, status in DISPUTES_COUNTED, rank
+    )
 
 
 READERS: dict[str, Callable[[Object], Fact | None]] = {

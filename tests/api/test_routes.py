@@ -247,7 +247,7 @@ def test_broken_json_is_400_in_the_envelope(client: FlaskClient, method: str, ru
     path = concrete(rule)
     for broken in BROKEN:
         answer = client.open(path, method=method, data=broken, content_type="application/json")
-        expected = {owner_of(path, DIALECTS).invalid_status}
+        expected = {400} if "/webhooks/" in rule else {owner_of(path, DIALECTS).invalid_status}
         if rule in NO_BODY or rule == "/node/v1/heartbeat" and broken == b"":  # no member is needed
             expected = expected | {401} if rule in NO_BODY else {401}
         assert answer.status_code in expected, (broken[:20], answer.data)

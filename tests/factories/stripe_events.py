@@ -15,7 +15,8 @@ _numbers = itertools.count(1)
 def signed(body: bytes, *secrets: str, timestamp: int | str | None = None) -> str:
     """The Stripe-Signature header, with one v1 entry for each secret."""
     moment = str(int(time.time()) if timestamp is None else timestamp)
-    entries = [hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest() for secret in secrets or (SECRET,)]
+    message = f"{moment}.".encode() + body
+    entries = [hmac.new(secret.encode(), message, hashlib.sha256).hexdigest() for secret in secrets or (SECRET,)]
     return ",".join([f"t={moment}", *(f"v1={entry}" for entry in entries), "v0=" + "0" * 64])
 
 

@@ -143,8 +143,9 @@ def test_without_a_secret_nothing_is_taken(client: FlaskClient, hub: Hub, user: 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"null", b"[]", b'"evt"', b"17", b"{", b"{}", b'{"id":1,"type":"x"}', b'{"id":"evt","type":null}', b'{"id":"","type":"x"}',
-     b'{"id":"evt","type":"x","amount":NaN}', b'{"id":"evt","type":"x","amount":1e999}', b"\xff\xfe", b'{"id":"e\\u0000","type":"x"}',
+    [b"", b"null", b"[]", b'"evt"', b"17", b"{", b"{}", b'{"id":1,"type":"x"}', b'{"id":"evt","type":null}', b"\xff\xfe",
+     b'{"id":"","type":"x"}', b'{"id":"evt","type":"x","amount":NaN}', b'{"id":"evt","type":"x","amount":1e999}',
+     b'{"id":"e\\u0000","type":"x"}',
      b'{"id":"evt","type":"x","deep":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"id":"' + b"e" * 300 + b'","type":"x"}',
      b'{"id":"evt","type":"x","n":' + b"9" * 5000 + b"}"],
 )
@@ -167,8 +168,8 @@ WEIRD = [None, 1, "x", [], {}, {"payment_intent": 5}, {"payment_status": "paid"}
 
 @pytest.mark.parametrize("value", WEIRD)
 def test_known_events_with_weird_objects_are_taken_and_kept(client: FlaskClient, hub: Hub, value: Any) -> None:
-    kinds = ("checkout.session.completed", "payment_intent.succeeded", "charge.refunded", "refund.updated", "charge.dispute.created")
-    for kind in kinds:
+    kinds = ("checkout.session.completed", "payment_intent.succeeded", "charge.refunded", "refund.updated")
+    for kind in (*kinds, "charge.dispute.created"):
         assert deliver(client, stripe.event(kind, value)).json == {"received": True}
     for data in ({}, None, [], "x"):
         assert deliver(client, {**stripe.event(kinds[1], {}), "data": data}).json == {"received": True}
@@ -177,7 +178,10 @@ def test_known_events_with_weird_objects_are_taken_and_kept(client: FlaskClient,
     assert found and all(item.body and item.code and item.message for item in found)
 
 
-@pytest.mark.parametrize("kind", ["customer.created", "checkout.session.expired", "payment_intent.payment_failed", "refunds", "x"])
+OTHERS = ["customer.created", "checkout.session.expired", "payment_intent.payment_failed", "refunds", "x"]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
 def test_other_events_are_received_and_say_nothing(client: FlaskClient, user: User, hub: Hub, kind: str) -> None:
     unpaid = stripe.session(stripe.new_payment(), user.id, payment_status="unpaid")
     for event in (stripe.event(kind, unpaid), stripe.event("checkout.session.completed", unpaid)):
