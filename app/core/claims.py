@@ -17,6 +17,8 @@ from app.values import clock
 # One statement, so that a claim is one round trip however many units it takes. A job that is being changed by somebody
 # else is passed over when starts are noted, never waited for: this statement holds units already.
 # A provider's own units come first: nobody else may do them. What is left is filled with units that anybody trusted may do.
+# The picked ids are an array, evaluated once. Joined instead, the update of a row that a sweep changed after this statement's
+# snapshot makes PostgreSQL look at the picks again, which locks and takes units beyond the limit.
 _PICK = """
     SELECT u.id FROM work_units u
     WHERE u.state = 'queued' AND u.capability = :capability {of_job} AND {whose}
@@ -35,7 +37,7 @@ picked AS (SELECT id FROM own UNION ALL SELECT id FROM anybodys),
 claimed AS (
     UPDATE work_units u SET state = 'assigned', fence = u.fence + 1, attempt_id = gen_random_uuid(),
         lease_until = :lease_until, progress = 0
-    FROM picked WHERE u.id = picked.id
+    WHERE u.id = ANY(ARRAY(SELECT id FROM picked))
     RETURNING u.id, u.attempt_id, u.fence, u.job_id, u.kind, u.frame, u.ordinal,
         'results/' || u.job_id || '/' || u.id || '-' || u.fence AS upload_key),
 noted AS (

@@ -3,6 +3,7 @@
 import uuid
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.core import credits, ledger, settlement
@@ -22,27 +23,32 @@ EARNED_ASSET = "USDC"
 def hold(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, amount: Money, description: str) -> CreditHold:
     """Set `amount` aside for a job that is in the database; nothing is fine, too.
 
-    PaymentRequired says what is available. A job that failed and is tried again takes a new hold; a Conflict while one is held.
-    Lock the job first where two may hold for it at once.
+    PaymentRequired says what is available: roll back. A job that failed and is tried again takes a new hold; Conflict
+    ALREADY_HELD while one is held, also when two come at once.
     """
-    numbers = select(func.max(CreditHold.number), func.count().filter(CreditHold.state == HoldState.HELD))
-    last, held = session.execute(numbers.where(CreditHold.job_id == job_id)).one()
-    if held:
-        raise Conflict("credits are held for this job already", code="ALREADY_HELD")
-    row = CreditHold(
-        id=uuid.uuid4(),
-        account_id=account_id,
-        job_id=job_id,
-        number=(last or 0) + 1,
-        amount_minor=amount.minor,
-        state=HoldState.HELD,
-    )
+    row = _begin(session, account_id, job_id, amount)
     if amount.minor:
         reference = f"{HOLD}{job_id}:{row.number}"
         source, destination = Party("balance", account_id), Party("held", account_id)
         credits.spend(session, source, destination, amount, reference, job_id, description)
-    session.add(row)
-    session.flush()
+    return row
+
+
+def _begin(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, amount: Money) -> CreditHold:
+    last = session.scalar(select(func.max(CreditHold.number)).where(CreditHold.job_id == job_id)) or 0
+    values = {
+        "id": uuid.uuid4(),
+        "account_id": account_id,
+        "job_id": job_id,
+        "number": last + 1,
+        "amount_minor": amount.minor,
+        "state": HoldState.HELD,
+        "created_at": clock.now(),
+    }
+    statement = insert(CreditHold).values(values).on_conflict_do_nothing().returning(CreditHold)
+    row = session.scalars(statement).one_or_none()
+    if row is None:
+        raise Conflict("credits are held for this job already", code="ALREADY_HELD")
     return row
 
 
