@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.core import card_reversals, credits, ledger, settlement
+from app.core import card_reversals, credits, ledger
 from app.core.credits import ASSET
 from app.core.ledger import Party
 from app.errors import Conflict, NotFound, Refused
@@ -143,7 +143,6 @@ def _credit(session: Session, payment: CardPayment, buyer: uuid.UUID, package: P
     credits.grant(session, buyer, package.credits, f"stripe:{payment.id}", Purpose.PURCHASE, f"Stripe: {package.sku}")
     payment.account_id, payment.sku, payment.credits_minor = buyer, package.sku, package.credits.minor
     payment.paid_minor, payment.currency, payment.credited_at = bought.paid_minor, bought.currency, clock.now()
-    settlement.settle_debts(session, buyer, ASSET)
 
 
 def _settle(session: Session, payment: CardPayment) -> None:
@@ -163,7 +162,6 @@ def _settle(session: Session, payment: CardPayment) -> None:
     else:
         back = Money(-change.minor, ASSET)
         credits.grant(session, payment.account_id, back, name, Purpose.ADJUSTMENT, "Stripe: a refund or dispute came to nothing")
-        settlement.settle_debts(session, payment.account_id, ASSET)
 
 
 def _take_back(session: Session, account_id: uuid.UUID, amount: Money, name: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from app.config import Settings
-from app.core import accounts, audit, card_payments, credits, ledger
+from app.core import accounts, audit, card_payments, credit_holds, credits, ledger
 from app.core.card_payments import Terms
 from app.core.ledger import Party
 from app.db import Database, make_engine
@@ -25,6 +25,7 @@ from app.values import clock
 from app.values.money import Money
 from app.values.packages import read_packages
 from tests.factories import stripe_events as stripe
+from tests.factories.market import Marketplace
 
 TERMS = Terms(read_packages("cred10=100,cred50=500", Decimal("0.10")), "usd", is_live=False)
 WHOLE = 1_000_000  # cred10 in minor units
@@ -113,6 +114,21 @@ def test_refunds_take_their_part_and_the_rest_is_owed(shop: Shop) -> None:
     shop.payment = stripe.new_payment()
     shop.tell(shop.bought())
     assert shop.has() == (300_000, 0), "what was owed is paid from the next purchase"
+
+
+def test_held_credits_that_come_back_pay_what_is_owed(shop: Shop) -> None:
+    shop.tell(shop.bought())
+    job_id, _ = Marketplace(shop.database).unpaid_job()
+    with shop.database.unit_of_work() as session:
+        credit_holds.hold(session, shop.buyer, job_id, Money(600_000, "CREDIT"), "a job")
+    shop.tell(shop.refunded(1000))
+    assert shop.has() == (0, -600_000)
+    with shop.database.unit_of_work() as session:
+        credit_holds.release(session, job_id, "cancelled")
+        assert {name: item.minor for name, item in credits.balances(session, shop.buyer).items()} == dict.fromkeys(
+            ("balance", "held", "owed"), 0
+        )
+    assert shop.has() == (0, 0)
 
 
 def test_a_refund_that_comes_first_is_remembered(shop: Shop) -> None:
