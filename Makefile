@@ -6,8 +6,9 @@ NODE_PY := .venv-node/bin/python
 SOURCES := app workers gpu_node devnet tests migrations $(wildcard bench) wsgi.py celery_app.py
 LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=libxfixes3 libXi.so.6=libxi6 \
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
+SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries
+.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,7 +61,14 @@ check: .venv/.stamp  ## ruff, mypy, import-linter
 test: install  ## the suite on the embedded parts
 	@$(PY) -m pytest -m "not system and not chaos"
 
-test-system: install  ## what needs Debian packages or npm
+system-packages:
+	@missing=$$(for pair in $(SYSTEM_COMMANDS); do command -v "$${pair%%=*}" >/dev/null || echo "$${pair##*=}"; done); \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then echo "installing" $$missing "..."; apt-get update -qq && \
+			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
+
+test-system: install system-packages  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
 chaos: install  ## the long fault runs

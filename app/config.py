@@ -43,6 +43,12 @@ class Settings:
     broker_url: str = setting("", "Celery's broker; empty: REDIS_URL")
     redis_url: str = setting("", "cache, limits and pub/sub; empty: the embedded Valkey")
     storage_url: str = setting("", "`file:///folder` or `s3://bucket/prefix`; empty: LIGHTYARD_HOME/files")
+    s3_endpoint_url: str = setting("", "the S3 server of STORAGE_URL=s3://…; empty: AWS")
+    s3_public_url: str = setting("", "the S3 server as clients and nodes reach it, for signed URLs; empty: S3_ENDPOINT_URL")
+    s3_region: str = setting("us-east-1", "region that S3 requests are signed for")
+    s3_access_key_id: str = setting("", "S3 access key; empty: boto3's usual places")
+    s3_secret_access_key: str = setting("", "S3 secret key; empty: boto3's usual places")
+    s3_path_style: bool = setting(False, "bucket in the path, not in the host name; most servers other than AWS want it")
     solana_rpc_url: str = setting("", "Solana JSON-RPC, comma-separated; empty: the local chain on PORT+899")
     solana_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s")
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
@@ -67,6 +73,13 @@ class Settings:
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
     )
     credit_usd: str = setting("0.10", "what one CREDIT is worth, unless RATES_USD says so", "US dollars")
+    credit_packages: str = setting(
+        "cred10=100,cred50=500,cred100=1000", "credits by Stripe `sku`; sold at CREDIT_USD, or at a price: sku=100@9.50"
+    )
+    stripe_webhook_secret: str = setting("", "signs Stripe's events; several, comma-separated, while a new one is rolled in")
+    stripe_live: str = setting("auto", "take live events or test ones; auto: live ones in production", choices="auto on off")
+    stripe_currency: str = setting("usd", "what packages are paid in; its minor unit must be a hundredth")
+    stripe_tolerance_seconds: int = setting(300, "how far the time in a Stripe signature may be off, either way", "s", least=1)
     operator_share_percent: int = setting(70, "of a job's credits; the platform keeps the rest", "%", most=100)
     fallback_render_seconds: int = setting(60, "render time priced when a scene was never measured", "s")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
@@ -79,7 +92,7 @@ class Settings:
     heartbeat_seconds: int = setting(30, "how often nodes and sockets report", "s")
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
-    file_url_seconds: int = setting(3600, "validity of signed file URLs", "s")
+    file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps", "s")
 
     @property
@@ -106,6 +119,10 @@ class Settings:
     @property
     def rates(self) -> str:
         return f"CREDIT={self.credit_usd.strip()},{self.rates_usd}"
+
+    @property
+    def takes_live_payments(self) -> bool:
+        return self.is_production if self.stripe_live == "auto" else self.stripe_live == "on"
 
     @property
     def storage(self) -> str:

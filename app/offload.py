@@ -5,6 +5,7 @@ What runs here must not touch the database or a socket: those belong to the gree
 """
 
 import os
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
@@ -18,10 +19,13 @@ MAX_THREADS = 4
 
 
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`function(*args, **kwargs)`, with its result or its exception."""
+    """`function(*args, **kwargs)`, with its result or its exception. Within itself it is a plain call."""
     if not greenlets.is_gevent():
         return function(*args, **kwargs)
-    answer, error = _pool().apply(_outcome, (function, args, kwargs))
+    pool, owner = _pool()
+    if threading.get_native_id() != owner:  # one of the pool's own threads, which the others wait for
+        return function(*args, **kwargs)
+    answer, error = pool.apply(_outcome, (function, args, kwargs))
     if error is not None:
         raise error
     found: T = answer
@@ -37,7 +41,8 @@ def _outcome(function: Callable[..., T], args: Any, kwargs: Any) -> tuple[T | No
 
 
 @cache
-def _pool() -> Any:
+def _pool() -> tuple[Any, int]:
+    """The pool, and the thread of the event loop."""
     from gevent.threadpool import ThreadPool  # only where gevent runs the process: workers and tests do without
 
-    return ThreadPool(max(2, min(MAX_THREADS, os.cpu_count() or 2)))
+    return ThreadPool(max(2, min(MAX_THREADS, os.cpu_count() or 2))), threading.get_native_id()

@@ -15,7 +15,12 @@ from app.adapters.outbound import OutboundClient
 from app.adapters.publisher import Publisher
 from app.adapters.signals import Signals
 from app.adapters.storage.local import LocalStore
+from app.adapters.storage.port import ObjectStore
+from app.adapters.storage.s3 import S3Store
+from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
+from app.core import card_payments
+from app.core.card_payments import Terms
 from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.values.rates import RateSource, read_table
@@ -27,13 +32,14 @@ class Hub:
 
     settings: Settings
     database: Database
-    store: LocalStore
+    store: ObjectStore
     chain: SolanaGateway
     outbound: OutboundClient
     cache: redis.Redis
     signals: Signals
     rates: RateSource
     celery: Celery
+    card_terms: Terms
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -78,6 +84,7 @@ def build(settings: Settings) -> Hub:
         signals=Signals(cache),
         rates=read_table(settings.rates),
         celery=celery,
+        card_terms=card_payments.read_terms(settings),
     )
     outbox.connect(Publisher(celery, cache))
     return hub
@@ -89,8 +96,21 @@ def connect_cache(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, decode_responses=True, socket_timeout=5, socket_connect_timeout=2, retry=retry)
 
 
-def _store(settings: Settings) -> LocalStore:
+def _store(settings: Settings) -> ObjectStore:
     address = urlsplit(settings.storage)
-    if address.scheme != "file":
-        raise ConfigError("STORAGE_URL must be file:///folder; S3 is not wired yet")
-    return LocalStore(Path(address.path), settings.secret_key, settings.base_url)
+    if address.scheme == "file" and address.path:
+        return LocalStore(Path(address.path), settings.secret_key, settings.base_url, settings.max_upload_bytes)
+    if address.scheme != "s3" or not address.netloc:
+        raise ConfigError("STORAGE_URL must be file:///folder or s3://bucket/prefix")
+    return S3Store(
+        S3Access(
+            bucket=address.netloc,
+            prefix=address.path,
+            endpoint_url=settings.s3_endpoint_url,
+            public_url=settings.s3_public_url,
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id,
+            secret_access_key=settings.s3_secret_access_key,
+            is_path_style=settings.s3_path_style,
+        )
+    )

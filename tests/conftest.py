@@ -14,6 +14,7 @@ from app.config import Settings
 from app.db import Database, make_engine
 from app.stack.postgres import Postgres
 from app.stack.valkey import Valkey
+from tests.factories import stores
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "lightyard_template"
@@ -74,3 +75,15 @@ def database(database_url: str) -> Iterator[Database]:
 def redis_url(valkey: Valkey) -> str:
     redis.Redis.from_url(valkey.url).flushall()
     return valkey.url
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    with stores.moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rados_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with stores.rados_server(tmp_path_factory.mktemp("ceph")) as url:
+        yield url

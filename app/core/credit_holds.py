@@ -69,6 +69,7 @@ def release(session: Session, job_id: uuid.UUID, reason: str) -> CreditHold | No
             Purpose.REFUND,
             reason,
         )
+        settlement.settle_debts(session, row.account_id, ASSET)
     return row
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.core import ledger
+from app.core import ledger, settlement
 from app.core.ledger import Party
 from app.errors import Conflict, PaymentRequired
 from app.models.ledger import Entry, EntryNumber, LedgerAccount, Transfer
@@ -37,12 +37,14 @@ class CreditEntry:
 
 
 def balances(session: Session, account_id: uuid.UUID) -> dict[str, Money]:
-    """What an account has to spend (`balance`), and what is set aside for its running jobs (`held`)."""
+    """What an account has to spend (`balance`), what is set aside for its running jobs (`held`), and what it owes (`owed`)."""
     query = select(LedgerAccount.kind, LedgerAccount.balance_minor).where(
-        LedgerAccount.owner_id == account_id, LedgerAccount.asset == ASSET, LedgerAccount.kind.in_(("balance", "held"))
+        LedgerAccount.owner_id == account_id, LedgerAccount.asset == ASSET, LedgerAccount.kind.in_(("balance", "held", "debt"))
     )
     found = {kind: Money(int(minor or 0), ASSET) for kind, minor in session.execute(query)}
-    return {"balance": Money(0, ASSET), "held": Money(0, ASSET)} | found
+    nothing = Money(0, ASSET)
+    owed = nothing - found.pop("debt", nothing)
+    return {"balance": nothing, "held": nothing} | found | {"owed": owed}
 
 
 def history(session: Session, account_id: uuid.UUID, limit: int, offset: int) -> list[CreditEntry]:
@@ -56,9 +58,10 @@ def grant(
 ) -> bool:
     """Give credits, once per `reference` (a payment's, a refund's); True if this call gave them.
 
-    The reference is ours, not the user's: the same one for another account or amount is a Conflict.
+    The reference is ours, not the user's: the same one for another account or amount is a Conflict. What the account owes, for
+    a purchase that was refunded when it was spent, is paid from it at once.
     """
-    return ledger.post(
+    is_given = ledger.post(
         session,
         Party("issued"),
         Party("balance", account_id),
@@ -67,6 +70,9 @@ def grant(
         purpose=purpose,
         description=description,
     )
+    if is_given:
+        settlement.settle_debts(session, account_id, ASSET)
+    return is_given
 
 
 def deduct(

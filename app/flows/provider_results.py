@@ -1,6 +1,5 @@
 """Results that a provider's own software delivers: the whole job at once, a picture or a zip of frames."""
 
-import hashlib
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -60,7 +59,7 @@ def deliver(
     files: dict[int, Delivered] = {}
     kept: set[int] = set()
     try:
-        offload.run(_take_in, store, job_id, stream, frames, expected, limits, files)
+        _take_in(store, job_id, stream, frames, expected, limits, files)
         kept = _book(database, job_id, files, seconds / len(frames))
     except Conflict:
         if not _is_completed(database, job_id):
@@ -100,17 +99,17 @@ def _take_in(
     """Check and store each frame, noting it in `files` as it goes, so that a refusal can clean up after itself."""
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "result"
-        _copy(stream, whole, limits.max_upload_bytes)
-        for frame, picture in _pictures(whole, frames, limits.max_upload_bytes):
-            problem = check_picture(job_id, picture, expected, limits.max_pixels)
+        offload.run(_copy, stream, whole, limits.max_upload_bytes)
+        pictures = _pictures(whole, frames, limits.max_upload_bytes)
+        while (found := offload.run(next, pictures, None)) is not None:
+            frame, picture = found
+            problem = offload.run(check_picture, job_id, picture, expected, limits.max_pixels)
             if problem is not None:
                 raise InvalidInput(f"frame {frame}: {problem.message}", code=problem.code)
+            key = f"accepted/provider/{job_id}/{uuid.uuid4().hex}"
             with picture.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                file.seek(0)
-                key = f"accepted/provider/{job_id}/{uuid.uuid4().hex}"
-                store.put(key, file, limits.max_upload_bytes)
-            files[frame] = Delivered(key, digest, picture.stat().st_size)
+                stored = store.put(key, file, limits.max_upload_bytes)
+            files[frame] = Delivered(key, stored.sha256, stored.size_bytes)
 
 
 def _pictures(whole: Path, frames: list[int], max_bytes: int) -> Iterator[tuple[int, Path]]:

@@ -1,10 +1,11 @@
 """Accept results: the bytes are checked before anything counts."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -12,7 +13,7 @@ from app import offload
 from app.core import completions, outcomes
 from app.core.completions import Finished
 from app.db import Database
-from app.errors import InvalidInput, NotFound
+from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
 from app.formats import image
 
@@ -28,9 +29,7 @@ class Stored(Protocol):
 class Store(Protocol):
     """What these flows ask of the file store."""
 
-    def stat(self, key: str) -> Stored: ...
-
-    def open(self, key: str) -> BinaryIO: ...
+    def local_copy(self, key: str, max_bytes: int) -> AbstractContextManager[tuple[Stored, Path]]: ...
 
     def delete(self, key: str) -> None: ...
 
@@ -59,6 +58,7 @@ class Judged:
 
 
 log = structlog.get_logger()
+BATCH_BYTES = 64 * 1024 * 1024
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
 
@@ -68,6 +68,7 @@ def accept(
     announced: Sequence[Announced],
     wanted: Mapping[uuid.UUID, outcomes.ExpectedPicture],
     limits: tuple[int, int],
+    max_bytes: int,
     max_pixels: int,
 ) -> list[Judged]:
     """Check each upload and book those that hold; a picture that can't count ends its attempt as a failure.
@@ -77,13 +78,13 @@ def accept(
     known = [_known(item, wanted.get(item.attempt_id)) for item in announced]
     judged = {verdict.attempt_id: verdict for verdict in known if verdict is not None}
     new = [(item, wanted[item.attempt_id]) for item in announced if item.attempt_id not in judged]
-    problems = offload.run(_check_all, store, new, max_pixels) if new else []
+    moved = [_Moved(item, expected, _final(expected.upload_key)) for item, expected in new]
     good: list[Finished] = []
-    for (item, expected), problem in zip(new, problems, strict=True):
+    for found, problem in zip(moved, _check_all(store, moved, max_bytes, max_pixels), strict=True):
+        item = found.item
         judged[item.attempt_id] = problem or Judged(item.attempt_id)
         if problem is None:
-            key = _final(expected.upload_key)
-            good.append(Finished(item.attempt_id, item.fence, key, item.sha256, item.size_bytes, item.seconds))
+            good.append(Finished(item.attempt_id, item.fence, found.key, item.sha256, item.size_bytes, item.seconds))
     if good:
         failpoint("result.moved")
     fatal = [verdict for verdict in judged.values() if verdict.code in FATAL]
@@ -100,6 +101,7 @@ def accept(
         failpoint("result.booked")
     for finished in good:
         if finished.attempt_id not in counted:
+            store.delete(finished.key)
             judged[finished.attempt_id] = _not_live(finished.attempt_id)
     for verdict in judged.values():
         if verdict.code is not None:
@@ -121,8 +123,18 @@ def _not_live(attempt_id: uuid.UUID) -> Judged:
     return Judged(attempt_id, "ATTEMPT_NOT_LIVE", "this attempt is not live any more; its result is not paid")
 
 
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """An announced upload, what it must be, and the key that it is judged under."""
+
+    item: Announced
+    expected: outcomes.ExpectedPicture
+    key: str
+
+
 def _final(upload_key: str) -> str:
-    return f"accepted/{upload_key}"
+    """A key of this judgement's own: a second announcement at the same time can't put other bytes in its place."""
+    return f"accepted/{upload_key}-{uuid.uuid4().hex}"
 
 
 def _known(item: Announced, expected: outcomes.ExpectedPicture | None) -> Judged | None:
@@ -132,28 +144,59 @@ def _known(item: Announced, expected: outcomes.ExpectedPicture | None) -> Judged
     return Judged(item.attempt_id) if expected.is_completed else None
 
 
-def _check_all(
-    store: Store, new: Sequence[tuple[Announced, outcomes.ExpectedPicture]], max_pixels: int
-) -> list[Judged | None]:
+def _check_all(store: Store, moved: Sequence[_Moved], max_bytes: int, max_pixels: int) -> list[Judged | None]:
     """Uploads are moved away from their signed URLs first, so that nobody can swap bytes that are being judged."""
-    store.move_all([(expected.upload_key, _final(expected.upload_key)) for _, expected in new])
-    return [_check(store, item, expected, max_pixels) for item, expected in new]
+    store.move_all([(found.expected.upload_key, found.key) for found in moved])
+    verdicts: list[Judged | None] = []
+    for batch in _batches(moved):
+        with ExitStack() as copies:
+            looks = [_look(store, copies, found, max_bytes) for found in batch]
+            verdicts += offload.run(_decode_all, batch, looks, max_pixels)
+    for found, verdict in zip(moved, verdicts, strict=True):
+        if verdict is not None:
+            store.delete(found.key)
+    return verdicts
 
 
-def _check(store: Store, item: Announced, expected: outcomes.ExpectedPicture, max_pixels: int) -> Judged | None:
-    key = _final(expected.upload_key)
+def _batches(moved: Sequence[_Moved]) -> Iterator[Sequence[_Moved]]:
+    """Pictures that are copied and decoded together: as many as stay small, by what was announced of them."""
+    start, total_bytes = 0, 0
+    for index, found in enumerate(moved):
+        total_bytes += found.item.size_bytes
+        if total_bytes > BATCH_BYTES and index > start:
+            yield moved[start:index]
+            start, total_bytes = index, found.item.size_bytes
+    if moved:
+        yield moved[start:]
+
+
+def _look(store: Store, copies: ExitStack, found: _Moved, max_bytes: int) -> Path | Judged:
+    """The upload as a local file, if it is the one that was announced."""
+    item = found.item
     try:
-        stored = store.stat(key)
+        stored, path = copies.enter_context(store.local_copy(found.key, min(max_bytes, item.size_bytes)))
     except NotFound:
         return Judged(item.attempt_id, "RESULT_MISSING", "nothing was uploaded; upload, then announce", True)
+    except TooLarge:
+        return _too_large(item, max_bytes) if item.size_bytes > max_bytes else _other_bytes(item)
     if stored.sha256 != item.sha256.lower() or stored.size_bytes != item.size_bytes:
-        store.delete(key)
-        return Judged(item.attempt_id, "RESULT_HASH_MISMATCH", "the stored bytes have another hash or size; upload again", True)
-    with store.open(key) as file:
-        problem = check_picture(item.attempt_id, file.read(), expected, max_pixels)
-    if problem is not None:
-        store.delete(key)
-    return problem
+        return _other_bytes(item)
+    return path
+
+
+def _too_large(item: Announced, max_bytes: int) -> Judged:
+    return Judged(item.attempt_id, "RESULT_TOO_LARGE", f"a picture may have {max_bytes} bytes, this one has {item.size_bytes}")
+
+
+def _other_bytes(item: Announced) -> Judged:
+    return Judged(item.attempt_id, "RESULT_HASH_MISMATCH", "the stored bytes have another hash or size; upload again", True)
+
+
+def _decode_all(batch: Sequence[_Moved], looks: Sequence[Path | Judged], max_pixels: int) -> list[Judged | None]:
+    return [
+        look if isinstance(look, Judged) else check_picture(found.item.attempt_id, look, found.expected, max_pixels)
+        for found, look in zip(batch, looks, strict=True)
+    ]
 
 
 def check_picture(

@@ -75,7 +75,7 @@ def submit(
         provider = _choose(session, wanted, facts, size_bytes, limits)
     upload.stream.seek(0)
     key = f"scenes/{uuid.uuid4().hex}"
-    stored = offload.run(store.put, key, upload.stream, limits.max_upload_bytes)
+    stored = store.put(key, upload.stream, limits.max_upload_bytes)
     failpoint("submission.stored")
     with database.unit_of_work() as session:
         scene = _note_scene(session, key, stored, name, facts)

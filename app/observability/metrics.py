@@ -22,6 +22,7 @@ NAMES = {
     "payment_pending_age_seconds": "Age of the oldest undecided transaction",
     "outbox_messages": "Durable doorbells that nobody carried away yet",
     "outbox_age_seconds": "Age of the oldest of them",
+    "card_problems": "Stripe events that were acknowledged and could not be applied: lightyard stripe problems",
     "refunds_owed_minor": "What providers owe clients, in minor units",
     "ledger_differences": "Ways in which the books disagree with themselves; 0 is the invariant",
     "ledger_audit_age_seconds": "Time since the books were last held against themselves",

@@ -209,7 +209,8 @@ def test_credits_are_granted_once_per_reference(command_line: CommandLine, datab
     first = command_line.json("credits", "grant", "Jane@Example.com", "12.5", "--reference", "gift")
     assert first == {"granted": True, "amount": "12.5000", "balance": "12.5000"}
     assert command_line.json("credits", "grant", "jane@example.com", "12.5", "--reference", "gift")["granted"] is False
-    assert command_line.json("credits", "balance", "jane@example.com") == {"balance": "12.5000", "held": "0.0000"}
+    found = command_line.json("credits", "balance", "jane@example.com")
+    assert found == {"balance": "12.5000", "held": "0.0000", "owed": "0.0000"}
     assert "nobody is registered" in command_line.refusal("credits", "grant", "other@example.com", "1")
     for amount in ("0", "-1", "x", "NaN", "0.00001", "1e30"):
         assert command_line.refusal("credits", "grant", "jane@example.com", "--", amount)

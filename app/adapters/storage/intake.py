@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from typing import IO
+from typing import Protocol
 
 from app.adapters.storage.port import CHUNK_BYTES, Readable
-from app.errors import InvalidInput, NotFound, TooLarge
+from app.errors import Forbidden, InvalidInput, NotFound, TooLarge
 
 
-def copy_hashed(stream: Readable, file: IO[bytes], max_bytes: int) -> tuple[int, str]:
+class Writable(Protocol):
+    """Anything that takes bytes."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class Nowhere:
+    """Where bytes go that are only counted and hashed."""
+
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+
+def copy_hashed(stream: Readable, file: Writable, max_bytes: int) -> tuple[int, str]:
     """Copy and hash; stops one chunk after the limit, however much more there is."""
     digest = hashlib.sha256()
     size_bytes = 0
@@ -31,6 +44,15 @@ def check_digest(actual: str, wanted: str | None) -> None:
             "The bytes that arrived are not those that were announced (sha256 differs). Send the file again.",
             code="HASH_MISMATCH",
             details={"sha256": actual, "expected_sha256": wanted},
+        )
+
+
+def check_size(actual_bytes: int, wanted_bytes: int | None) -> None:
+    if wanted_bytes is not None and actual_bytes != wanted_bytes:
+        raise Forbidden(
+            f"This address is for a file of {wanted_bytes} bytes; {actual_bytes} came. Ask for one for your file.",
+            code="URL_SIZE_MISMATCH",
+            details={"size_bytes": actual_bytes, "signed_size_bytes": wanted_bytes},
         )
 
 

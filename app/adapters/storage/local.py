@@ -12,15 +12,25 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from app.adapters.storage.intake import check_digest, copy_hashed, not_found
-from app.adapters.storage.port import CHUNK_BYTES, Method, QueryArguments, Readable, StoredObject, check_key
+from app import offload
+from app.adapters.storage.intake import check_digest, check_size, copy_hashed, not_found
+from app.adapters.storage.port import (
+    CHUNK_BYTES,
+    Method,
+    QueryArguments,
+    Readable,
+    StoredObject,
+    check_key,
+    is_seekable,
+)
 from app.adapters.storage.signing import Claims, UrlSigner
+from app.errors import TooLarge
 
 _DIGEST_ATTRIBUTE = "user.lightyard.sha256"
 DEFAULT_MAX_BYTES = 2 * 1024**3
@@ -56,16 +66,30 @@ class LocalStore:
         return self._objects / check_key(key)
 
     def put(self, key: str, stream: Readable, max_bytes: int, *, sha256: str | None = None) -> StoredObject:
+        if is_seekable(stream):
+            return offload.run(self._put, key, stream, max_bytes, sha256)
+        return self._put(key, stream, max_bytes, sha256)
+
+    def _put(self, key: str, stream: Readable, max_bytes: int, sha256: str | None) -> StoredObject:
         stored = self._take_in(key, stream, max_bytes, sha256, is_final=True)
         _fsync(self.path(key).parent)
         return stored
 
-    def _take_in(self, key: str, stream: Readable, max_bytes: int, sha256: str | None, is_final: bool) -> StoredObject:
+    def _take_in(
+        self,
+        key: str,
+        stream: Readable,
+        max_bytes: int,
+        sha256: str | None,
+        is_final: bool,
+        exact_bytes: int | None = None,
+    ) -> StoredObject:
         target = self.path(key)
         part = self._incoming / uuid.uuid4().hex
         try:
             with part.open("xb") as file:
                 size_bytes, digest = copy_hashed(stream, file, max_bytes)
+                check_size(size_bytes, exact_bytes)
                 check_digest(digest, sha256)
                 _note_digest(file, digest)
                 if is_final:
@@ -86,6 +110,13 @@ class LocalStore:
         with self.open(key) as source, Path(path).open("wb") as target:
             shutil.copyfileobj(source, target, CHUNK_BYTES)
 
+    @contextlib.contextmanager
+    def local_copy(self, key: str, max_bytes: int) -> Iterator[tuple[StoredObject, Path]]:
+        stored = self.stat(key)
+        if stored.size_bytes > max_bytes:
+            raise TooLarge(f"The file is larger than the {max_bytes} bytes allowed here.")
+        yield stored, self.path(key)
+
     def stat(self, key: str) -> StoredObject:
         with self.open(key) as file:
             return StoredObject(key, os.fstat(file.fileno()).st_size, _read_digest(file))
@@ -93,10 +124,10 @@ class LocalStore:
     def move(self, source: str, target: str) -> None:
         if not self._move(source, target):
             raise not_found()
-        self._make_last([target])
+        offload.run(self._make_last, [target])
 
     def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._make_last([target for source, target in pairs if self._move(source, target)])
+        offload.run(self._make_last, [target for source, target in pairs if self._move(source, target)])
 
     def _move(self, source: str, target: str) -> bool:
         try:
@@ -123,6 +154,7 @@ class LocalStore:
         *,
         now: datetime,
         max_bytes: int | None = None,
+        size_bytes: int | None = None,
         sha256: str | None = None,
         content_type: str | None = None,
         file_name: str | None = None,
@@ -130,7 +162,11 @@ class LocalStore:
         if expires_in_seconds <= 0:
             raise ValueError("a signed address must be good for at least a second")
         expires = int(now.timestamp()) + expires_in_seconds
-        return self._signer.sign(Claims(method, key, expires, max_bytes, sha256, content_type, file_name))
+        return self._signer.sign(Claims(method, key, expires, max_bytes, size_bytes, sha256, content_type, file_name))
+
+    def upload_headers(self, sha256: str | None = None, content_type: str | None = None) -> dict[str, str]:
+        """None: what was signed is in the address."""
+        return {}
 
     def verify(self, method: str, key: str, query: QueryArguments, now: datetime) -> Claims:
         """What the address of a request allows; Forbidden if it is forged, expired or for another method."""
@@ -142,8 +178,9 @@ class LocalStore:
         It reaches the disk for good when it is moved to where it counts: a power cut before that costs an upload, as a
         lost connection would, and nobody waits for the disk twice.
         """
-        limit = self._max_bytes if claims.max_bytes is None else min(claims.max_bytes, self._max_bytes)
-        return self._take_in(claims.key, stream, limit, claims.sha256, is_final=False)
+        limits = (self._max_bytes, claims.max_bytes, claims.size_bytes)
+        limit = min(item for item in limits if item is not None)
+        return self._take_in(claims.key, stream, limit, claims.sha256, is_final=False, exact_bytes=claims.size_bytes)
 
     def serve(self, claims: Claims) -> ServedFile:
         """The file behind a signed GET."""
@@ -188,7 +225,7 @@ def _read_digest(file: io.BufferedReader) -> str:
     try:
         return os.getxattr(file.fileno(), _DIGEST_ATTRIBUTE).decode()
     except OSError:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return offload.run(hashlib.file_digest, file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _fsync(path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Literal, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, TypeGuard
 
 from app.errors import InvalidInput
 
@@ -32,20 +34,42 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+class Seekable(Protocol):
+    """A file, which may be read again."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> Any: ...
+
+
+def is_seekable(stream: Readable) -> TypeGuard[Seekable]:
+    """Whether it is a file, which may be read beside the event loop and again; a request's stream is not."""
+    return bool(getattr(stream, "seekable", lambda: False)())
+
+
 class ObjectStore(Protocol):
-    """Files by key. A key, once written, is whole: readers never see a part of a file."""
+    """Files by key. A key, once written, is whole: readers never see a part of a file.
+
+    Call it from the greenlet or thread that asks, never from within `offload.run`: it may wait on a socket, and takes what
+    computes for long beside the event loop by itself. No call while a unit of work is open, but for `signed_url`.
+    """
 
     def put(self, key: str, stream: Readable, max_bytes: int, *, sha256: str | None = None) -> StoredObject:
         """Store a stream; an object under the key is replaced. TooLarge past `max_bytes`, HASH_MISMATCH
-        for other bytes."""
+        for other bytes. A file may be closed when this returns."""
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """Read an object; NotFound if there is none. The caller closes it."""
+        """Read an object, from any place; NotFound if there is none. The caller closes it."""
         ...
 
     def fetch_to(self, key: str, path: str | os.PathLike[str]) -> None:
         """Copy an object into a local file."""
+        ...
+
+    def local_copy(self, key: str, max_bytes: int) -> AbstractContextManager[tuple[StoredObject, Path]]:
+        """The object as a local file while the context is open, and its size and hash as they really are. NotFound if there
+        is none, TooLarge before reading one of more than `max_bytes`. The file is only to be read."""
         ...
 
     def stat(self, key: str) -> StoredObject:
@@ -64,6 +88,10 @@ class ObjectStore(Protocol):
         """Remove an object; it is no error if it is gone already."""
         ...
 
+    def delete_older(self, prefix: str, seconds: float) -> int:
+        """Delete the objects under a prefix that were not touched for so long. Returns how many."""
+        ...
+
     def signed_url(
         self,
         method: Method,
@@ -72,11 +100,20 @@ class ObjectStore(Protocol):
         *,
         now: datetime,
         max_bytes: int | None = None,
+        size_bytes: int | None = None,
         sha256: str | None = None,
         content_type: str | None = None,
         file_name: str | None = None,
     ) -> str:
-        """An address that allows one method on one key for a time, without any other credential."""
+        """An address that allows one method on one key for a time, without any other credential.
+
+        An upload may be held to a most (`max_bytes`), to exactly `size_bytes`, to a hash and a type. S3 knows no most: who
+        reads the upload asks for `max_bytes` again. What the client must send along says `upload_headers`.
+        """
+        ...
+
+    def upload_headers(self, sha256: str | None = None, content_type: str | None = None) -> dict[str, str]:
+        """The headers that an upload to an address signed with these must carry."""
         ...
 
 

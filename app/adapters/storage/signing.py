@@ -18,6 +18,7 @@ _ARGUMENTS = {
     "method": "method",
     "expires": "expires",
     "max": "max_bytes",
+    "size": "size_bytes",
     "sha256": "sha256",
     "type": "content_type",
     "name": "file_name",
@@ -33,6 +34,7 @@ class Claims:
     key: str
     expires: int
     max_bytes: int | None = None
+    size_bytes: int | None = None
     sha256: str | None = None
     content_type: str | None = None
     file_name: str | None = None
@@ -83,7 +85,7 @@ def _read_claims(key: str, query: QueryArguments) -> Claims | None:
     """The claims as written in the address, before anything is believed; None if they can't have been
     signed here."""
     texts = {field: query.get(name) for name, field in _ARGUMENTS.items()}
-    numbers = {name: _whole(texts.pop(name)) for name in ("expires", "max_bytes")}
+    numbers = {name: _whole(texts.pop(name)) for name in ("expires", "max_bytes", "size_bytes")}
     expires = numbers["expires"]
     if (
         expires is None
@@ -91,12 +93,13 @@ def _read_claims(key: str, query: QueryArguments) -> Claims | None:
         or any(len(text or "") > _TEXT_LIMIT_CHARS for text in texts.values())
     ):
         return None
-    if query.get("max") is not None and numbers["max_bytes"] is None:
+    if any(query.get(name) is not None and numbers[f"{name}_bytes"] is None for name in ("max", "size")):
         return None
     return Claims(
         key=key,
         expires=expires,
         max_bytes=numbers["max_bytes"],
+        size_bytes=numbers["size_bytes"],
         method=str(texts["method"]),
         sha256=texts["sha256"],
         content_type=texts["content_type"],

@@ -219,7 +219,9 @@ def finish(body: dict[str, Any]) -> ResponseReturnValue:
         wanted = outcomes.expected_pictures(session, node.id, fences)
     judged: list[results.Judged] = []
     if announced:
-        judged += results.accept(hub().database, hub().store, announced, wanted, limits(), settings.max_pixels)
+        judged += results.accept(
+            hub().database, hub().store, announced, wanted, limits(), settings.max_result_bytes, settings.max_pixels
+        )
     if looked_at:
         judged += results.accept_reports(hub().database, looked_at)
     answers = [_judged(item) for item in judged]

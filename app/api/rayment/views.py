@@ -2,14 +2,15 @@
 
 import uuid
 
-from flask import Response, request, send_file
+from flask import Response, request
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
 from app import __version__
-from app.adapters.storage.local import LocalStore
+from app.adapters.storage.port import ObjectStore
 from app.api import security
 from app.api.context import hub, json_body, read_only, unit_of_work
+from app.api.downloads import send_object
 from app.api.idempotency import idempotent
 from app.api.rayment import bodies, document, reading
 from app.core import jobs, nodes, payments, queries
@@ -215,16 +216,13 @@ def _wanted_frame(job: Job) -> int | None:
     return int(text)
 
 
-def _picture(store: LocalStore, unit: WorkUnit, kind: str) -> Response:
+def _picture(store: ObjectStore, unit: WorkUnit, kind: str) -> Response:
     name = bundle.frame_name(unit.frame or 0, EXTENSIONS[kind])
-    file, size_bytes = store.open(unit.result_key or ""), unit.result_bytes or 0
-    response = send_file(file, mimetype=CONTENT_TYPES[kind], download_name=name, etag=False, conditional=False)
-    response.content_length = size_bytes
-    response.make_conditional(request, accept_ranges=True, complete_length=size_bytes)
-    return response
+    file = store.open(unit.result_key or "")
+    return send_object(file, unit.result_bytes or 0, CONTENT_TYPES[kind], name, unit.result_sha256)
 
 
-def _bundle(store: LocalStore, done: list[WorkUnit], kind: str, name: str) -> Response:
+def _bundle(store: ObjectStore, done: list[WorkUnit], kind: str, name: str) -> Response:
     entries = [
         bundle.BundleEntry(
             bundle.frame_name(unit.frame or 0, EXTENSIONS[kind]),

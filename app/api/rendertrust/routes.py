@@ -1,10 +1,11 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rendertrust import auth, credits, system, uploads
+from app.api.rendertrust import auth, credits, system, uploads, webhooks
 
 BLUEPRINTS = (
     system.blueprint,
     auth.blueprint,
     credits.blueprint,
     uploads.blueprint,
+    webhooks.blueprint,
 )

@@ -31,6 +31,7 @@ def order(body: dict[str, Any]) -> dict[str, Any]:
     return {
         "upload_id": upload.id,
         "upload_url": _address(upload, settings.file_url_seconds),
+        "headers": hub().store.upload_headers(upload.sha256, upload.content_type),
         "payload_ref": uploads.reference(upload),
         "expires_in": settings.file_url_seconds,
     }
@@ -43,6 +44,7 @@ def _address(upload: Upload, seconds: int) -> str:
         seconds,
         now=upload.created_at,
         max_bytes=upload.size_bytes,
+        size_bytes=upload.size_bytes,
         sha256=upload.sha256,
         content_type=upload.content_type,
     )

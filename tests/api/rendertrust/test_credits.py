@@ -34,7 +34,7 @@ def history(user: User, query: str = "") -> list[dict[str, Any]]:
 
 
 def test_a_new_account_has_nothing(user: User) -> None:
-    assert user.get("credits/balance").json == {"balance": "0.0000", "held": "0.0000", "user_id": str(user.id)}
+    assert user.get("credits/balance").json == {"balance": "0.0000", "held": "0.0000", "owed": "0.0000", "user_id": str(user.id)}
     assert history(user) == []
 
 

@@ -49,5 +49,5 @@ def test_who_must_sign_in_is_in_the_file(client: FlaskClient) -> None:
     spec = client.get("/openapi/rendertrust.json").json
     assert set(spec["components"]["securitySchemes"]) == {"bearer", "apiKey", "nodeToken"}
     open_paths = {path for path, item in spec["paths"].items() for operation in item.values() if "security" not in operation}
-    assert open_paths == {"/version", "/api/v1/health", "/api/v1/health/ready",
+    assert open_paths == {"/version", "/api/v1/health", "/api/v1/health/ready", "/api/v1/webhooks/stripe",
                           *(f"/api/v1/auth/{verb}" for verb in ("register", "login", "refresh"))}

@@ -22,7 +22,7 @@ def test_an_upload_arrives_where_its_reference_says(client: FlaskClient, user: U
     data = b"hello world"
     answer = order(user, sha256=hashlib.sha256(data).hexdigest().upper())
     assert answer.status_code == 201
-    assert set(answer.json) == {"upload_id", "upload_url", "payload_ref", "expires_in"}
+    assert set(answer.json) == {"upload_id", "upload_url", "headers", "payload_ref", "expires_in"}
     assert answer.json["payload_ref"] == f"upload:{answer.json['upload_id']}" and answer.json["expires_in"] == 3600
     assert client.put(answer.json["upload_url"], data=b"hello w0rld").status_code == 400
     assert client.put(answer.json["upload_url"], data=data).status_code == 201

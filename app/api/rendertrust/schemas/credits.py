@@ -22,6 +22,7 @@ class DeductionSchema(Loose):
 class BalanceSchema(Schema):
     balance = CreditAmount(required=True, metadata={"example": "1000.0000"})
     held = CreditAmount(required=True, metadata={"description": "set aside for running jobs, not in the balance"})
+    owed = CreditAmount(required=True, metadata={"description": "of refunded purchases that were spent; paid from what comes in"})
     user_id = fields.UUID(required=True)
 
 

@@ -19,5 +19,6 @@ class UploadOrderSchema(Loose):
 class UploadSchema(Schema):
     upload_id = fields.UUID(required=True)
     upload_url = fields.String(required=True, metadata={"description": "PUT the bytes here"})
+    headers = fields.Dict(required=True, metadata={"description": "headers that the PUT must carry"})
     payload_ref = fields.String(required=True, metadata={"description": "what a job names them by", "example": "upload:…"})
     expires_in = fields.Integer(required=True, metadata={"description": "seconds"})
