@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, not_, select, text
+from sqlalchemy import func, not_, select, text, true
 from sqlalchemy.orm import Session
 
 from app.core import ledger_leaves
@@ -226,7 +226,7 @@ def start_over(session: Session, number: int, nonce: int | None) -> None:
         batch.nonce = None
 
 
-def forgotten(session: Session, chain_id: int, sender: str, mined_nonce: int, limit: int = IN_FLIGHT) -> list[tuple[int, str]]:
+def forgotten(session: Session, chain_id: int, sender: str, mined_nonce: int) -> list[tuple[int, str]]:
     """Final batches whose nonce the chain takes for unused, the lowest first: it has forgotten their transactions."""
     query = select(AnchorBatch.number, AnchorBatch.tx_hash).where(
         AnchorBatch.state == AnchorState.FINAL,
@@ -234,7 +234,7 @@ def forgotten(session: Session, chain_id: int, sender: str, mined_nonce: int, li
         AnchorBatch.sender == sender,
         AnchorBatch.nonce >= mined_nonce,
     )
-    return [(row[0], row[1]) for row in session.execute(query.order_by(AnchorBatch.nonce).limit(limit))]
+    return [(row[0], str(row[1])) for row in session.execute(query.order_by(AnchorBatch.nonce).limit(IN_FLIGHT))]
 
 
 def _locked(session: Session, number: int) -> AnchorBatch:
@@ -244,8 +244,8 @@ def _locked(session: Session, number: int) -> AnchorBatch:
 
 def page(session: Session, limit: int, offset: int, since: datetime | None = None) -> tuple[list[AnchorBatch], int]:
     """Anchors, the newest first, and how many there are in all."""
-    query, counted = select(AnchorBatch), select(func.count()).select_from(AnchorBatch)
-    if since is not None:
-        query, counted = (item.where(AnchorBatch.created_at >= since) for item in (query, counted))
-    rows = session.scalars(query.order_by(AnchorBatch.number.desc()).limit(limit).offset(offset))
-    return list(rows), int(session.scalar(counted) or 0)
+    is_meant = true() if since is None else AnchorBatch.created_at >= since
+    rows = session.scalars(
+        select(AnchorBatch).where(is_meant).order_by(AnchorBatch.number.desc()).limit(limit).offset(offset)
+    )
+    return list(rows), int(session.scalar(select(func.count()).select_from(AnchorBatch).where(is_meant)) or 0)

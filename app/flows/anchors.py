@@ -136,7 +136,7 @@ class Step:
         """Whether its transaction was made for another chain or another key than the settings name now."""
         return (self.anchor.chain_id, self.anchor.sender) != (self.view.chain_id, self.chain.sender)
 
-    def _write(self, verb: Callable[[Session], None]) -> None:
+    def _write(self, verb: Callable[[Session], object]) -> None:
         with self.database.unit_of_work() as session:
             verb(session)
 
