@@ -57,4 +57,4 @@ if len(arguments) not in (1, 3) or len(arguments) == 3 and arguments[1] != "--rp
 proof = json.load(sys.stdin if arguments[0] == "-" else open(arguments[0], encoding="utf-8"))
 check_path(proof)
 on_chain = check_chain(proof, arguments[2]) if len(arguments) == 3 else "(not checked on the chain: give --rpc URL)"
-print(f"PROVEN: entry {proof['entry_id']} is leaf {proof['leaf_index']} of {proof['tree_size']}", on_chain, proof["leaf"], sep="\n")
+print(f"PROVEN: leaf {proof['leaf_index']} of {proof['tree_size']} is entry {proof['entry_id']}:\n{proof['leaf']}\n{on_chain}")

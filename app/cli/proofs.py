@@ -19,7 +19,7 @@ class NotProven(LightyardError):
 
 @click.command("verify-proof")
 @click.argument("file", type=click.File(encoding="utf-8"))
-@click.option("--rpc", help="JSON-RPC of the chain that the root is on; else EVM_RPC_URL, else that of the stack which runs here.")
+@click.option("--rpc", help="JSON-RPC of the chain that has the root; else EVM_RPC_URL, else that of the stack which runs here.")
 def verify_proof(file: TextIO, rpc: str | None) -> None:
     """Check the proof in FILE (- is standard input): what GET /api/v1/ledger/ENTRY/proof answered. Exit status 1 if it fails.
 
