@@ -1,4 +1,4 @@
-"""The state machines of a job and of an anchor. Each has its row of TRANSITIONS; a test tries every pair."""
+"""The state machines of jobs, held credits and anchors. Each has its row of TRANSITIONS; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -53,6 +53,12 @@ class AnchorState(StrEnum):
     FINAL = "final"
 
 
+class HoldState(StrEnum):
+    HELD = "held"
+    CAPTURED = "captured"
+    RELEASED = "released"
+
+
 P, U, J, A = PaymentState, UnitState, JobState, AttemptState
 N = AnchorState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
@@ -86,6 +92,11 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
         N.SENT: {N.SIGNED, N.CONFIRMED, N.BUILT},  # back: a replacement was signed; another transaction has used the nonce
         N.CONFIRMED: {N.FINAL, N.SENT},  # back: the block is gone
         N.FINAL: {N.SENT},  # back: the chain has forgotten what was deep enough, as a local one does
+    },
+    HoldState: {
+        HoldState.HELD: {HoldState.CAPTURED, HoldState.RELEASED},
+        HoldState.CAPTURED: set(),
+        HoldState.RELEASED: set(),
     },
 }
 
