@@ -107,4 +107,5 @@ def _difference(number: int, before: str, now: str | None) -> Difference:
     fields = tuple(ledger_leaf.changed_fields(before, now))
     if "uuid" in fields and ledger_leaf.is_gone(now):
         return Difference(number, fields, f"entry {number} is not in the ledger any more")
-    return Difference(number, fields, f"entry {number} was changed after it was anchored: {', '.join(fields)} differ")
+    verb = "differs" if len(fields) == 1 else "differ"
+    return Difference(number, fields, f"entry {number} was changed after it was anchored: {', '.join(fields)} {verb}")
