@@ -1,5 +1,7 @@
 """Bodies of /api/v1/ledger."""
 
+from datetime import UTC
+
 from marshmallow import Schema, fields, validate
 
 from app.api.rendertrust.schemas.loose import Loose
@@ -12,7 +14,12 @@ HASH = {"description": "hex, without 0x", "example": "a1b2c3d4"}
 class AnchorsQuerySchema(Loose):
     page = fields.Integer(load_default=1, validate=validate.Range(1, PAGE_MOST))
     per_page = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    since = fields.AwareDateTime(load_default=None, format="iso", metadata={"example": "2026-03-01T00:00:00Z"})
+    since = fields.AwareDateTime(
+        load_default=None,
+        format="iso",
+        default_timezone=UTC,
+        metadata={"example": "2026-03-01T00:00:00Z", "description": "trees built from then on; UTC where it names no zone"},
+    )
 
 
 class ProofSchema(Schema):
