@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-TESTER_PYTHON = FOLDER.parent.parent / ".venv-evm" / "bin" / "python"
+TESTER = FOLDER.parent.parent / ".venv-evm"
 STATE_SECONDS = "1"  # a killed chain has lost what it did since then
 
 
@@ -27,8 +27,8 @@ def command(port: int, home: Path) -> list[str] | None:
     if anvil is not None:
         state = ["--state", str(home / "state.json"), "--state-interval", STATE_SECONDS]
         return [str(anvil), "--host", "127.0.0.1", "--port", str(port), "--quiet", *state]
-    if TESTER_PYTHON.exists():
-        return [str(TESTER_PYTHON), str(FOLDER / "tester.py"), "--port", str(port)]
+    if (TESTER / ".stamp").exists():  # whole, not half installed
+        return [str(TESTER / "bin" / "python"), str(FOLDER / "tester.py"), "--port", str(port)]
     return None
 
 

@@ -21,7 +21,8 @@ from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_unt
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(home: Path, number: int) -> None:
     stack = RunningStack(home).wait_ready()
-    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"}  # NODES=0
+    evm = set() if program.command(0, home) is None else {"evm"}
+    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"} | evm  # NODES=0
     assert stack.end(number) == 0
     assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
 
