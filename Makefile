@@ -8,7 +8,7 @@ LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=lib
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages
+.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -47,10 +47,21 @@ system-libraries:
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "Blender and its sandbox want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
+# The local EVM chain. Nothing stops without it: roots are then kept, and not anchored.
+EVM := devnet/evm
+evm-chain:
+	@[ $(EVM)/node_modules/.stamp -nt $(EVM)/package-lock.json ] || [ .venv-evm/.stamp -nt $(EVM)/requirements.lock ] || \
+	if command -v npm >/dev/null && echo "installing a local EVM chain (anvil, 44 MB) ..." && \
+		(cd $(EVM) && timeout 90 npm ci --no-progress --fetch-retries=1 --fetch-timeout=20000 >/dev/null && touch node_modules/.stamp); then :; \
+	elif command -v anvil >/dev/null; then :; \
+	elif echo "npm can't give anvil; installing eth-tester for the local EVM chain ..." && $(PYTHON) -m venv .venv-evm && \
+		.venv-evm/bin/python -m pip install -q --require-hashes -r $(EVM)/requirements.lock && touch .venv-evm/.stamp; then :; \
+	else echo "no local EVM chain: roots of the ledger will not be anchored (install npm, or set EVM_RPC_URL)"; fi
+
 demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
 	@.venv/bin/lightyard demo
 
-up: install  ## run everything here until Ctrl-C
+up: install evm-chain  ## run everything here until Ctrl-C
 	@.venv/bin/lightyard up
 
 check: .venv/.stamp  ## ruff, mypy, import-linter
@@ -58,7 +69,7 @@ check: .venv/.stamp  ## ruff, mypy, import-linter
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
-test: install  ## the suite on the embedded parts
+test: install evm-chain  ## the suite on the embedded parts
 	@$(PY) -m pytest -m "not system and not chaos"
 
 system-packages:
@@ -68,7 +79,7 @@ system-packages:
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
-test-system: install system-packages  ## what needs Debian packages or npm
+test-system: install system-packages evm-chain  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
 chaos: install  ## the long fault runs
@@ -83,6 +94,7 @@ settings: .venv/.stamp  ## write docs/settings.md anew
 lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
+	@uv pip compile -q --python-version 3.11.0 --prerelease allow --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/evm/requirements.in -o devnet/evm/requirements.lock
 
 clean:  ## remove what was installed and made
-	rm -rf .venv .venv-node .lightyard .lightyard-demo
+	rm -rf .venv .venv-node .venv-evm devnet/evm/node_modules .lightyard .lightyard-demo

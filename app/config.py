@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from app.errors import ConfigError
 
+# The first account of the mnemonic that local EVM chains give money to; everybody knows its key.
+DEVELOPMENT_ANCHOR_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 DEVELOPMENT_SECRET = "development-only-secret-key-do-not-use"  # noqa: S105  refused in production
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
@@ -38,6 +40,7 @@ class Settings:
     public_url: str = setting("", "base of signed file URLs; empty: http://127.0.0.1:PORT")
     nodes: int = setting(1, "local GPU nodes that `lightyard up` starts", "nodes", most=64)
     database_url: str = setting("", "PostgreSQL; empty: the embedded one")
+    database_role: str = setting("", "role taken on by connections: `lightyard_app` posts to the ledger, changes nothing in it")
     database_pool_size: int = setting(10, "connections each process keeps", "connections", least=1, most=1000)
     statement_timeout_seconds: int = setting(30, "longest SQL statement", "s")
     broker_url: str = setting("", "Celery's broker; empty: REDIS_URL")
@@ -51,6 +54,15 @@ class Settings:
     s3_path_style: bool = setting(False, "bucket in the path, not in the host name; most servers other than AWS want it")
     solana_rpc_url: str = setting("", "Solana JSON-RPC, comma-separated; empty: the local chain on PORT+899")
     solana_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s")
+    evm_rpc_url: str = setting("", "EVM JSON-RPC that roots are anchored on, comma-separated; empty: they are not anchored")
+    evm_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s", least=1)
+    evm_anchor_key: str = setting("", "private key, hex, of the address that anchors; only the worker needs it")
+    evm_max_fee_gwei: int = setting(200, "most that an anchor offers for gas", "gwei", least=1, most=1_000_000)
+    anchor_interval_seconds: int = setting(300, "an entry waits so long for its tree at most", "s", least=1)
+    anchor_entries: int = setting(100, "so many waiting entries get a tree at once", "entries", least=1)
+    anchor_tree_entries: int = setting(1000, "most leaves of one tree", "entries", least=1, most=100_000)
+    anchor_confirmations: int = setting(12, "blocks, its own counted, that make an anchor final", "blocks", least=1, most=1000)
+    anchor_replace_seconds: int = setting(300, "an anchor not mined for so long is replaced by one that offers more", "s")
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
     trusted_proxies: str = setting("", "networks whose X-Forwarded-For counts, comma-separated")
     metrics_token: str = setting("", "bearer token that /metrics wants; empty: open")
@@ -125,6 +137,10 @@ class Settings:
         return self.is_production if self.stripe_live == "auto" else self.stripe_live == "on"
 
     @property
+    def evm_rpc_urls(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.evm_rpc_url.split(",") if part.strip())
+
+    @property
     def storage(self) -> str:
         return self.storage_url or f"file://{self.home / 'files'}"
 
@@ -192,10 +208,16 @@ def unsafe(settings: Settings) -> dict[str, str]:
         "OPEN_NODES": (settings.open_nodes, "must be off: nodes of nobody would get work"),
         "TEST_MINTS": (settings.test_mints, "must be off: test money would count"),
         "SOLANA_RPC_URL": (is_local, "must be an RPC of the real chain, not a local one"),
+        "EVM_RPC_URL": (any(_is_here(url) for url in settings.evm_rpc_urls), "must be an RPC of a real chain, not a local one"),
+        "EVM_ANCHOR_KEY": (_is_known_key(settings.evm_anchor_key), "is the key that every local chain gives money to"),
         "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
         "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),
     }
     return {name: reason for name, (is_bad, reason) in problems.items() if is_bad}
+
+
+def _is_known_key(key: str) -> bool:
+    return key.strip().lower().removeprefix("0x") == DEVELOPMENT_ANCHOR_KEY.removeprefix("0x")
 
 
 def _is_here(url: str) -> bool:

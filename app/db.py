@@ -41,6 +41,8 @@ class Base(DeclarativeBase):
 def make_engine(settings: Settings) -> Engine:
     """A pooled engine; a statement or an idle transaction that runs too long is ended by the server."""
     limit_ms = settings.statement_timeout_seconds * 1000
+    limits = f"-c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms * 2}"
+    role = f" -c role={settings.database_role}" if settings.database_role else ""
     url = settings.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
     engine = create_engine(
         url,
@@ -48,7 +50,7 @@ def make_engine(settings: Settings) -> Engine:
         max_overflow=settings.database_pool_size,
         pool_use_lifo=True,  # few warm connections, whose prepared statements are there, rather than all in turn
         connect_args={
-            "options": f"-c statement_timeout={limit_ms} -c idle_in_transaction_session_timeout={limit_ms * 2} -c timezone=UTC",
+            "options": f"{limits} -c timezone=UTC{role}",
             "connect_timeout": 10,
         },
     )

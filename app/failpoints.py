@@ -20,6 +20,10 @@ FAILPOINTS = {
     "result.booking": "a picture counts and its job is settled, nothing is committed",
     "result.booked": "a picture is booked, its node does not know",
     "push.sent": "a provider's software took the job, the hub has not noted it",
+    "anchor.signing": "an anchor's bytes are signed, and stored nowhere",
+    "anchor.signed": "an anchor's bytes are stored, and were not sent",
+    "anchor.sent": "the chain has an anchor's bytes, the hub has not noted it",
+    "anchor.landed": "an anchor is in a block, the hub has not noted it",
 }
 
 

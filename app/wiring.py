@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app import outbox
+from app.adapters.chains.evm import EvmGateway
 from app.adapters.chains.solana import SolanaGateway
 from app.adapters.outbound import OutboundClient
 from app.adapters.publisher import Publisher
@@ -34,6 +35,7 @@ class Hub:
     database: Database
     store: ObjectStore
     chain: SolanaGateway
+    evm: EvmGateway
     outbound: OutboundClient
     cache: redis.Redis
     signals: Signals
@@ -79,6 +81,9 @@ def build(settings: Settings) -> Hub:
         database=Database(make_engine(settings)),
         store=_store(settings),
         chain=SolanaGateway(settings.solana_rpc_urls, settings.solana_timeout_seconds),
+        evm=EvmGateway(
+            settings.evm_rpc_urls, settings.evm_timeout_seconds, settings.evm_anchor_key, settings.evm_max_fee_gwei
+        ),
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),

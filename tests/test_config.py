@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.settings import as_markdown
-from app.config import DEVELOPMENT_SECRET, Settings, check, load, unsafe
+from app.config import DEVELOPMENT_ANCHOR_KEY, DEVELOPMENT_SECRET, Settings, check, load, unsafe
 from app.errors import ConfigError
 from app.wiring import build
 
@@ -36,6 +36,8 @@ UNSAFE = [
     ("SOLANA_RPC_URL", {"solana_rpc_url": "http://127.1:8899"}),
     ("SOLANA_RPC_URL", {"solana_rpc_url": "http://0x7f000001:8899"}),
     ("SOLANA_RPC_URL", {"solana_rpc_url": "http://localhost.:8899"}),
+    ("EVM_RPC_URL", {"evm_rpc_url": "https://evm.example.org,http://127.0.0.1:8545"}),
+    ("EVM_ANCHOR_KEY", {"evm_anchor_key": DEVELOPMENT_ANCHOR_KEY.upper().replace("0X", "")}),
     ("DATABASE_URL", {"database_url": ""}),
     ("REDIS_URL", {"redis_url": ""}),
 ]

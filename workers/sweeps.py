@@ -9,9 +9,11 @@ from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
 from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins
+from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
+from app.flows import anchors, push
 from app.flows import payments as payment_flows
-from app.flows import push
+from app.flows.anchors import Patience
 from app.observability import metrics
 from workers.parts import hub
 
@@ -115,6 +117,22 @@ def keep_books() -> None:
         sign_ins.forget_expired(session)
     with hub().database.unit_of_work() as session:
         _tell(audit.differences_since(session, first))
+
+
+@shared_task(name="hub.sweep_anchors")
+def sweep_anchors() -> None:
+    """Build trees over entries that wait for one, and take their roots onto the chain, where one is configured."""
+    settings = hub().settings
+    rules = Rules(settings.anchor_entries, settings.anchor_tree_entries, settings.anchor_interval_seconds)
+    with turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        entries = anchors.build(hub().database, rules)
+        if entries:
+            log.info("anchors.built", entries=entries)
+        if hub().evm.can_sign:
+            patience = Patience(settings.anchor_confirmations, settings.anchor_replace_seconds)
+            anchors.advance_if_possible(hub().database, hub().evm, patience)
 
 
 @shared_task(name="hub.audit")

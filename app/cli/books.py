@@ -14,7 +14,7 @@ from app.stack.stack import migrate as migrate_to
 @click.option("--revision", default="head", show_default=True, help="The revision to bring the database to.")
 def migrate(revision: str) -> None:
     """Bring DATABASE_URL to the newest revision."""
-    with open_database() as (_, database):
+    with open_database(as_owner=True) as (_, database):
         migrate_to(database, revision)
     click.echo(f"the database is at {revision}")
 

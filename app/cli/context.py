@@ -22,9 +22,14 @@ def settings_with_database() -> Settings:
 
 
 @contextmanager
-def open_database() -> Iterator[tuple[Settings, Database]]:
-    """The settings and their database; ConfigError when it is away or was never migrated."""
+def open_database(as_owner: bool = False) -> Iterator[tuple[Settings, Database]]:
+    """The settings and their database; ConfigError when it is away or was never migrated.
+
+    `as_owner` leaves DATABASE_ROLE alone: who may change tables is the user that DATABASE_URL names.
+    """
     settings = settings_with_database()
+    if as_owner:
+        settings = replace(settings, database_role="")
     database = Database(make_engine(settings))
     try:
         yield settings, database

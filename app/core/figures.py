@@ -44,6 +44,12 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "outbox_age_seconds": ("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox_messages", ()),
     "card_problems": ("SELECT count(*) FROM card_events WHERE outcome = 'problem' AND ended_at IS NULL", ()),
     "refunds_owed_minor": ("SELECT asset, sum(amount_minor) FROM refunds WHERE status = 'owed' GROUP BY asset", ("asset",)),
+    "anchors": ("SELECT state, count(*) FROM anchor_batches WHERE state <> 'final' GROUP BY state", ("state",)),
+    "anchor_age_seconds": (
+        """SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM anchor_batches
+        WHERE state <> 'final' AND state IN ('signed', 'sent', 'confirmed')""",
+        (),
+    ),
 }
 
 

@@ -24,13 +24,15 @@ NAMES = {
     "outbox_age_seconds": "Age of the oldest of them",
     "card_problems": "Stripe events that were acknowledged and could not be applied: lightyard stripe problems",
     "refunds_owed_minor": "What providers owe clients, in minor units",
+    "anchors": "Trees over the ledger whose root is not final on the chain",
+    "anchor_age_seconds": "Age of the oldest tree whose root is on its way to the chain",
     "ledger_differences": "Ways in which the books disagree with themselves; 0 is the invariant",
     "ledger_audit_age_seconds": "Time since the books were last held against themselves",
     "database_up": "1 if PostgreSQL answered this scrape",
     "cache_up": "1 if Valkey answered this scrape",
 }
 LABELS = {"units": ("capability", "state"), "oldest_unit_age_seconds": ("capability",), "nodes": ("status",)}
-LABELS["refunds_owed_minor"] = ("asset",)
+LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
 
 
 class MarketplaceCollector(Collector):

@@ -16,6 +16,7 @@ from app.config import Settings
 from app.stack.ports import is_free
 from app.stack.postgres import BIN
 from app.stack.stack import CHAIN_PORT_OFFSET, NODE_PYTHON, ROOT, is_stack_running
+from devnet.evm import program as evm
 
 OK, WARN, BAD = "OK", "WARN", "BAD"
 DISK_WANTED_BYTES = 5 * 10**9
@@ -41,6 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_ports(settings),
         _postgres(settings),
         _valkey(settings),
+        _evm(settings),
         *_node(settings),
     ]
 
@@ -106,6 +108,15 @@ def _valkey(settings: Settings) -> Finding:
     except (redis.RedisError, ValueError) as error:
         return Finding(BAD, "valkey", f"REDIS_URL: {error}", "start the server, or mend REDIS_URL")
     return Finding(OK, "valkey", "REDIS_URL answers")
+
+
+def _evm(settings: Settings) -> Finding:
+    if settings.evm_rpc_url:
+        return Finding(OK, "evm", f"roots are anchored through {settings.evm_rpc_urls[0]}")
+    program = evm.command(0, settings.home)
+    if program is None:
+        return Finding(WARN, "evm", "no local EVM chain: roots are not anchored", "make evm-chain, or set EVM_RPC_URL")
+    return Finding(OK, "evm", f"local chain {program[0]}")
 
 
 def _node(settings: Settings) -> Iterator[Finding]:

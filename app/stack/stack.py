@@ -18,20 +18,23 @@ from alembic import command
 from alembic.config import Config
 from solders.keypair import Keypair
 
-from app.config import Settings, check
+from app.config import DEVELOPMENT_ANCHOR_KEY, Settings, check
 from app.core import accounts, nodes
 from app.core.pricing import Tariff
 from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.stack import endpoints, leftovers
-from app.stack.ports import is_free
+from app.stack.ports import free_port, is_free
 from app.stack.postgres import Postgres
 from app.stack.supervisor import HUB, NODES, SERVERS, Role, Supervisor
 from app.stack.valkey import Valkey
+from devnet.evm import program as evm
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NODE_PYTHON = ROOT / ".venv-node" / "bin" / "python"
 CHAIN_PORT_OFFSET = 899
+EVM_PORT_OFFSET = 901
+LEDGER_ROLE = "lightyard_app"  # made by the migrations
 HIGHEST_PORT = 65_535
 SLOT_MS = "25"  # a local payment is final in under a second instead of 13
 BLOCKHASH_BLOCKS = "2400"  # a transaction may be sent for a minute, as on the mainnet
@@ -45,7 +48,7 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET")
+HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY")
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
@@ -106,15 +109,37 @@ class Stack:
         self.database_url = settings.database_url or self.postgres.url
         self.redis_url = settings.redis_url or self.valkey.url
         self.solana_url = settings.solana_rpc_urls[0]
+        self.evm_command = self._evm_command()
         self.url = f"http://127.0.0.1:{settings.port}"
         self.environment = self._environment()
+
+    def _evm_command(self) -> list[str] | None:
+        """The local EVM chain, where none is configured and a program for it is installed. Nobody counts on its port."""
+        if self.settings.evm_rpc_url or self.settings.is_production:
+            return None
+        wanted = self.settings.port + EVM_PORT_OFFSET
+        self.evm_port = wanted if wanted <= HIGHEST_PORT and is_free(wanted) else free_port()
+        return evm.command(self.evm_port, self.home / "evm")
+
+    @property
+    def evm_url(self) -> str | None:
+        if self.evm_command is not None:
+            return f"http://127.0.0.1:{self.evm_port}"
+        return next(iter(self.settings.evm_rpc_urls), None)
 
     def _environment(self) -> dict[str, str]:
         secret = kept(self.home / "secret.key", lambda: secrets.token_urlsafe(48))
         friendly = {name: "true" for name in ("ALLOW_PRIVATE_ENDPOINTS", "OPEN_NODES", "TEST_MINTS")}
+        friendly["ANCHOR_INTERVAL_SECONDS"] = "30"
+        if not self.settings.database_url:
+            friendly["DATABASE_ROLE"] = LEDGER_ROLE
+        if self.evm_command is not None:
+            local = {"EVM_RPC_URL": str(self.evm_url), "EVM_ANCHOR_KEY": DEVELOPMENT_ANCHOR_KEY, "ANCHOR_CONFIRMATIONS": "1"}
+            friendly |= local
+        given = {name: value for name, value in os.environ.items() if value or name not in friendly}
         return {
             **friendly,
-            **os.environ,
+            **given,
             leftovers.MARK: str(self.home),
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
@@ -134,7 +159,7 @@ class Stack:
         leftovers.take_down(leftovers.of_home(self.home))  # of a supervisor that was killed
         self._check_ground()
         self._start_servers()
-        database = Database(make_engine(replace(self.settings, database_url=self.database_url)))
+        database = Database(make_engine(replace(self.settings, database_url=self.database_url, database_role="")))
         migrate(database)
         operator_key, provider_id = self._ensure_owners(database)
         database.engine.dispose()
@@ -142,6 +167,7 @@ class Stack:
         self._wait_for("api", f"{self.url}/health")
         if not self.settings.solana_rpc_url:
             self._wait_for("devnet", self.solana_url, {"jsonrpc": "2.0", "id": 1, "method": "getHealth", "params": []})
+        self._wait_for_evm()
         for number in range(self.settings.nodes):
             self._start_node(number, operator_key, provider_id)
         self._tell(operator_key)
@@ -175,6 +201,9 @@ class Stack:
             where = ["--port", str(self.settings.port + CHAIN_PORT_OFFSET), "--home", str(self.home / "devnet")]
             devnet = [sys.executable, "-m", "devnet", *where, "--slot-ms", SLOT_MS, "--blockhash-blocks", BLOCKHASH_BLOCKS]
             self.supervisor.start(Role("devnet", devnet, self.environment, SERVERS))
+        if self.evm_command is not None:
+            home = self.home / "evm"
+            self.supervisor.start(Role("evm", self.evm_command, self.environment, SERVERS, lambda: evm.prepare(home)))
         if not self.settings.database_url:
             self.postgres.prepare()
             role = Role("postgres", self.postgres.command(), self.environment, SERVERS, self.postgres.clear, signal.SIGINT)
@@ -236,11 +265,23 @@ class Stack:
                     raise ConfigError(f"{role} did not start; the end of {log}:\n{tail}") from None
                 time.sleep(0.1)  # a server that boots tells nobody: ask again
 
+    def _wait_for_evm(self) -> None:
+        """The marketplace works without a chain for its roots: they are anchored when it is there."""
+        if self.evm_command is None:
+            if not self.settings.evm_rpc_url:
+                advice = "`make evm-chain` installs one, or set EVM_RPC_URL"
+                self.supervisor.say(f"no EVM chain, so the ledger's roots are not anchored: {advice}")
+            return
+        try:
+            self._wait_for("evm", str(self.evm_url), {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}, 15)
+        except ConfigError as error:
+            self.supervisor.say(f"{error.message}\nthe ledger's roots are not anchored until it answers")
+
     def _tell(self, operator_key: str) -> None:
         body: dict[str, Any] = {
             "api_url": self.url,
             "solana_rpc_url": self.solana_url,
-            "evm_rpc_url": None,
+            "evm_rpc_url": self.evm_url,
             "ton_api_url": None,
             "operator_api_key": operator_key,
             "metrics_url": f"{self.url}/metrics",

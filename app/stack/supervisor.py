@@ -47,7 +47,7 @@ class Supervisor:
 
     def __init__(self, home: Path, say: Callable[[str], None] | None = None) -> None:
         self._home, self.roles, self.stopping = home, list[Role](), threading.Event()
-        self._say = say or (lambda line: print(f"lightyard: {line}", file=sys.stderr, flush=True))
+        self.say = say or (lambda line: print(f"lightyard: {line}", file=sys.stderr, flush=True))
         (home / "logs").mkdir(parents=True, exist_ok=True)
 
     def log_of(self, role_name: str) -> Path:
@@ -114,7 +114,7 @@ class Supervisor:
 
     def _put_off(self, role: Role, reason: str) -> None:
         role.start_at = time.monotonic() + role.backoff_seconds
-        self._say(f"{reason}; starting it again in {role.backoff_seconds:.1f} s (log: {self.log_of(role.name)})")
+        self.say(f"{reason}; starting it again in {role.backoff_seconds:.1f} s (log: {self.log_of(role.name)})")
         role.backoff_seconds = min(LAST_BACKOFF_SECONDS, role.backoff_seconds * 2)
 
     def stop(self, grace_seconds: float = 15) -> None:

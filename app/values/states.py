@@ -1,4 +1,4 @@
-"""The state machines of a job, and of the credits held for it. Each has one TRANSITIONS table; a test tries every pair."""
+"""The state machines of jobs, held credits and anchors. Each has its row of TRANSITIONS; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -42,6 +42,17 @@ class AttemptState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AnchorState(StrEnum):
+    """Of a tree's root: SIGNED means that the transaction's bytes are stored, SENT that a node has answered to them,
+    CONFIRMED that it is in a block, FINAL that the block is as deep as ANCHOR_CONFIRMATIONS asks."""
+
+    BUILT = "built"
+    SIGNED = "signed"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    FINAL = "final"
+
+
 class HoldState(StrEnum):
     HELD = "held"
     CAPTURED = "captured"
@@ -49,6 +60,7 @@ class HoldState(StrEnum):
 
 
 P, U, J, A = PaymentState, UnitState, JobState, AttemptState
+N = AnchorState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
 HELD = (U.ASSIGNED, U.RENDERING, U.UPLOADED)  # a node has the unit, until its lease ends
 
@@ -73,6 +85,13 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
     A: {
         A.LIVE: {A.COMPLETED, A.FAILED, A.LOST, A.RELEASED, A.CANCELLED},
         **{state: set() for state in A if state != A.LIVE},
+    },
+    AnchorState: {
+        N.BUILT: {N.SIGNED},
+        N.SIGNED: {N.SENT, N.BUILT},  # back: its chain is another one now
+        N.SENT: {N.SIGNED, N.CONFIRMED, N.BUILT},  # back: a replacement was signed; another transaction has used the nonce
+        N.CONFIRMED: {N.FINAL, N.SENT},  # back: the block is gone
+        N.FINAL: {N.SENT},  # back: the chain has forgotten what was deep enough, as a local one does
     },
     HoldState: {
         HoldState.HELD: {HoldState.CAPTURED, HoldState.RELEASED},

@@ -18,7 +18,10 @@ from tests.e2e.conftest import running_stack
 
 FRAMES = 3
 SETTINGS = {"resolution": {"width": 32, "height": 24}, "samples": 1, "frames": {"start": 1, "end": FRAMES}}
-ELSEWHERE = {"push.sent": "tests/api, with a provider's own software"}
+ELSEWHERE = {
+    "push.sent": "tests/api, with a provider's own software",
+    **{name: "tests/flows/test_anchors.py" for name in FAILPOINTS if name.startswith("anchor.")},
+}
 # A payment that is not announced is found by the hub's worker, so the worker is what dies; announced, it may be the API.
 UNANNOUNCED = ["payment.presented", "payment.sighted", "payment.booking", "work.committed"]
 POINTS = [

@@ -3,12 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from devnet.evm import program
 from tests.factories.stacks import RunningStack, fresh_home, wait_until
 
-ROLES = ("api", "worker", "beat", "node", "devnet", "postgres", "valkey")
+EVM = () if program.command(0, Path()) is None else ("evm",)
+ROLES = ("api", "worker", "beat", "node", "devnet", "postgres", "valkey", *EVM)
 
 
 @pytest.fixture(scope="module")

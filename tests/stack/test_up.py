@@ -14,13 +14,15 @@ import pytest
 
 from app.stack import leftovers
 from app.stack.postgres import Postgres
+from devnet.evm import program
 from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(home: Path, number: int) -> None:
     stack = RunningStack(home).wait_ready()
-    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"}  # NODES=0
+    evm = set() if program.command(0, home) is None else {"evm"}
+    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"} | evm  # NODES=0
     assert stack.end(number) == 0
     assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
 
@@ -41,7 +43,12 @@ def test_endpoints_json_is_whole_and_private(home: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert found["api_url"] == f"http://127.0.0.1:{stack.port}" and found["metrics_url"] == f"{found['api_url']}/metrics"
     assert found["solana_rpc_url"] == f"http://127.0.0.1:{stack.port + 899}"
-    assert (found["evm_rpc_url"], found["ton_api_url"]) == (None, None)
+    assert found["ton_api_url"] is None
+    if program.command(0, home) is None:
+        assert found["evm_rpc_url"] is None
+    else:
+        chain = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
+        assert "result" in httpx.post(found["evm_rpc_url"], json=chain).json() and len(stack.processes["evm"]) == 1
     ask = {"jsonrpc": "2.0", "id": 1, "method": "getBalance", "params": [found["hub_wallet"]]}
     assert "result" in httpx.post(found["solana_rpc_url"], json=ask).json(), "hub_wallet is an address"
     assert found["mints"].keys() == {"USDC", "USDT", "RENDER"}
@@ -114,8 +121,8 @@ def test_orphans_of_a_killed_supervisor_are_taken_down(home: Path) -> None:
     home.mkdir(parents=True)
     server = Postgres(home / "postgres")
     server.start()
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    orphan = subprocess.Popen(["cat"], env={**os.environ, leftovers.MARK: str(home)}, **pipes)
+    marked = {**os.environ, leftovers.MARK: str(home)}
+    orphan = subprocess.Popen(["cat"], env=marked, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert orphan.stdin is not None and orphan.stdout is not None
     orphan.stdin.write(b"\n")
     orphan.stdin.flush()

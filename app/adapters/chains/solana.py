@@ -1,25 +1,19 @@
 """The hub's door to Solana: JSON-RPC in, sightings out. What a node does not say clearly is not known."""
 
-import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from app.db import assert_no_unit_of_work
+from app.adapters.chains import json_rpc
+from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values.chain import Movement, Sighting
 
 MEMO_PROGRAMS = {"MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr", "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo"}
 SYSTEM = "system"
 TOKEN_PROGRAMS = {"spl-token", "spl-token-2022"}
-
-
-ANSWER_BYTES_LIMIT = 8 * 1_048_576
-# What reading an answer of the wrong shape raises
-MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, OSError, RecursionError)
 
 
 class SolanaGateway:
@@ -33,30 +27,16 @@ class SolanaGateway:
         self._http = httpx.Client(timeout=timeout_seconds)
 
     def _call(self, method: str, *params: Any) -> Any:
-        assert_no_unit_of_work()
         problem, kind = "no RPC node is configured", ChainUnavailable
         for url in self._urls:
             try:
-                body = json.loads(self._post(url, {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}))
+                body = json_rpc.call(self._http, url, self._timeout_seconds, method, list(params))
                 if "error" not in body:
                     return body["result"]
                 problem, kind = str(body["error"]), ChainUnreadable
-            except (httpx.HTTPError, httpx.StreamError, *MALFORMED) as error:
+            except UNCLEAR as error:
                 problem = f"{type(error).__name__}: {error}"
         raise kind(f"Solana did not answer {method}: {problem[:200]}")
-
-    def _post(self, url: str, request: dict[str, Any]) -> bytes:
-        """The whole answer, within one time-out from first to last byte: a node that drips must not hold a worker."""
-        deadline, data = time.monotonic() + self._timeout_seconds, bytearray()
-        with self._http.stream("POST", url, json=request) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_bytes():
-                data += chunk
-                if len(data) > ANSWER_BYTES_LIMIT:
-                    raise ValueError(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout(f"the answer took more than {self._timeout_seconds} s")
-        return bytes(data)
 
     def health(self) -> bool:
         """Whether a node says that it is well."""

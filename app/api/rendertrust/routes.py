@@ -1,6 +1,6 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rendertrust import auth, credits, system, uploads, webhooks
+from app.api.rendertrust import auth, credits, ledger_views, system, uploads, webhooks
 
 BLUEPRINTS = (
     system.blueprint,
@@ -8,4 +8,5 @@ BLUEPRINTS = (
     credits.blueprint,
     uploads.blueprint,
     webhooks.blueprint,
+    ledger_views.blueprint,
 )

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from solders.signature import Signature
 
-from app.adapters.chains.solana import ANSWER_BYTES_LIMIT, SolanaGateway
+from app.adapters.chains.json_rpc import ANSWER_BYTES_LIMIT
+from app.adapters.chains.solana import SolanaGateway
 from app.errors import ChainUnavailable, ChainUnreadable
 from devnet.payer import Payer
 from tests.factories.chain_nodes import Node

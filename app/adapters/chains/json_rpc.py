@@ -1,0 +1,38 @@
+"""One JSON-RPC call over HTTP, bounded in time and size; never sent while a database transaction is open."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+
+from app.db import assert_no_unit_of_work
+
+ANSWER_BYTES_LIMIT = 8 * 1_048_576
+# What reading an answer of the wrong shape raises
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, OSError, RecursionError)
+UNCLEAR = (httpx.HTTPError, httpx.StreamError, *MALFORMED)
+
+
+def call(http: httpx.Client, url: str, timeout_seconds: float, method: str, params: list[Any]) -> Any:
+    """The whole answer as JSON, an object with `result` or `error`, else one of UNCLEAR is raised."""
+    assert_no_unit_of_work()
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    body = json.loads(_post(http, url, timeout_seconds, request))
+    if not isinstance(body, dict):
+        raise TypeError(f"the answer is no object but {type(body).__name__}")
+    return body
+
+
+def _post(http: httpx.Client, url: str, timeout_seconds: float, request: dict[str, Any]) -> bytes:
+    """Within one time-out from first to last byte: a node that drips must not hold a worker."""
+    deadline, data = time.monotonic() + timeout_seconds, bytearray()
+    with http.stream("POST", url, json=request) as answer:
+        answer.raise_for_status()
+        for chunk in answer.iter_bytes():
+            data += chunk
+            if len(data) > ANSWER_BYTES_LIMIT:
+                raise ValueError(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout(f"the answer took more than {timeout_seconds} s")
+    return bytes(data)
