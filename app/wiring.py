@@ -90,7 +90,7 @@ def build(settings: Settings) -> Hub:
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),
-        rates=read_table(settings.rates_usd),
+        rates=read_table(settings.rates),
         celery=celery,
         prices=read_prices(settings.dispatch_prices),
     )

@@ -47,6 +47,11 @@ class Caller:
             raise Forbidden(f"this needs the scope {scope}", code="SCOPE_MISSING", details={"scope": scope})
 
 
+def is_ours(token: str) -> bool:
+    """Whether a credential has the form of an access token or an API key of ours."""
+    return tokens.is_jwt(token) or token.startswith(accounts.KEY_PREFIXES)
+
+
 def caller(session: Session, scope: str, *, is_wallet_signed: bool = False) -> Caller:
     """The request's caller, by an access token or an API key; one query.
 

@@ -35,7 +35,7 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def move(self, source: str, target: str) -> None: ...
+    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +147,13 @@ def _known(item: Announced, expected: outcomes.ExpectedResult | None) -> Judged 
 def _check_all(
     store: Store, new: Sequence[tuple[Announced, outcomes.ExpectedResult]], rules: Rules
 ) -> list[Judged | None]:
+    """Uploads are moved away from their signed URLs first, so that nobody can swap bytes that are being judged."""
+    store.move_all([(expected.upload_key, _final(expected.upload_key)) for _, expected in new])
     return [_check(store, item, expected, rules) for item, expected in new]
 
 
 def _check(store: Store, item: Announced, expected: outcomes.ExpectedResult, rules: Rules) -> Judged | None:
-    """Move the upload away from its signed URL first, so that nobody can swap bytes that are being judged."""
     key = _final(expected.upload_key)
-    try:
-        store.move(expected.upload_key, key)
-    except NotFound:
-        pass  # announced before, or not uploaded: the next line tells which
     try:
         stored = store.stat(key)
     except NotFound:

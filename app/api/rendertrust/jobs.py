@@ -4,7 +4,6 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from app.api.rendertrust.moments import written
 from flask_smorest import Blueprint
 
 from app.api import security
@@ -12,6 +11,7 @@ from app.api.context import hub, read_only, unit_of_work
 from app.api.idempotency import idempotent
 from app.api.rendertrust import identifiers, job_states
 from app.api.rendertrust.document import IDEMPOTENCY_KEY, SIGNED_IN
+from app.api.rendertrust.moments import written
 from app.api.rendertrust.schemas import jobs as schemas
 from app.core import dead_letters, dispatch, owned
 from app.core.owned import OwnedJob

@@ -1,10 +1,10 @@
 """Bodies of /api/v1/jobs."""
 
-from app.core.uploads import REFERENCE_LIMIT_CHARS
 from marshmallow import Schema, fields, validate
 
 from app.api.rendertrust.job_states import WORDS
 from app.api.rendertrust.schemas.loose import Loose, PageSchema
+from app.core.uploads import REFERENCE_LIMIT_CHARS
 
 TYPE_LIMIT_CHARS = 100
 
