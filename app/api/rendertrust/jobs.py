@@ -74,9 +74,9 @@ def show(job_id: str) -> dict[str, Any]:
 @blueprint.alt_response(409, description="Ordered through another API")
 def cancel(job_id: str) -> dict[str, Any]:
     """Call a job off before a node works on it; its credits come back."""
-    wanted = identifiers.read(job_id, "job_id")
     with unit_of_work() as session:
         caller = security.caller(session, "jobs:write")
+        wanted = identifiers.read(job_id, "job_id")
         dispatch.cancel(session, caller.account_id, wanted, DIALECT)
         return _shown(owned.get(session, caller.account_id, wanted))
 
@@ -118,10 +118,9 @@ def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.alt_response(409, description="Already replayed")
 def replay(letter_id: str) -> dict[str, Any]:
     """Ours, for operators: try a failed job again, paid by a new hold of its owner's credits."""
-    wanted = identifiers.read(letter_id, "dead letter id")
     with unit_of_work() as session:
         _operator(session, "admin:write")
-        job = dead_letters.replay(session, wanted)
+        job = dead_letters.replay(session, identifiers.read(letter_id, "dead letter id"))
         session.flush()
         return _shown(owned.get(session, _owner(job.account_id), job.id))
 

@@ -15,8 +15,8 @@ blueprint = Blueprint("rendertrust_nodes", __name__, url_prefix="/api/v1/nodes",
 
 
 @blueprint.post("/register")
-@blueprint.arguments(schemas.RegistrationSchema)
-@blueprint.response(201, schemas.RegisteredSchema)
+@blueprint.arguments(schemas.NodeRegistrationSchema)
+@blueprint.response(201, schemas.RegisteredNodeSchema)
 def register(body: dict[str, Any]) -> dict[str, Any]:
     """Register a node, or find it again by its key; the token is new, and proven once its challenge is answered."""
     node = {
@@ -35,7 +35,7 @@ def register(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/heartbeat")
 @blueprint.doc(**NODE_TOKEN)
-@blueprint.arguments(schemas.HeartbeatSchema)
+@blueprint.arguments(schemas.NodeHeartbeatSchema)
 @blueprint.response(200, schemas.BeatenSchema)
 @blueprint.alt_response(401, description="Not a node's token, or the challenge's signature is wrong")
 def heartbeat(body: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Metadata(fields.Dict):
         return dict(found)
 
 
-class RegistrationSchema(Loose):
+class NodeRegistrationSchema(Loose):
     name = fields.String(required=True, validate=validate.Length(1, 100), metadata={"example": "gpu-node-east-1"})
     public_key = fields.String(
         required=True,
@@ -40,14 +40,14 @@ class RegistrationSchema(Loose):
     provider_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "with an API key: for whom it works"})
 
 
-class RegisteredSchema(Schema):
+class RegisteredNodeSchema(Schema):
     node_id = fields.UUID(required=True)
     challenge = fields.String(required=True, metadata={"description": "64 hex digits, to be signed for a heartbeat"})
     token = fields.String(required=True, metadata={"description": "good for 24 hours"})
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
 
 
-class HeartbeatSchema(Loose):
+class NodeHeartbeatSchema(Loose):
     current_load = fields.Float(load_default=0.0, allow_nan=True, metadata={"description": "cut to 0..1"})
     metadata = Metadata(load_default=None, allow_none=True)
     challenge_signature = fields.String(
