@@ -60,7 +60,8 @@ def test_a_model_is_asked_for_one_whole_answer(model: ModelServer, tmp_path: Pat
     ("behaviour", "code", "said"),
     [("busy", "INFERENCE_FAILED", "503: the model is loading"), ("refuse", "INFERENCE_REFUSED", "max_tokens is too large"),
      ("garbage", "INFERENCE_GARBLED", "<html>"), ("empty", "INFERENCE_GARBLED", "choices"),
-     ("redirect", "INFERENCE_REFUSED", "307"), ("endless", "OUTPUT_LIMIT", "1048576"), ("drip", "TIME_LIMIT", "1 s"), ("silent", "TIME_LIMIT", "1 s")],
+     ("redirect", "INFERENCE_REFUSED", "307"), ("endless", "OUTPUT_LIMIT", "1048576"),
+     ("drip", "TIME_LIMIT", "1 s"), ("silent", "TIME_LIMIT", "1 s")],
 )
 def test_each_trouble_of_a_server_has_its_code(
     model: ModelServer, tmp_path: Path, behaviour: str, code: str, said: str
