@@ -8,6 +8,7 @@ from app.cli.context import open_database
 from app.cli.printing import as_json_option, print_json, print_table
 from app.core import dead_letters as letters
 from app.errors import InvalidInput
+from app.observability import logs
 
 COLUMNS = ("id", "job_id", "job_type", "reason_code", "attempts", "created_at", "replayed_at")
 
@@ -40,6 +41,7 @@ def replay(letter: str, as_json: bool) -> None:
         letter_id = uuid.UUID(letter)
     except ValueError:
         raise InvalidInput(f"{letter!r} is no dead letter's id: see `lightyard dead-letters list`") from None
+    logs.configure("WARNING")  # standard output is the answer's
     with open_database() as (_, database), database.unit_of_work() as session:
         job = letters.replay(session, letter_id)
         found = {"id": letter, "job_id": str(job.id), "status": "QUEUED"}

@@ -32,7 +32,7 @@ _PICK = """
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
-            AND n.capabilities && :fitting
+            AND (u.capability = ANY(n.capabilities) OR :cover = ANY(n.capabilities))
             AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL
                 AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes)))))
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
@@ -80,7 +80,7 @@ def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool) -> Tex
         anybodys=_PICK.format(of_job=of_job, whose=_ANYBODYS, limit=rest),
         or_offered=" UNION ALL SELECT id FROM offered" if looks_for_offers else "",
     )
-    return text(statement).bindparams(bindparam("fitting", type_=ARRAY(Text)), *_KINDS[: looks_for_offers])
+    return text(statement).bindparams(*_KINDS[:looks_for_offers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ def claim(
         "lease_until": now + timedelta(seconds=lease_seconds),
     }
     rows: list[Any] = []
-    has_looked = False
+    has_looked = node.offered_until is None or node.offered_until <= now  # a lapsed offer is found like anybody's unit
     for job_id in dict.fromkeys((ask.get("job_id"), None)):
         for kind in kinds:
             left = ask["limit"] - len(rows)
             if left > 0:
-                found = base | {"capability": kind, "fitting": capabilities.fitting(kind)}
+                found = base | {"capability": kind, "cover": capabilities.fitting(kind)[-1]}
                 found |= ({"job_id": job_id} if job_id else {}) | ({} if has_looked else {"kinds": kinds})
                 rows += session.execute(_claim_statement(left, bool(job_id), not has_looked), found).all()
                 has_looked = True

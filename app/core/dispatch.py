@@ -7,10 +7,10 @@ node. Claiming stays the one way in which a node gets work (`core.claims`), what
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, bindparam, select, text
+from sqlalchemy import Text, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from app import outbox
 from app.core import credit_holds, doorbells, jobs, outcomes
 from app.errors import Conflict, NotFound, Refused
 from app.models.jobs import Job, WorkUnit
+from app.models.nodes import Node
 from app.values import capabilities, clock
 from app.values.money import Money
 from app.values.states import JobState, PaymentState, UnitState
@@ -88,7 +89,7 @@ def dispatch(session: Session, order: DispatchOrder, rules: NodeRules) -> tuple[
     session.add(job)
     session.flush()
     credit_holds.hold(session, order.account_id, job.id, order.price, f"Job execution: {order.kind}")
-    unit = _offer(session, job, order.frame, node_id, rules.offer_seconds)
+    unit = _offer(session, job, order.frame, node_id, now + timedelta(seconds=rules.offer_seconds))
     doorbells.ring_for(session, order.kind, node_id, unit.id)
     outbox.announce(session, "job:new", job.id)
     return job, node_id
@@ -111,8 +112,9 @@ def choose_node(session: Session, kind: str, rules: NodeRules) -> uuid.UUID:
     raise Refused(f"No healthy nodes with matching capability: {kind!r}", code="NO_HEALTHY_NODE")
 
 
-def _offer(session: Session, job: Job, frame: int | None, node_id: uuid.UUID, offer_seconds: int) -> WorkUnit:
-    now = clock.now()
+def _offer(session: Session, job: Job, frame: int | None, node_id: uuid.UUID, until: datetime) -> WorkUnit:
+    """The job's unit, in its queue but the node's alone `until` then; the node's row is locked, and says so too."""
+    session.execute(update(Node).where(Node.id == node_id).values(offered_until=until))
     unit = WorkUnit(
         id=uuid.uuid4(),
         job_id=job.id,
@@ -122,9 +124,9 @@ def _offer(session: Session, job: Job, frame: int | None, node_id: uuid.UUID, of
         capability=job.kind,
         priority=job.priority,
         state=UnitState.QUEUED,
-        queued_at=now + timedelta(seconds=offer_seconds),
+        queued_at=until,
         offered_node_id=node_id,
-        rung_at=now,
+        rung_at=clock.now(),
     )
     session.add(unit)
     session.flush()

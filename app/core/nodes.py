@@ -46,11 +46,12 @@ class CallingNode:
     challenge: str
     proven_at: datetime | None
     failures_in_a_row: int
+    offered_until: datetime | None
 
 
 _CALLER = text("""
 SELECT n.id, n.provider_id, n.is_trusted, n.capabilities, n.public_key, n.last_heartbeat_at, n.unhealthy_until,
-    t.id, t.challenge, t.proven_at, n.failures_in_a_row
+    t.id, t.challenge, t.proven_at, n.failures_in_a_row, n.offered_until
 FROM node_tokens t JOIN nodes n ON n.id = t.node_id WHERE t.id = :token_id AND t.expires_at > :now
 """)
 

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_index("ix_jobs_account_id_created_at", "jobs", ["account_id", "created_at"])
     op.drop_index("ix_jobs_account_id", table_name="jobs")
+    op.add_column("nodes", sa.Column("offered_until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("work_units", sa.Column("offered_node_id", sa.UUID(), nullable=True))
     op.create_index(
         "ix_work_units_offered",
@@ -40,5 +41,6 @@ def downgrade() -> None:
     op.drop_table("dead_letters")
     op.drop_index("ix_work_units_offered", table_name="work_units")
     op.drop_column("work_units", "offered_node_id")
+    op.drop_column("nodes", "offered_until")
     op.create_index("ix_jobs_account_id", "jobs", ["account_id"])
     op.drop_index("ix_jobs_account_id_created_at", table_name="jobs")
