@@ -80,6 +80,12 @@ class Settings:
     quote_seconds: int = setting(900, "how long a quote may be paid", "s")
     unpaid_kept_seconds: int = setting(86_400, "an unpaid quote and its file are kept so long after its expiry", "s")
     untaken_seconds: int = setting(86_400, "a paid job that nobody works on for so long is ended and refunded", "s", least=60)
+    dispatch_prices: str = setting(
+        "render=10,inference=5,cpu_benchmark=1,echo=0,other=1", "what a dispatched job costs, by its type", "credits"
+    )
+    dispatch_max_seconds: int = setting(900, "longest work on one dispatched job", "s", least=1)
+    offer_seconds: int = setting(5, "a dispatched job is kept so long for the node it was offered to", "s", least=1, most=600)
+    max_run_result_bytes: int = setting(16_777_216, "largest result that is no picture", "bytes")
     platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%", most=100)
     rates_usd: str = setting(
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
@@ -127,6 +133,12 @@ class Settings:
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
+
+    @property
+    def own_bucket(self) -> str | None:
+        """The bucket that this hub's files lie in; None for a folder."""
+        address = urlsplit(self.storage)
+        return address.netloc if address.scheme == "s3" else None
 
     @property
     def rates(self) -> str:

@@ -1,5 +1,6 @@
 """Chooses the implementations by the settings, once per process."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,9 +22,12 @@ from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
 from app.core import card_payments
-from app.core.card_payments import Terms
+from app.core.completions import Terms
 from app.db import Database, make_engine
 from app.errors import ConfigError
+from app.flows.results import Rules
+from app.values.money import Money
+from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
 
 
@@ -41,7 +45,16 @@ class Hub:
     signals: Signals
     rates: RateSource
     celery: Celery
-    card_terms: Terms
+    card_terms: card_payments.Terms
+    prices: Mapping[str, Money]
+
+    @property
+    def result_rules(self) -> Rules:
+        """How this hub judges results."""
+        settings = self.settings
+        terms = Terms(settings.operator_share_percent, self.rates)
+        limits = (settings.max_failures, settings.max_attempts)
+        return Rules(limits, settings.max_result_bytes, settings.max_pixels, settings.max_run_result_bytes, terms)
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -90,6 +103,7 @@ def build(settings: Settings) -> Hub:
         rates=read_table(settings.rates),
         celery=celery,
         card_terms=card_payments.read_terms(settings),
+        prices=read_prices(settings.dispatch_prices),
     )
     outbox.connect(Publisher(celery, cache))
     return hub

@@ -83,6 +83,9 @@ class SceneStore:
 
     def _fill(self, home: Path, job: Job) -> str:
         """Fetches the job's inputs into `home`; the scene's name below its `files`."""
+        if not job.inputs:
+            where = (job.payload or {}).get("ref", "nowhere")
+            raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, f"the scene lies where this node can't fetch it: {where}")
         files = home / "files"
         files.mkdir(parents=True)
         paths = [self._fetch_one(files, item) for item in job.inputs]

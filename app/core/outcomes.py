@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import doorbells, inspections, settlement
+from app.core import credit_holds, dead_letters, doorbells, inspections, nodes, settlement
 from app.errors import Conflict, Forbidden
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
@@ -21,8 +21,9 @@ from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitSt
 
 log = structlog.get_logger()
 K = TypeVar("K")
-FAILURES_IN_A_ROW = 3
-UNHEALTHY_SECONDS = 300
+BACK_OFF_LIMIT_SECONDS = 3600
+# What a node says of the work itself does not count against the node.
+WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED"}
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -52,8 +53,8 @@ def _end_attempts(session: Session, attempt_ids: Collection[uuid.UUID], state: A
 
 def _forgive(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
     """A success ends a node's row of failures."""
-    nodes = select(Attempt.node_id).where(Attempt.id.in_(attempt_ids))
-    statement = update(Node).where(Node.id.in_(nodes), Node.failures_in_a_row > 0)
+    workers = select(Attempt.node_id).where(Attempt.id.in_(attempt_ids))
+    statement = update(Node).where(Node.id.in_(workers), Node.failures_in_a_row > 0)
     session.execute(statement.values(failures_in_a_row=0, unhealthy_until=None))
 
 
@@ -70,22 +71,30 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
-        if code not in inspections.SCENE_FAULTS:
+        if code not in WORKS_OWN_FAULTS:
             _count_failure(session, node_id)
-    _return_unit(session, unit, code, message, limits)
+    _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
 
 
+def _back_off_seconds(session: Session, unit: WorkUnit) -> int:
+    """A dispatched job is tried again after 2, 4, 8 … seconds; a job of a provider's own nodes at once."""
+    job = session.get_one(Job, unit.job_id)
+    return min(2**unit.failures, BACK_OFF_LIMIT_SECONDS) if dead_letters.is_dispatched(job) else 0
+
+
 def _count_failure(session: Session, node_id: uuid.UUID) -> None:
-    """Three failures in a row make a node UNHEALTHY for a while (its circuit breaker)."""
+    """Three failures in a row make a node UNHEALTHY for a while (its circuit breaker); afterwards the first one does again,
+    until a success ends the row."""
     node = session.scalars(select(Node).where(Node.id == node_id).with_for_update()).one()
     node.failures_in_a_row += 1
-    if node.failures_in_a_row >= FAILURES_IN_A_ROW:
-        node.unhealthy_until = clock.now() + timedelta(seconds=UNHEALTHY_SECONDS)
-        node.failures_in_a_row = 0
+    if node.failures_in_a_row >= nodes.FAILURES_IN_A_ROW:
+        node.unhealthy_until = clock.now() + timedelta(seconds=nodes.UNHEALTHY_SECONDS)
 
 
-def _return_unit(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
+def _return_unit(
+    session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int], after_seconds: int = 0
+) -> None:
     if unit.kind == inspections.KIND:
         _return_inspection(session, unit, code, message, limits)
         return
@@ -95,7 +104,7 @@ def _return_unit(session: Session, unit: WorkUnit, code: str, message: str, limi
         session.flush()
         fail_job(session, unit.job_id, code, message)
         return
-    _requeue(session, unit)
+    _requeue(session, unit, after_seconds)
 
 
 def _return_inspection(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
@@ -158,10 +167,14 @@ def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = 100) 
     return sum(_each(session, untaken, end))
 
 
-def _requeue(session: Session, unit: WorkUnit) -> None:
+def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
+    """Back into the queue, ready at once or after a while (a sweep rings for it then)."""
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
     unit.rung_at = clock.now()
+    if after_seconds:
+        unit.queued_at = clock.now() + timedelta(seconds=after_seconds)
+        return
     doorbells.ring(session, unit.capability, unit.provider_id, [unit.id])
 
 
@@ -216,17 +229,25 @@ def _each(session: Session, keys: Iterable[K], act: Callable[[K], int]) -> Itera
 
 
 def fail_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
-    """End a job as failed: finished frames are kept and charged, the rest is refunded."""
-    _end_job(session, job_id, JobState.FAILED, code, message)
+    """End a job as failed: finished frames are kept and charged, the rest is refunded. A dispatched one leaves a dead letter."""
+    if _end_job(session, job_id, JobState.FAILED, code, message):
+        dead_letters.note(session, job_id)
     outbox.announce(session, "job:failed", job_id)
 
 
-def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, message: str) -> None:
+def cancel(session: Session, job: Job, code: str, message: str) -> None:
+    """End a job, locked by the caller, because its owner wants so: what nodes do for it now is lost by its state."""
+    _end_job(session, job.id, JobState.CANCELLED, code, message)
+    outbox.announce(session, "job:cancelled", job.id)
+
+
+def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, message: str) -> bool:
+    """Whether this call ended it: it was open until now."""
     job = session.scalars(
         select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
     ).one()
     if job.state != JobState.OPEN:
-        return
+        return False
     job.state = advance(JobState.OPEN, state)
     job.reason_code, job.error_message, job.ended_at = code[:64], message[:2000], clock.now()
     if job.payment_state == PaymentState.PENDING and job.scene_id is not None:
@@ -237,26 +258,39 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
     ).all()
     _end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
     session.execute(
-        update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(state=UnitState.CANCELLED, lease_until=None)
+        update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(
+            state=UnitState.CANCELLED, lease_until=None, offered_node_id=None
+        )
     )
     done = session.scalar(
         select(func.count()).where(
             WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0, WorkUnit.state == UnitState.COMPLETED
         )
     )
-    settlement.refund_unfinished(session, job, int(done or 0))
+    if dead_letters.is_dispatched(job):
+        _release_hold(session, job, message)
+    else:
+        settlement.refund_unfinished(session, job, int(done or 0))
+    return True
+
+
+def _release_hold(session: Session, job: Job, reason: str) -> None:
+    """A dispatched job is one unit: what was held for it goes back whole."""
+    credit_holds.release(session, job.id, reason)
+    job.payment_state = advance(PaymentState(job.payment_state), PaymentState.REFUNDED)
 
 
 _EXPECTED = text("""
-SELECT a.id, a.fence, a.node_id, a.state, a.upload_key, j.settings ->> 'output_format',
+SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
+    CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') ELSE j.settings ->> 'output_format' END,
     CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int)
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedPicture:
-    """What an attempt's upload must be; None for a size means that the scene's own counts."""
+class ExpectedResult:
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, or BYTES."""
 
     upload_key: str
     format: str
@@ -265,9 +299,9 @@ class ExpectedPicture:
     is_completed: bool
 
 
-def expected_pictures(
+def expected_results(
     session: Session, node_id: uuid.UUID, announced: Mapping[uuid.UUID, int]
-) -> dict[uuid.UUID, ExpectedPicture]:
+) -> dict[uuid.UUID, ExpectedResult]:
     """What to check this node's results against, by attempt; those that are not live (and did not complete) are not in it.
 
     `announced` is {attempt: fence}. Another node's attempt is Forbidden.
@@ -276,7 +310,7 @@ def expected_pictures(
     if any(row[2] != node_id for row in rows):
         raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
     return {
-        row[0]: ExpectedPicture(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED)
+        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED)
         for row in rows
         if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
     }

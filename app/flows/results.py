@@ -11,11 +11,12 @@ import structlog
 
 from app import offload
 from app.core import completions, outcomes
-from app.core.completions import Finished
+from app.core.completions import Finished, Terms
 from app.db import Database
 from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
 from app.formats import image
+from app.values.json_text import read_json
 
 
 class Stored(Protocol):
@@ -45,6 +46,18 @@ class Announced:
     sha256: str
     size_bytes: int
     seconds: float
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How results are judged: `limits` are (failures, attempts in all); `terms` share what was held for dispatched jobs."""
+
+    limits: tuple[int, int]
+    max_bytes: int
+    max_pixels: int
+    max_run_bytes: int
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class Judged:
 
 log = structlog.get_logger()
 BATCH_BYTES = 64 * 1024 * 1024
+JSON_TYPE = "application/json"
+RUN_FORMATS = ("JSON", "BYTES")
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
 
@@ -66,12 +81,10 @@ def accept(
     database: Database,
     store: Store,
     announced: Sequence[Announced],
-    wanted: Mapping[uuid.UUID, outcomes.ExpectedPicture],
-    limits: tuple[int, int],
-    max_bytes: int,
-    max_pixels: int,
+    wanted: Mapping[uuid.UUID, outcomes.ExpectedResult],
+    rules: Rules,
 ) -> list[Judged]:
-    """Check each upload and book those that hold; a picture that can't count ends its attempt as a failure.
+    """Check each upload and book those that hold; a result that can't count ends its attempt as a failure.
 
     `wanted` says what each must be; an attempt that is not in it is not live.
     """
@@ -80,7 +93,7 @@ def accept(
     new = [(item, wanted[item.attempt_id]) for item in announced if item.attempt_id not in judged]
     moved = [_Moved(item, expected, _final(expected.upload_key)) for item, expected in new]
     good: list[Finished] = []
-    for found, problem in zip(moved, _check_all(store, moved, max_bytes, max_pixels), strict=True):
+    for found, problem in zip(moved, _check_all(store, moved, rules), strict=True):
         item = found.item
         judged[item.attempt_id] = problem or Judged(item.attempt_id)
         if problem is None:
@@ -91,10 +104,10 @@ def accept(
     with database.unit_of_work() as session:
         if fatal:
             outcomes.lock_jobs(session, wanted)
-        counted = completions.complete(session, good)
+        counted = completions.complete(session, good, rules.terms)
         for verdict in fatal:
             fence = next(item.fence for item in announced if item.attempt_id == verdict.attempt_id)
-            outcomes.fail(session, verdict.attempt_id, fence, str(verdict.code), verdict.message, limits)
+            outcomes.fail(session, verdict.attempt_id, fence, str(verdict.code), verdict.message, rules.limits)
         if counted:
             failpoint("result.booking")
     if counted:
@@ -128,7 +141,7 @@ class _Moved:
     """An announced upload, what it must be, and the key that it is judged under."""
 
     item: Announced
-    expected: outcomes.ExpectedPicture
+    expected: outcomes.ExpectedResult
     key: str
 
 
@@ -137,21 +150,21 @@ def _final(upload_key: str) -> str:
     return f"accepted/{upload_key}-{uuid.uuid4().hex}"
 
 
-def _known(item: Announced, expected: outcomes.ExpectedPicture | None) -> Judged | None:
+def _known(item: Announced, expected: outcomes.ExpectedResult | None) -> Judged | None:
     """The verdict that needs no look at the bytes; None when they must be looked at."""
     if expected is None:
         return _not_live(item.attempt_id)
     return Judged(item.attempt_id) if expected.is_completed else None
 
 
-def _check_all(store: Store, moved: Sequence[_Moved], max_bytes: int, max_pixels: int) -> list[Judged | None]:
+def _check_all(store: Store, moved: Sequence[_Moved], rules: Rules) -> list[Judged | None]:
     """Uploads are moved away from their signed URLs first, so that nobody can swap bytes that are being judged."""
     store.move_all([(found.expected.upload_key, found.key) for found in moved])
     verdicts: list[Judged | None] = []
     for batch in _batches(moved):
         with ExitStack() as copies:
-            looks = [_look(store, copies, found, max_bytes) for found in batch]
-            verdicts += offload.run(_decode_all, batch, looks, max_pixels)
+            looks = [_look(store, copies, found, rules) for found in batch]
+            verdicts += offload.run(_decode_all, batch, looks, rules.max_pixels)
     for found, verdict in zip(moved, verdicts, strict=True):
         if verdict is not None:
             store.delete(found.key)
@@ -170,9 +183,10 @@ def _batches(moved: Sequence[_Moved]) -> Iterator[Sequence[_Moved]]:
         yield moved[start:]
 
 
-def _look(store: Store, copies: ExitStack, found: _Moved, max_bytes: int) -> Path | Judged:
+def _look(store: Store, copies: ExitStack, found: _Moved, rules: Rules) -> Path | Judged:
     """The upload as a local file, if it is the one that was announced."""
     item = found.item
+    max_bytes = rules.max_run_bytes if found.expected.format in RUN_FORMATS else rules.max_bytes
     try:
         stored, path = copies.enter_context(store.local_copy(found.key, min(max_bytes, item.size_bytes)))
     except NotFound:
@@ -185,7 +199,7 @@ def _look(store: Store, copies: ExitStack, found: _Moved, max_bytes: int) -> Pat
 
 
 def _too_large(item: Announced, max_bytes: int) -> Judged:
-    return Judged(item.attempt_id, "RESULT_TOO_LARGE", f"a picture may have {max_bytes} bytes, this one has {item.size_bytes}")
+    return Judged(item.attempt_id, "RESULT_TOO_LARGE", f"the result has {item.size_bytes} bytes; {max_bytes} are allowed")
 
 
 def _other_bytes(item: Announced) -> Judged:
@@ -194,13 +208,29 @@ def _other_bytes(item: Announced) -> Judged:
 
 def _decode_all(batch: Sequence[_Moved], looks: Sequence[Path | Judged], max_pixels: int) -> list[Judged | None]:
     return [
-        look if isinstance(look, Judged) else check_picture(found.item.attempt_id, look, found.expected, max_pixels)
+        look if isinstance(look, Judged) else _check(found.item, look, found.expected, max_pixels)
         for found, look in zip(batch, looks, strict=True)
     ]
 
 
+def _check(item: Announced, path: Path, expected: outcomes.ExpectedResult, max_pixels: int) -> Judged | None:
+    if expected.format in RUN_FORMATS:
+        return _check_run(item, path, expected)
+    return check_picture(item.attempt_id, path, expected, max_pixels)
+
+
+def _check_run(item: Announced, path: Path, expected: outcomes.ExpectedResult) -> Judged | None:
+    """A run's bytes are what they are; JSON must be JSON, where the kind of work or the node says that it is."""
+    if expected.format == "JSON" or item.content_type.partition(";")[0].strip().lower() == JSON_TYPE:
+        try:
+            read_json(path.read_bytes())
+        except InvalidInput as error:
+            return Judged(item.attempt_id, "RESULT_UNREADABLE", f"the result is no sound JSON: {error.message}")
+    return None
+
+
 def check_picture(
-    attempt_id: uuid.UUID, picture: bytes | Path, expected: outcomes.ExpectedPicture, max_pixels: int
+    attempt_id: uuid.UUID, picture: bytes | Path, expected: outcomes.ExpectedResult, max_pixels: int
 ) -> Judged | None:
     """Decode every pixel and compare with what was ordered; None when all is well."""
     try:

@@ -47,13 +47,14 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_unpaid", "expires_at", postgresql_where=text("payment_state = 'pending' AND state = 'open'")),
         Index("ix_jobs_under_way", "paid_at", postgresql_where=text("state = 'open' AND payment_state = 'confirmed'")),
+        Index("ix_jobs_account_id_created_at", "account_id", "created_at"),
     )
 
     id: Mapped[Id]
     dialect: Mapped[Str]
     kind: Mapped[Str]
     name: Mapped[Str] = mapped_column(default="")
-    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"))
     client_wallet: Mapped[Str | None]
     provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"), index=True)
     scene_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("scenes.id"), index=True)
@@ -114,6 +115,12 @@ class WorkUnit(Base):
             postgresql_where=text("state = 'queued' AND provider_id IS NULL"),
         ),
         Index(
+            "ix_work_units_offered",
+            "offered_node_id",
+            "queued_at",
+            postgresql_where=text("state = 'queued' AND offered_node_id IS NOT NULL"),
+        ),
+        Index(
             "ix_work_units_leased",
             "lease_until",
             postgresql_where=text("state IN ('assigned', 'rendering', 'uploaded')"),
@@ -130,7 +137,9 @@ class WorkUnit(Base):
     priority: Mapped[int] = mapped_column(default=0)
     # Units are made when their job is paid: an unpaid quote of ten thousand frames costs one row.
     state: Mapped[Str] = mapped_column(default="queued")
+    # From when anybody who fits may have it: later than now while it backs off, or is offered to one node first.
     queued_at: Mapped[Moment]
+    offered_node_id: Mapped[uuid.UUID | None]
     rung_at: Mapped[Moment | None]
     fence: Mapped[int] = mapped_column(default=0)
     attempt_id: Mapped[uuid.UUID | None]
@@ -163,3 +172,21 @@ class Attempt(Base):
     ended_at: Mapped[Moment | None]
     error_code: Mapped[Str | None]
     error_message: Mapped[Str | None]
+
+
+class DeadLetter(Base):
+    """A dispatched job that failed for good: an operator sees it here, and may have it tried again with a new hold."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        Index("ix_dead_letters_created_at", "created_at"),
+        Index("ix_dead_letters_waiting", "job_id", unique=True, postgresql_where=text("replayed_at IS NULL")),
+    )
+
+    id: Mapped[Id]
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id"))
+    reason_code: Mapped[Str]
+    error_message: Mapped[Str]
+    attempts: Mapped[int]
+    created_at: Mapped[Created]
+    replayed_at: Mapped[Moment | None]

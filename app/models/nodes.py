@@ -53,6 +53,8 @@ class Node(Base):
     last_heartbeat_at: Mapped[Moment | None] = mapped_column(index=True)
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
     unhealthy_until: Mapped[Moment | None]
+    # Until then something may be offered to it: its claims look for that only so long.
+    offered_until: Mapped[Moment | None]
     created_at: Mapped[Created]
 
 

@@ -64,8 +64,9 @@ N = AnchorState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
 HELD = (U.ASSIGNED, U.RENDERING, U.UPLOADED)  # a node has the unit, until its lease ends
 
+# A refunded job is confirmed again only by the new hold of a replay; a failed one is open again only then.
 TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
-    P: {P.NONE: {P.PENDING, P.CONFIRMED}, P.PENDING: {P.CONFIRMED, P.NONE}, P.CONFIRMED: {P.REFUNDED}, P.REFUNDED: set()},
+    P: {P.NONE: {P.PENDING, P.CONFIRMED}, P.PENDING: {P.CONFIRMED, P.NONE}, P.CONFIRMED: {P.REFUNDED}, P.REFUNDED: {P.CONFIRMED}},
     U: {
         U.QUEUED: {U.ASSIGNED, *_UNIT_ENDS},
         U.ASSIGNED: {U.RENDERING, U.UPLOADED, U.QUEUED, *_UNIT_ENDS},
