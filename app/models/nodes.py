@@ -53,6 +53,9 @@ class Node(Base):
     last_heartbeat_at: Mapped[Moment | None] = mapped_column(index=True)
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
     unhealthy_until: Mapped[Moment | None]
+    # The relay: which of its sockets is the newest, and when that one last gave a sign of life; null where there is none.
+    relay_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
+    relay_seen_at: Mapped[Moment | None]
     created_at: Mapped[Created]
 
 
