@@ -24,6 +24,12 @@ class InvalidInput(LightyardError):
     code, status = "INVALID_INPUT", 400
 
 
+class Refused(LightyardError):
+    """A sound request that cannot be granted as things are: 400 in every dialect, also where an invalid field is 422."""
+
+    code, status = "REFUSED", 400
+
+
 class Unauthenticated(LightyardError):
     code, status = "UNAUTHENTICATED", 401
 

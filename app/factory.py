@@ -18,6 +18,8 @@ from app.api.node import views as node
 from app.api.proxies import TrustedProxies, read_networks
 from app.api.rayment import document, provider_views
 from app.api.rayment import views as rayment
+from app.api.rendertrust import document as rendertrust
+from app.api.rendertrust import routes as rendertrust_routes
 from app.config import Settings
 from app.core import figures
 from app.core.figures import Figure
@@ -41,7 +43,23 @@ RAYMENT = Dialect(
 NODE = Dialect(
     "node", ("/node/v1", "/files"), envelope, limit=limits.node_limit, title="Node protocol: how GPU hosts talk to the hub"
 )
-DIALECTS = (RAYMENT, NODE)
+RENDERTRUST = Dialect(
+    "rendertrust",
+    (
+        "/version",
+        "/metrics",
+        "/redoc",
+        *(f"/api/v1/{noun}" for noun in "health auth credits jobs nodes relay webhooks ledger uploads".split()),
+    ),
+    rendertrust.error_body,
+    invalid_status=422,
+    limit=limits.rendertrust_limit,
+    title="RenderTrust: credits, edge nodes and proofs",
+    introduction=rendertrust.INTRODUCTION,
+    error_schema=rendertrust.ERROR_SCHEMA,
+    security_schemes=rendertrust.SECURITY_SCHEMES,
+)
+DIALECTS = (RAYMENT, NODE, RENDERTRUST)
 UNLIMITED = ("/metrics",)
 
 
@@ -51,6 +69,8 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     app = Flask("lightyard", static_folder=None)
     app.config.update(
         JWT_SECRET_KEY=settings.secret_key,
+        JWT_ALGORITHM="HS256",
+        JWT_DECODE_ALGORITHMS=["HS256"],
         MAX_FORM_MEMORY_SIZE=1_048_576,
         MAX_FORM_PARTS=64,
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + 1_048_576,
@@ -67,8 +87,9 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
+        (RENDERTRUST, _install_dialect(app, RENDERTRUST, *rendertrust_routes.BLUEPRINTS)),
     )
-    docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis})
+    docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])
     install_errors(app, DIALECTS)
     return app
@@ -82,6 +103,8 @@ class DialectApi(Api):
         super().__init__(app, config_prefix=config_prefix)
         for name, schema in dialect.schemas.items():
             self.spec.components.schema(name, schema)
+        for name, scheme in dialect.security_schemes.items():
+            self.spec.components.security_scheme(name, scheme)
 
     def _register_responses(self) -> None:
         """flask-smorest writes its own error body here; ours are the dialect's."""

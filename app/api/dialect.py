@@ -10,7 +10,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 
 from app.api.limits import Rule
-from app.errors import LightyardError
+from app.errors import InvalidInput, LightyardError
 
 log = structlog.get_logger()
 ErrorBody = Callable[[str, str, dict[str, Any]], dict[str, Any]]
@@ -51,8 +51,8 @@ ENVELOPE_SCHEMA = {
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """`prefixes` are the paths it owns, `error_body(code, message, details)` its envelope, `invalid_status` its 400 or 422,
-    `limit(method, path)` its document's rate limits, `title` its name for people; `introduction`, `error_schema` and further
-    `schemas` (JSON Schema by name) go into its OpenAPI file."""
+    `limit(method, path)` its document's rate limits, `title` its name for people; `introduction`, `error_schema`, further
+    `schemas` (JSON Schema by name) and `security_schemes` go into its OpenAPI file."""
 
     name: str
     prefixes: tuple[str, ...]
@@ -63,6 +63,7 @@ class Dialect:
     introduction: str = ""
     error_schema: Mapping[str, Any] = field(default_factory=lambda: ENVELOPE_SCHEMA)
     schemas: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    security_schemes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def envelope(code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
         if error.status >= 500:
             log.warning("request.unavailable", code=error.code, path=request.path, message=error.message)
         dialect = owner_of(request.path, dialects)
-        status = dialect.invalid_status if error.status == 400 else error.status
+        status = dialect.invalid_status if isinstance(error, InvalidInput) else error.status
         response, status = answer(error.code, error.message, error.details, status)
         if "retry_after" in error.details:
             response.headers["Retry-After"] = str(error.details["retry_after"])
@@ -103,7 +104,7 @@ def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
         status = error.code or 500
         fields = (getattr(error, "data", None) or {}).get("messages") or {}
         message = _flatten(fields) or error.description or error.name
-        if status == 422:
+        if status in (400, 422):
             status = owner_of(request.path, dialects).invalid_status
         response, status = answer(HTTP_CODES.get(status, "ERROR"), message, {"fields": fields} if fields else {}, status)
         response.headers.extend((name, value) for name, value in error.get_headers() if name in KEPT_HEADERS)

@@ -1,22 +1,25 @@
-"""Who is calling: node tokens and API keys."""
+"""Who is calling: access tokens and API keys, the same in every dialect, and nodes' tokens."""
 
 import base64
 import binascii
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 from flask import current_app, request
 from flask_jwt_extended import create_access_token, decode_token
-from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import PyJWTError
 
-from app.core import accounts, nodes
+from app.api import tokens
+from app.core import accounts, nodes, sign_ins
 from app.core.nodes import CallingNode
 from app.db import Session
 from app.errors import Forbidden, InvalidInput, Unauthenticated
+from app.models.accounts import SCOPES
 
+ALL_SCOPES = frozenset(SCOPES)
+USER_SCOPES = frozenset(scope for scope in SCOPES if not scope.startswith("admin:"))
 PEM_HEAD, PEM_TAIL = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")  # SubjectPublicKeyInfo of RFC 8410, before the 32 bytes
 
@@ -25,6 +28,83 @@ def bearer() -> str | None:
     """The token of `Authorization: Bearer …`, or of X-API-Key."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token else request.headers.get("X-API-Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what they may do. `sign_in_id` is None for an API key."""
+
+    account_id: uuid.UUID
+    roles: frozenset[str]
+    scopes: frozenset[str]
+    rate_tier: str
+    sign_in_id: uuid.UUID | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        return "operator" in self.roles
+
+    def require(self, scope: str) -> None:
+        """Forbidden unless the caller has the scope."""
+        if scope not in self.scopes:
+            raise Forbidden(f"this needs the scope {scope}", code="SCOPE_MISSING", details={"scope": scope})
+
+
+def caller(session: Session, scope: str, *, is_wallet_signed: bool = False) -> Caller:
+    """The request's caller, by an access token or an API key; one query.
+
+    Unauthenticated for anything else (a node's or a refresh token, a key that also needs the wallet's signature where
+    `is_wallet_signed` does not vouch for it), Forbidden without the scope.
+    """
+    token = bearer()
+    if not token:
+        raise Unauthenticated("sign in: send an access token or an API key as Authorization: Bearer …")
+    return identify(session, token, scope, is_wallet_signed=is_wallet_signed)
+
+
+def optional_caller(session: Session, scope: str) -> Caller | None:
+    """The same where signing in is not asked for; None when nothing was sent."""
+    return caller(session, scope) if bearer() else None
+
+
+def identify(session: Session, token: str, scope: str | None = None, *, is_wallet_signed: bool = False) -> Caller:
+    """Whose access token or API key this is (a websocket's `?token=`); one query. Errors as `caller`."""
+    if tokens.is_jwt(token):
+        found = _signed_in(session, token)
+    else:
+        found = _key_holder(session, token, is_wallet_signed)
+    if scope is not None:
+        found.require(scope)
+    return found
+
+
+def signed_in(session: Session) -> uuid.UUID:
+    """The request's sign-in, which an API key does not have; one query. Unauthenticated otherwise."""
+    token = bearer()
+    found = identify(session, token) if token else None
+    if found is None or found.sign_in_id is None:
+        raise Unauthenticated("send the access token of the sign-in as Authorization: Bearer …")
+    return found.sign_in_id
+
+
+def _signed_in(session: Session, token: str) -> Caller:
+    claims = tokens.read(token, "access")
+    account = sign_ins.account_of(session, claims.sign_in_id, claims.account_id)
+    if account is None:
+        raise Unauthenticated("this sign-in is over; log in again", code="SIGN_IN_ENDED")
+    roles = frozenset(account.roles)
+    return Caller(account.id, roles, _allowed(roles), account.rate_tier, claims.sign_in_id)
+
+
+def _key_holder(session: Session, secret: str, is_wallet_signed: bool) -> Caller:
+    account, scopes = accounts.authenticate_key(session, secret, is_wallet_signed)
+    roles = frozenset(account.roles)
+    return Caller(account.id, roles, _allowed(roles) & frozenset(scopes), account.rate_tier)
+
+
+def _allowed(roles: frozenset[str]) -> frozenset[str]:
+    """The most that somebody with these roles may do."""
+    return ALL_SCOPES if "operator" in roles else USER_SCOPES
 
 
 def make_node_token(token_id: uuid.UUID) -> str:
@@ -52,22 +132,11 @@ def _token_id(token: str, secret_key: str) -> uuid.UUID:
     try:
         claims: dict[str, Any] = decode_token(token)
         token_id = uuid.UUID(claims["sub"])
-    except (PyJWTError, JWTExtendedException, ValueError, KeyError, TypeError):
+    except tokens.BROKEN:
         raise Unauthenticated("this node token is not valid; register again", code="NODE_TOKEN_INVALID") from None
     if claims.get("token_type") != "node":
         raise Unauthenticated("this is not a node's token", code="NODE_TOKEN_INVALID")
     return token_id
-
-
-def key_account(session: Session, scope: str) -> tuple[Any, bool] | None:
-    """The account of an API key that has `scope`, and whether it is an operator; None when no key was sent."""
-    secret = bearer()
-    if not secret:
-        return None
-    account, scopes = accounts.authenticate_key(session, secret)
-    if scope not in scopes:
-        raise Forbidden(f"this key lacks the scope {scope}", code="SCOPE_MISSING")
-    return account, "operator" in account.roles
 
 
 def read_public_key(text: str) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete, select, update
@@ -29,6 +30,36 @@ def ensure_identity(session: Session, kind: str, value: str, name: str = "") -> 
             return account.id
         savepoint.rollback()
     return session.scalars(query).one()
+
+
+def register(session: Session, kind: str, value: str, name: str, secret_hash: str | None = None) -> Account:
+    """A new account with its first identity; Conflict IDENTITY_TAKEN when somebody has that already."""
+    account = Account(id=uuid.uuid4(), name=name)
+    session.add(account)
+    session.flush()
+    row = {"id": uuid.uuid4(), "account_id": account.id, "kind": kind, "value": value, "created_at": clock.now()}
+    statement = insert(Identity).values(row | {"secret_hash": secret_hash}).on_conflict_do_nothing()
+    if session.execute(statement.returning(Identity.id)).scalar() is None:
+        raise Conflict(f"this {kind} is registered already; log in with it", code="IDENTITY_TAKEN")
+    return account
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an account is signed in to by: the password's hash, and whether the account may be used."""
+
+    account_id: uuid.UUID
+    secret_hash: str | None
+    is_active: bool
+
+
+def credentials(session: Session, kind: str, value: str) -> Credentials | None:
+    """Of the account with this identity; None when nobody has it."""
+    query = select(Identity.account_id, Identity.secret_hash, Account.is_active)
+    found = session.execute(
+        query.join(Account, Account.id == Identity.account_id).where(Identity.kind == kind, Identity.value == value)
+    ).one_or_none()
+    return None if found is None else Credentials(*found)
 
 
 def hash_secret(secret: str) -> str:

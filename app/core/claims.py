@@ -7,33 +7,41 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Text, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
 from app.core.nodes import CallingNode
-from app.values import clock
+from app.values import capabilities, clock
 
 # One statement, so that a claim is one round trip however many units it takes. A job that is being changed by somebody
 # else is passed over when starts are noted, never waited for: this statement holds units already.
-# A provider's own units come first: nobody else may do them. What is left is filled with units that anybody trusted may do.
+# What was offered to this node comes first, then its provider's own units: nobody else may do those. What is left is filled with
+# units of nobody's provider. A unit that backs off, or is offered to another node first, is in its queue but not ready.
+_OFFERED = """
+    SELECT u.id FROM work_units u
+    WHERE u.state = 'queued' AND u.offered_node_id = :node_id AND u.capability = ANY(:kinds)
+    ORDER BY u.queued_at
+    LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _PICK = """
     SELECT u.id FROM work_units u
-    WHERE u.state = 'queued' AND u.capability = :capability {of_job} AND {whose}
+    WHERE u.state = 'queued' AND u.capability = :capability {of_job} AND {whose} AND u.queued_at <= :now
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
-            AND u.capability = ANY(n.capabilities)
-            AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL AND n.is_trusted))))
+            AND n.capabilities && :fitting
+            AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL
+                AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes)))))
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
-_OWN, _ANYBODYS = "u.provider_id = :provider_id", "u.provider_id IS NULL AND :is_trusted"
+_OWN, _ANYBODYS = "u.provider_id = :provider_id", "u.provider_id IS NULL"
 _CLAIM = """
-WITH own AS ({own}),
+WITH {offered}own AS ({own}),
 anybodys AS ({anybodys}),
-picked AS (SELECT id FROM own UNION ALL SELECT id FROM anybodys),
+picked AS (SELECT id FROM own UNION ALL SELECT id FROM anybodys{or_offered}),
 claimed AS (
-    UPDATE work_units u SET state = 'assigned', fence = u.fence + 1, attempt_id = gen_random_uuid(),
+    UPDATE work_units u SET state = 'assigned', fence = u.fence + 1, attempt_id = gen_random_uuid(), offered_node_id = NULL,
         lease_until = :lease_until, progress = 0
     FROM picked WHERE u.id = picked.id
     RETURNING u.id, u.attempt_id, u.fence, u.job_id, u.kind, u.frame, u.ordinal,
@@ -53,13 +61,24 @@ ORDER BY c.job_id, c.ordinal
 """
 
 
+_KINDS = (bindparam("kinds", type_=ARRAY(Text)),)
+
+
 @cache
-def _claim_statement(limit: int, is_of_job: bool) -> TextClause:
+def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool) -> TextClause:
     """The limit is written out: PostgreSQL keeps the plan of a statement whose cost does not hang on a parameter."""
     of_job = "AND u.job_id = :job_id" if is_of_job else ""
-    own = _PICK.format(of_job=of_job, whose=_OWN, limit=int(limit))
-    rest = f"(SELECT {int(limit)} - count(*) FROM own)"
-    return text(_CLAIM.format(own=own, anybodys=_PICK.format(of_job=of_job, whose=_ANYBODYS, limit=rest)))
+    limit = int(limit)
+    offered = f"offered AS ({_OFFERED.format(limit=limit)}),\n" if looks_for_offers else ""
+    for_own = f"(SELECT {limit} - count(*) FROM offered)" if looks_for_offers else str(limit)
+    rest = f"(SELECT {for_own} - count(*) FROM own)"
+    statement = _CLAIM.format(
+        offered=offered,
+        own=_PICK.format(of_job=of_job, whose=_OWN, limit=for_own),
+        anybodys=_PICK.format(of_job=of_job, whose=_ANYBODYS, limit=rest),
+        or_offered=" UNION SELECT id FROM offered" if looks_for_offers else "",
+    )
+    return text(statement).bindparams(bindparam("fitting", type_=ARRAY(Text)), *_KINDS[: looks_for_offers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +109,38 @@ class Claim:
 
 
 def claim(
-    session: Session, node: CallingNode, ask: Mapping[str, Any], lease_seconds: int, silence_seconds: int
+    session: Session,
+    node: CallingNode,
+    ask: Mapping[str, Any],
+    lease_seconds: int,
+    silence_seconds: int,
+    open_nodes: bool = False,
 ) -> list[Claim]:
     """Hand out up to `ask["limit"]` units that fit this node, best first, each with a fence and a lease.
 
-    Units of `ask["job_id"]` are preferred. Rows that others hold are passed over, so that any number of nodes claim side
-    by side without waiting.
+    What was offered to this node (`core.dispatch`) comes first, then units of `ask["job_id"]`. Rows that others hold are passed
+    over, so that any number of nodes claim side by side without waiting. The caller has asked `nodes.assert_may_work`.
     """
     now = clock.now()
+    kinds = capabilities.offered(name for name in ask["capabilities"] if name in node.capabilities)
     base = {
         "provider_id": node.provider_id,
-        "is_trusted": node.is_trusted or node.provider_id is None,
+        "open_nodes": open_nodes,
         "node_id": node.id,
         "now": now,
         "alive_since": now - timedelta(seconds=silence_seconds),
         "lease_until": now + timedelta(seconds=lease_seconds),
     }
     rows: list[Any] = []
-    wanted = [name for name in ask["capabilities"] if name in node.capabilities]
+    has_looked = False
     for job_id in dict.fromkeys((ask.get("job_id"), None)):
-        for capability in wanted:
+        for kind in kinds:
             left = ask["limit"] - len(rows)
             if left > 0:
-                found = base | {"capability": capability} | ({"job_id": job_id} if job_id else {})
-                rows += session.execute(_claim_statement(left, bool(job_id)), found).all()
+                found = base | {"capability": kind, "fitting": capabilities.fitting(kind)}
+                found |= ({"job_id": job_id} if job_id else {}) | ({} if has_looked else {"kinds": kinds})
+                rows += session.execute(_claim_statement(left, bool(job_id), not has_looked), found).all()
+                has_looked = True
     claimed = {row[7]: ClaimedJob(*row[7:]) for row in rows}
     for job_id in {row[7] for row in rows if row[6]}:
         outbox.announce(session, "job:started", job_id)

@@ -9,13 +9,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import any_, func, literal, or_, select, update
+from sqlalchemy import Text, any_, case, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
 from app.models.jobs import Attempt, WorkUnit
 from app.models.nodes import Node
-from app.values import clock
+from app.values import capabilities, clock
 from app.values.states import AttemptState, UnitState
 
 ALIVE_SECONDS = 90
@@ -27,55 +28,91 @@ def queue_of(capability: str, provider_id: uuid.UUID | None, is_trusted: bool) -
     return capability if is_trusted or provider_id is None else f"{capability}.{provider_id}"
 
 
-def ring(session: Session, capability: str, provider_id: uuid.UUID | None, unit_ids: Sequence[uuid.UUID]) -> int:
+def ring(session: Session, kind: str, provider_id: uuid.UUID | None, unit_ids: Sequence[uuid.UUID]) -> int:
     """After the commit, ring once for each idle node that may take these units (and for no more than there are).
 
     Returns how many rings were sent.
     """
     sent = 0
-    for queue, idle in _idle(session, capability, provider_id).items():
+    for queue, idle in _idle(session, kind, provider_id).items():
         for unit_id in unit_ids[: min(idle, RINGS_AT_ONCE)]:
             outbox.ring(session, queue, unit_id)
             sent += 1
     return sent
 
 
-def _idle(session: Session, capability: str, provider_id: uuid.UUID | None) -> dict[str, int]:
-    """Idle live nodes by the queue they listen to."""
+def offer_key(node_id: uuid.UUID) -> str:
+    """What a connection that serves this node waits for: a unit was offered to it, so it may claim."""
+    return f"offered:{node_id}"
+
+
+def ring_for(session: Session, kind: str, node_id: uuid.UUID, unit_id: uuid.UUID) -> None:
+    """After the commit, tell one node that a unit is offered to it.
+
+    Nodes that share a queue cannot be told apart there, so all that are idle are rung (a few at most): only the one that is
+    meant finds something. A node on a socket is woken by its own signal.
+    """
+    outbox.signal(session, offer_key(node_id))
+    node = session.get_one(Node, node_id)
+    for name in capabilities.fitting(kind):
+        if name in node.capabilities:
+            queue = queue_of(name, node.provider_id, node.is_trusted)
+            idle = _idle(session, kind, None if queue == name else node.provider_id).get(queue, 0)
+            for _ in range(max(1, min(idle, RINGS_AT_ONCE))):
+                outbox.ring(session, queue, unit_id)
+            return
+
+
+def _idle(session: Session, kind: str, provider_id: uuid.UUID | None) -> dict[str, int]:
+    """Idle live nodes by the queue they listen to; without a provider, every node that may work at all."""
     now = clock.now()
+    names = capabilities.fitting(kind)
     busy = select(Attempt.id).where(Attempt.node_id == Node.id, Attempt.state == AttemptState.LIVE).exists()
-    fits = Node.provider_id == provider_id
-    if provider_id is None:
-        fits = or_(Node.is_trusted, Node.provider_id.is_(None))
-    query = select(Node.provider_id, Node.is_trusted, func.count()).where(
+    found: dict[str, int] = defaultdict(int)
+    has_kind = literal(kind) == any_(Node.capabilities)
+    query = select(Node.provider_id, Node.is_trusted, has_kind, func.count()).where(
         Node.last_heartbeat_at > now - timedelta(seconds=ALIVE_SECONDS),
-        literal(capability) == any_(Node.capabilities),
+        Node.capabilities.op("&&")(literal(names, ARRAY(Text))),
         ~Node.is_draining,
         or_(Node.unhealthy_until.is_(None), Node.unhealthy_until < now),
-        fits,
         ~busy,
     )
-    found: dict[str, int] = defaultdict(int)
-    for owner, is_trusted, count in session.execute(query.group_by(Node.provider_id, Node.is_trusted)):
-        found[queue_of(capability, owner, is_trusted)] += count
+    if provider_id is not None:
+        query = query.where(Node.provider_id == provider_id)
+    for owner, is_trusted, has_name, count in session.execute(query.group_by(Node.provider_id, Node.is_trusted, has_kind)):
+        found[queue_of(kind if has_name else names[-1], owner, is_trusted)] += count
     return found
 
 
 def ring_again(session: Session, after_seconds: int, batch: int = 200) -> int:
-    """Ring for units that nobody claimed: losing a doorbell is harmless because of this. Returns how many units."""
-    before = clock.now() - timedelta(seconds=after_seconds)
+    """Ring for units that nobody claimed: losing a doorbell is harmless because of this. Returns how many units.
+
+    An offer that lapsed is withdrawn here, and everybody who fits is rung; until then only its node is. A unit that backs off
+    waits in peace.
+    """
+    now = clock.now()
+    is_ready = WorkUnit.queued_at <= now
     stale = (
         select(WorkUnit.id)
-        .where(WorkUnit.state == UnitState.QUEUED, WorkUnit.rung_at < before)
+        .where(
+            WorkUnit.state == UnitState.QUEUED,
+            WorkUnit.rung_at < now - timedelta(seconds=after_seconds),
+            or_(is_ready, WorkUnit.offered_node_id.is_not(None)),
+        )
         .order_by(WorkUnit.rung_at)
         .limit(batch)
         .with_for_update(skip_locked=True)
     )
-    statement = update(WorkUnit).where(WorkUnit.id.in_(stale)).values(rung_at=clock.now())
+    still_offered = case((is_ready, None), else_=WorkUnit.offered_node_id)
+    statement = update(WorkUnit).where(WorkUnit.id.in_(stale)).values(rung_at=now, offered_node_id=still_offered)
     waiting: dict[tuple[str, uuid.UUID | None], list[uuid.UUID]] = defaultdict(list)
-    rows = session.execute(statement.returning(WorkUnit.capability, WorkUnit.provider_id, WorkUnit.id)).all()
-    for capability, provider_id, unit_id in rows:
-        waiting[capability, provider_id].append(unit_id)
-    for (capability, provider_id), unit_ids in waiting.items():
-        ring(session, capability, provider_id, unit_ids)
+    columns = (WorkUnit.capability, WorkUnit.provider_id, WorkUnit.id, WorkUnit.offered_node_id)
+    rows = session.execute(statement.returning(*columns)).all()
+    for kind, provider_id, unit_id, node_id in rows:
+        if node_id is None:
+            waiting[kind, provider_id].append(unit_id)
+        else:
+            ring_for(session, kind, node_id, unit_id)
+    for (kind, provider_id), unit_ids in waiting.items():
+        ring(session, kind, provider_id, unit_ids)
     return len(rows)

@@ -46,6 +46,11 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+def ping(session: Session) -> None:
+    """One round trip to the database."""
+    session.execute(text("SELECT 1"))
+
+
 def read(session: Session, silence_seconds: int) -> Iterator[Figure]:
     """Every figure that the database knows."""
     for name, (sql, labels) in QUERIES.items():

@@ -47,13 +47,14 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_unpaid", "expires_at", postgresql_where=text("payment_state = 'pending' AND state = 'open'")),
         Index("ix_jobs_under_way", "paid_at", postgresql_where=text("state = 'open' AND payment_state = 'confirmed'")),
+        Index("ix_jobs_account_id_created_at", "account_id", "created_at"),
     )
 
     id: Mapped[Id]
     dialect: Mapped[Str]
     kind: Mapped[Str]
     name: Mapped[Str] = mapped_column(default="")
-    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    account_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"))
     client_wallet: Mapped[Str | None]
     provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"), index=True)
     scene_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("scenes.id"), index=True)
@@ -65,6 +66,8 @@ class Job(Base):
     breakdown: Mapped[Json]
     price_minor: Mapped[Minor] = mapped_column(default=0)
     asset: Mapped[Str]
+    # Which hold of the client's balance pays for it (a replay takes a new one); null: not paid by a hold.
+    hold_number: Mapped[int | None]
     priority: Mapped[int] = mapped_column(default=0)
     tier: Mapped[Str] = mapped_column(default="priority")
     units_total: Mapped[int]
@@ -114,6 +117,12 @@ class WorkUnit(Base):
             postgresql_where=text("state = 'queued' AND provider_id IS NULL"),
         ),
         Index(
+            "ix_work_units_offered",
+            "offered_node_id",
+            "queued_at",
+            postgresql_where=text("state = 'queued' AND offered_node_id IS NOT NULL"),
+        ),
+        Index(
             "ix_work_units_leased",
             "lease_until",
             postgresql_where=text("state IN ('assigned', 'rendering', 'uploaded')"),
@@ -130,7 +139,9 @@ class WorkUnit(Base):
     priority: Mapped[int] = mapped_column(default=0)
     # Units are made when their job is paid: an unpaid quote of ten thousand frames costs one row.
     state: Mapped[Str] = mapped_column(default="queued")
+    # From when anybody who fits may have it: later than now while it backs off, or is offered to one node first.
     queued_at: Mapped[Moment]
+    offered_node_id: Mapped[uuid.UUID | None]
     rung_at: Mapped[Moment | None]
     fence: Mapped[int] = mapped_column(default=0)
     attempt_id: Mapped[uuid.UUID | None]
@@ -163,3 +174,19 @@ class Attempt(Base):
     ended_at: Mapped[Moment | None]
     error_code: Mapped[Str | None]
     error_message: Mapped[Str | None]
+
+
+class DeadLetter(Base):
+    """A job that failed for good though it was paid by a hold: an operator sees it here, and may have it tried again."""
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (UniqueConstraint("job_id", "hold_number"), Index("ix_dead_letters_created_at", "created_at"))
+
+    id: Mapped[Id]
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id"))
+    hold_number: Mapped[int]
+    reason_code: Mapped[Str]
+    error_message: Mapped[Str]
+    attempts: Mapped[int]
+    created_at: Mapped[Created]
+    replayed_at: Mapped[Moment | None]

@@ -42,6 +42,8 @@ class Transfer(Base):
     asset: Mapped[Str]
     reference: Mapped[Str] = mapped_column(unique=True)
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    purpose: Mapped[Str | None]  # a word of app.values.purposes, where its owner is told what it was for
+    description: Mapped[Str | None]
     created_at: Mapped[Created]
 
 

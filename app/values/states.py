@@ -1,4 +1,4 @@
-"""The three state machines of a job. Each has one TRANSITIONS table; a test tries every pair."""
+"""The state machines of a job, and of the credits held for it. Each has one TRANSITIONS table; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -42,12 +42,19 @@ class AttemptState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class HoldState(StrEnum):
+    HELD = "held"
+    CAPTURED = "captured"
+    RELEASED = "released"
+
+
 P, U, J, A = PaymentState, UnitState, JobState, AttemptState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
 HELD = (U.ASSIGNED, U.RENDERING, U.UPLOADED)  # a node has the unit, until its lease ends
 
+# A refunded job is confirmed again only by the new hold of a replay; a failed one is open again only then.
 TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
-    P: {P.NONE: {P.PENDING, P.CONFIRMED}, P.PENDING: {P.CONFIRMED, P.NONE}, P.CONFIRMED: {P.REFUNDED}, P.REFUNDED: set()},
+    P: {P.NONE: {P.PENDING, P.CONFIRMED}, P.PENDING: {P.CONFIRMED, P.NONE}, P.CONFIRMED: {P.REFUNDED}, P.REFUNDED: {P.CONFIRMED}},
     U: {
         U.QUEUED: {U.ASSIGNED, *_UNIT_ENDS},
         U.ASSIGNED: {U.RENDERING, U.UPLOADED, U.QUEUED, *_UNIT_ENDS},
@@ -67,6 +74,11 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
     A: {
         A.LIVE: {A.COMPLETED, A.FAILED, A.LOST, A.RELEASED, A.CANCELLED},
         **{state: set() for state in A if state != A.LIVE},
+    },
+    HoldState: {
+        HoldState.HELD: {HoldState.CAPTURED, HoldState.RELEASED},
+        HoldState.CAPTURED: set(),
+        HoldState.RELEASED: set(),
     },
 }
 

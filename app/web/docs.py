@@ -52,8 +52,8 @@ class Operation:
     answers: list[tuple[str, str, Body | None]] = field(default_factory=list)
 
 
-def install(app: Flask, dialects: Mapping[str, tuple[str, Spec]]) -> None:
-    """Serve /openapi/<dialect>.json and /docs; `dialects` are {name: (title, spec)}."""
+def install(app: Flask, dialects: Mapping[str, tuple[str, Spec]], reading: str) -> None:
+    """Serve /openapi/<dialect>.json, /docs, and /redoc of the dialect that has one; `dialects` are {name: (title, spec)}."""
     pages = Blueprint("docs", __name__, url_prefix="/docs", template_folder="templates", static_folder="static")
     specs = {name: cache(spec) for name, (_, spec) in dialects.items()}
     titles = {name: title for name, (title, _) in dialects.items()}
@@ -71,6 +71,12 @@ def install(app: Flask, dialects: Mapping[str, tuple[str, Spec]]) -> None:
         return _page("docs_dialect.html", name=name, titles=titles, operations=shown, spec=specs[name]())
 
     app.register_blueprint(pages)
+
+    @app.get("/redoc")
+    def redoc() -> Response:
+        shown = list(operations(specs[reading]()))
+        return _page("docs_reading.html", name=reading, titles=titles, operations=shown, spec=specs[reading]())
+
     for name, spec in specs.items():
         _serve_file(app, name, spec)
 

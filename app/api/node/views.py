@@ -59,13 +59,12 @@ def register(body: dict[str, Any]) -> ResponseReturnValue:
 
 def _enrolment(session: Session, body: Mapping[str, Any], key: bytes) -> tuple[Provider | None, bool]:
     """Who vouches for this node: (its provider, whether the operator trusts it)."""
-    caller = security.key_account(session, "nodes:write")
+    caller = security.optional_caller(session, "nodes:write")
     if caller is not None:
-        account, is_operator = caller
         provider = nodes.get_provider(session, body["provider_id"]) if body["provider_id"] else None
-        if provider is not None and not is_operator and provider.account_id != account.id:
+        if provider is not None and not caller.is_operator and provider.account_id != caller.account_id:
             raise Forbidden("this key may enrol nodes only for its own providers")
-        return provider, is_operator
+        return provider, caller.is_operator
     if body["enrolment"] is None:
         return None, False
     return _signed_enrolment(session, body["enrolment"], key), False

@@ -150,8 +150,8 @@ def _readable_job(session: Session, job_id: uuid.UUID) -> Job:
     job = jobs.get(session, job_id)
     if job.dialect == "rayment":
         return job
-    caller = security.key_account(session, "jobs:read")
-    if caller is None or not (caller[1] or caller[0].id == job.account_id):
+    caller = security.optional_caller(session, "jobs:read")
+    if caller is None or not (caller.is_operator or caller.account_id == job.account_id):
         raise NotFound("Job not found")
     return job
 

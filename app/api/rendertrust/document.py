@@ -1,0 +1,39 @@
+"""What the dialect's OpenAPI file says beside its schemas."""
+
+from typing import Any
+
+INTRODUCTION = """Register or log in, buy credits, dispatch jobs to edge nodes, and prove every ledger entry.
+
+Sign in with `Authorization: Bearer <access token>`, or with an API key in the same place or as `X-API-Key`. An access token is
+good for 30 minutes. A refresh token is good once, for 7 days: shown again later it ends the sign-in, since two parties hold it.
+
+Errors are `{"detail": "…"}`; a 402 says beside it what is `available` and what was `requested`. POSTs that move money take
+`Idempotency-Key`: the same key and body get the same answer for 24 hours. Per address: 10 registrations, 5 logins and 3
+refreshes a minute; a 429 carries Retry-After."""
+
+ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {
+        "detail": {"type": "string", "description": "what to do about it"},
+        "available": {"type": "string", "description": "with 402: what there is"},
+        "requested": {"type": "string", "description": "with 402: what was asked for"},
+    },
+}
+SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API key"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "nodeToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a node's token"},
+}
+SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}, {"apiKey": []}]}
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "the same key and body get the same answer for 24 hours",
+}
+
+
+def error_body(code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
+    """RenderTrust's envelope: a detail, and with 402 the two amounts beside it."""
+    return {"detail": message} | {name: details[name] for name in ("available", "requested") if name in details}

@@ -1,0 +1,10 @@
+"""All of the dialect's views, one blueprint a noun."""
+
+from app.api.rendertrust import auth, credits, system, uploads
+
+BLUEPRINTS = (
+    system.blueprint,
+    auth.blueprint,
+    credits.blueprint,
+    uploads.blueprint,
+)

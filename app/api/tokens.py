@@ -1,0 +1,83 @@
+"""The JWTs of a sign-in: HS256 under the hub's own key and nothing else. A token names a sign-in; whether that is alive is in
+the database, so ending it ends its tokens at once in every process."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from flask import current_app
+from flask_jwt_extended import create_access_token, create_refresh_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+
+from app.core.sign_ins import REFRESH_SECONDS, SignedIn
+from app.errors import Unauthenticated
+from app.values import clock
+
+ACCESS_SECONDS = 1800
+TOKEN_LIMIT_CHARS = 4096
+REFUSAL = "this token is not valid or is over; log in again"
+# Every way in which reading a stranger's token can end. A header nested without end is one of them.
+BROKEN = (PyJWTError, JWTExtendedException, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token of ours says. `expires` in seconds since 1970."""
+
+    token_type: str
+    token_id: uuid.UUID
+    account_id: uuid.UUID
+    sign_in_id: uuid.UUID
+    expires: int
+
+
+def is_jwt(token: str) -> bool:
+    """Whether a credential looks like a JWT; an API key has no dots."""
+    return token.count(".") >= 2
+
+
+def make_pair(signed_in: SignedIn) -> dict[str, str]:
+    """The two tokens of a sign-in, as every dialect answers with them."""
+    identity, claims = str(signed_in.account_id), {"sid": str(signed_in.id)}
+    access = create_access_token(
+        identity, additional_claims={**claims, "token_type": "access"}, expires_delta=timedelta(seconds=ACCESS_SECONDS)
+    )
+    refresh = create_refresh_token(
+        identity,
+        additional_claims={**claims, "token_type": "refresh", "jti": str(signed_in.refresh_id)},
+        expires_delta=timedelta(seconds=REFRESH_SECONDS),
+    )
+    return {"access_token": access, "refresh_token": refresh, "token_type": "bearer"}
+
+
+def read(token: str, token_type: str) -> Claims:
+    """The claims of a token of ours of this type that is not over; Unauthenticated for everything else."""
+    try:
+        if len(token) > TOKEN_LIMIT_CHARS:
+            raise ValueError("too long")
+        claims = _claims(token, current_app.config["JWT_SECRET_KEY"])
+    except BROKEN:
+        raise Unauthenticated(REFUSAL, code="TOKEN_INVALID") from None
+    if claims.token_type != token_type:
+        raise Unauthenticated(f"this is not the {token_type} token; send that one", code="TOKEN_INVALID")
+    if claims.expires <= clock.now().timestamp():
+        raise Unauthenticated(REFUSAL, code="TOKEN_INVALID")
+    return claims
+
+
+@lru_cache(maxsize=4096)
+def _claims(token: str, secret_key: str) -> Claims:
+    """Kept, since a signature does not change: `secret_key` is part of the question, and the end is asked of each call."""
+    found: dict[str, Any] = decode_token(token)
+    if type(found["exp"]) is not int:
+        raise TypeError("exp")
+    return Claims(
+        token_type=str(found["token_type"]),
+        token_id=uuid.UUID(found["jti"]),
+        account_id=uuid.UUID(found["sub"]),
+        sign_in_id=uuid.UUID(found["sid"]),
+        expires=found["exp"],
+    )
