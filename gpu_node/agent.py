@@ -21,6 +21,7 @@ from gpu_node.keys import load_or_create_key
 from gpu_node.machine import describe_machine, load_average, read_gpus
 from gpu_node.registration import register
 from gpu_node.runners.blender.runner import BlenderRunner, Host
+from gpu_node.runs import Runs
 from gpu_node.scenes import SceneStore
 from gpu_node.slot import Ring, Slot
 
@@ -51,6 +52,7 @@ class Agent:
         self.delivery = Delivery(self.client, self.held, settings.hub_patience_seconds)
         self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
                                  settings.hub_patience_seconds)
+        self.runs = Runs(settings, self.client, self._work_folder / "runs")
         self._rings: queue.Queue[Ring] = queue.Queue()
         self._ring_lock = threading.Lock()
         self.slots = [Slot(self, self._rings, self._make_runner(host, number)) for number in range(settings.slots)]

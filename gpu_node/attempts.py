@@ -12,13 +12,14 @@ from gpu_node.session import Limits
 
 @dataclass(frozen=True)
 class Job:
-    """What all attempts of a job share; it came with the claim."""
+    """What all attempts of a job share; it came with the claim. A run has a payload, a picture has inputs."""
 
     job_id: str
     kind: str
     settings: dict[str, Any]
     inputs: tuple[dict[str, Any], ...]
     limits: Limits
+    payload: dict[str, Any] | None = None
 
 
 @dataclass(eq=False)
@@ -85,4 +86,5 @@ def read_claim(answer: dict[str, Any]) -> list[Attempt]:
 def _read_job(job: dict[str, Any]) -> Job:
     known = {name: value for name, value in (job.get("limits") or {}).items()
              if value is not None and name in Limits.__dataclass_fields__}
-    return Job(job["job_id"], job["kind"], dict(job.get("settings") or {}), tuple(job["inputs"]), Limits(**known))
+    return Job(job["job_id"], job["kind"], dict(job.get("settings") or {}), tuple(job["inputs"]), Limits(**known),
+               job.get("payload"))

@@ -42,6 +42,11 @@ class NodeSettings:
     max_memory_bytes: int = 16 * GIB
     max_scene_bytes: int = 4 * GIB
     cache_bytes: int = 20 * GIB
+    max_payload_bytes: int = 64 * 1024**2
+    inference_url: str | None = None
+    inference_model: str | None = None
+    inference_key: str | None = None
+    inference_seconds: float = 300.0
     log_level: str = "INFO"
 
 
@@ -72,6 +77,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         max_memory_bytes=_integer(env, "NODE_MAX_MEMORY_BYTES", 16 * GIB, 512 * 1024**2, 2**50),
         max_scene_bytes=_integer(env, "NODE_MAX_SCENE_BYTES", 4 * GIB, 1024, 2**50),
         cache_bytes=_integer(env, "NODE_CACHE_BYTES", 20 * GIB, 0, 2**50),
+        max_payload_bytes=_integer(env, "NODE_MAX_PAYLOAD_BYTES", 64 * 1024**2, 1024, 2**40),
+        inference_url=(env.get("NODE_INFERENCE_URL") or "").rstrip("/") or None,
+        inference_model=env.get("NODE_INFERENCE_MODEL") or None,
+        inference_key=env.get("NODE_INFERENCE_KEY") or None,
+        inference_seconds=_seconds(env, "NODE_INFERENCE_SECONDS", 300.0),
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
     )
     _check(settings)
@@ -83,6 +93,8 @@ def _check(settings: NodeSettings) -> None:
         raise SettingError(f"HUB_URL is {settings.hub_url!r}: give the hub's address, http:// or https://")
     if settings.sandbox not in ("auto", "bubblewrap", "none"):
         raise SettingError(f"NODE_SANDBOX is {settings.sandbox!r}: use auto, bubblewrap or none")
+    if "inference" in settings.capabilities and not (settings.inference_url or "").startswith(("http://", "https://")):
+        raise SettingError("NODE_CAPABILITIES has inference: give NODE_INFERENCE_URL, such as http://127.0.0.1:8080/v1")
     if settings.production and settings.sandbox == "none":
         raise SettingError("NODE_SANDBOX=none is refused in production: install bubblewrap")
 

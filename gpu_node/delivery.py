@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gpu_node.attempts import Attempt, HeldAttempts
@@ -17,6 +18,7 @@ from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.failpoints import failpoint
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.runners.blender.runner import Picture
+from gpu_node.runners.outputs import Output
 from gpu_node.scenes import sha256_hex
 
 log = logging.getLogger(__name__)
@@ -28,15 +30,22 @@ MAX_WARNINGS = 100
 
 @dataclass(eq=False)
 class Parcel:
-    """One ended attempt: a picture, a report or a failure."""
+    """One ended attempt: a picture, a run's output, a report or a failure."""
 
     attempt: Attempt
     picture: Picture | None = None
+    output: Output | None = None
     report: dict[str, Any] | None = None
     failure: WorkFailed | None = None
     seconds: float = 0.0
     tries: int = 0
     result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """What is uploaded."""
+        made = self.picture or self.output
+        return made.path if made is not None else None
 
 
 class Delivery(threading.Thread):
@@ -76,36 +85,32 @@ class Delivery(threading.Thread):
 
     def _deliver(self, parcels: list[Parcel]) -> None:
         for parcel in parcels:
-            if parcel.picture is not None and not parcel.attempt.dead.is_set():
-                self._upload(parcel, parcel.picture)
+            if parcel.file is not None and not parcel.attempt.dead.is_set():
+                self._upload(parcel, parcel.file)
         live = [parcel for parcel in parcels if not parcel.attempt.dead.is_set()]
         self._report_failures([parcel for parcel in live if parcel.failure is not None])
         self._announce([parcel for parcel in live if parcel.failure is None])
         self._drop([parcel for parcel in parcels if parcel.attempt.dead.is_set()])
 
-    def _upload(self, parcel: Parcel, picture: Picture) -> None:
+    def _upload(self, parcel: Parcel, path: Path) -> None:
         """Fills `parcel.result`, or `parcel.failure` when the hub won't have the bytes."""
-        parcel.result = {
-            **parcel.attempt.reference, "sha256": sha256_hex(picture.path), "size_bytes": picture.path.stat().st_size,
-            "seconds": round(picture.seconds, 3), "device": picture.device, "fell_back": picture.fell_back,
-            "peak_memory_bytes": picture.peak_memory_bytes, "warnings": picture.warnings[:MAX_WARNINGS],
-            "settings": picture.settings,
-        }
+        known = {**parcel.attempt.reference, "sha256": sha256_hex(path), "size_bytes": path.stat().st_size}
+        parcel.result = known | _facts_of(parcel)
         try:
             if parcel.attempt.upload is None:
                 raise HubRefused(0, "NO_UPLOAD", "the claim gave no place to upload to", {})
-            self._client.upload(parcel.attempt.upload, picture.path, self._patience_seconds)
+            self._client.upload(parcel.attempt.upload, path, self._patience_seconds)
             failpoint("node.uploaded")
         except HubRefused as refused:
             code = FailureCode.OUTPUT_LIMIT if refused.status == 413 else FailureCode.UPLOAD_FAILED
-            parcel.failure = WorkFailed(code, f"the hub did not take the picture: {refused}")
+            parcel.failure = WorkFailed(code, f"the hub did not take the result: {refused}")
         except HubAway as away:
             parcel.failure = WorkFailed(FailureCode.UPLOAD_FAILED, str(away))
 
     def _announce(self, parcels: list[Parcel]) -> None:
         if not parcels:
             return
-        items = [parcel.result if parcel.picture else _report_of(parcel)
+        items = [parcel.result if parcel.file else _report_of(parcel)
                  for parcel in parcels]
         try:
             answers = self._client.call("/results", {"results": items}, self._patience_seconds)["results"]
@@ -150,8 +155,21 @@ class Delivery(threading.Thread):
     def _drop(self, parcels: list[Parcel]) -> None:
         for parcel in parcels:
             self._held.remove(parcel.attempt)
-            if parcel.picture is not None:
-                parcel.picture.path.unlink(missing_ok=True)
+            if parcel.file is not None:
+                parcel.file.unlink(missing_ok=True)
+
+
+def _facts_of(parcel: Parcel) -> dict[str, Any]:
+    """What is said of a file beside its hash and size."""
+    if parcel.output is not None:
+        return {"seconds": round(parcel.output.seconds, 3), "content_type": parcel.output.content_type}
+    picture = parcel.picture
+    assert picture is not None
+    return {
+        "seconds": round(picture.seconds, 3), "device": picture.device, "fell_back": picture.fell_back,
+        "peak_memory_bytes": picture.peak_memory_bytes, "warnings": picture.warnings[:MAX_WARNINGS],
+        "settings": picture.settings,
+    }
 
 
 def _report_of(parcel: Parcel) -> dict[str, Any]:

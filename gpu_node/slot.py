@@ -116,7 +116,7 @@ class Slot(threading.Thread):
     def _claim_ahead(self, job_id: str) -> list[Attempt]:
         """The next batch, its scenes fetched, while frames render. What can't be fetched is met again by the unit itself."""
         attempts = self._claim(None, job_id)
-        for job in {attempt.job.job_id: attempt.job for attempt in attempts}.values():
+        for job in {attempt.job.job_id: attempt.job for attempt in attempts if attempt.kind != "run"}.values():
             try:
                 self._agent.scenes.fetch(job)
             except (WorkFailed, HubAway) as trouble:
@@ -160,6 +160,8 @@ class Slot(threading.Thread):
             self._agent.changed.set()
 
         job = attempt.job
+        if attempt.kind == "run":
+            return Parcel(attempt, output=self._agent.runs.run(job, stopped))
         started = time.monotonic()
         scene = self._agent.scenes.fetch(job)
         if attempt.kind == "inspection":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import cast, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from app.core import accounts
@@ -18,6 +18,8 @@ from app.models.nodes import Node, NodeToken, Provider
 from app.values import clock
 
 TOKEN_HOURS = 24
+FAILURES_IN_A_ROW = 3
+UNHEALTHY_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,12 @@ class CallingNode:
     token_id: uuid.UUID
     challenge: str
     proven_at: datetime | None
+    failures_in_a_row: int
 
 
 _CALLER = text("""
 SELECT n.id, n.provider_id, n.is_trusted, n.capabilities, n.public_key, n.last_heartbeat_at, n.unhealthy_until,
-    t.id, t.challenge, t.proven_at
+    t.id, t.challenge, t.proven_at, n.failures_in_a_row
 FROM node_tokens t JOIN nodes n ON n.id = t.node_id WHERE t.id = :token_id AND t.expires_at > :now
 """)
 
@@ -144,17 +147,26 @@ def prove(session: Session, token_id: uuid.UUID) -> None:
 
 
 def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any]) -> str:
-    """Note a sign of life; returns the status that it leaves the node in."""
+    """Note a sign of life; returns the status that it leaves the node in. A load is cut to 0..1; `metadata` is kept beside the
+    machine's own figures."""
     now = clock.now()
     changes: dict[str, Any] = {
         "last_heartbeat_at": now,
-        "current_load": min(1.0, max(0.0, float(report.get("current_load") or 0.0))),
+        "current_load": _share(report.get("current_load")),
         "is_draining": bool(report.get("draining")),
     }
+    if report.get("metadata") is not None:
+        changes["machine"] = Node.machine.op("||")(func.jsonb_build_object("metadata", cast(report["metadata"], JSONB)))
     if report.get("machine"):
         changes |= {"machine": report["machine"], "gpu_memory_bytes": _largest_gpu_bytes(report["machine"])}
     session.execute(update(Node).where(Node.id == node.id).values(changes))
     return "UNHEALTHY" if node.unhealthy_until is not None and node.unhealthy_until > now else "HEALTHY"
+
+
+def _share(value: Any) -> float:
+    """0..1; what is no number is 0."""
+    load = float(value or 0.0)
+    return min(1.0, max(0.0, load)) if load == load else 0.0
 
 
 def status(node: CallingNode | Node, silence_seconds: int) -> str:
@@ -172,6 +184,11 @@ def assert_may_work(node: CallingNode, proof_required: bool, open_nodes: bool) -
         raise Forbidden("prove the node's key first: POST /node/v1/proof", code="NODE_UNPROVEN")
     if node.provider_id is None and not node.is_trusted and not open_nodes:
         raise Forbidden("this node is enrolled with nobody; register with a provider's key", code="NODE_NOT_ENROLLED")
+
+
+def units_at_once(node: CallingNode, wanted: int) -> int:
+    """How many units a node may be given: one while its circuit breaker is half open, to see whether it is well again."""
+    return 1 if node.failures_in_a_row >= FAILURES_IN_A_ROW else wanted
 
 
 def providers_with_means(session: Session, silence_seconds: int) -> set[uuid.UUID]:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import doorbells, inspections, settlement
+from app.core import dead_letters, doorbells, inspections, nodes, settlement
 from app.errors import Conflict, Forbidden
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
@@ -21,8 +21,7 @@ from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitSt
 
 log = structlog.get_logger()
 K = TypeVar("K")
-FAILURES_IN_A_ROW = 3
-UNHEALTHY_SECONDS = 300
+BACK_OFF_LIMIT_SECONDS = 3600
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -52,8 +51,8 @@ def _end_attempts(session: Session, attempt_ids: Collection[uuid.UUID], state: A
 
 def _forgive(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
     """A success ends a node's row of failures."""
-    nodes = select(Attempt.node_id).where(Attempt.id.in_(attempt_ids))
-    statement = update(Node).where(Node.id.in_(nodes), Node.failures_in_a_row > 0)
+    workers = select(Attempt.node_id).where(Attempt.id.in_(attempt_ids))
+    statement = update(Node).where(Node.id.in_(workers), Node.failures_in_a_row > 0)
     session.execute(statement.values(failures_in_a_row=0, unhealthy_until=None))
 
 
@@ -72,20 +71,28 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
         if code not in inspections.SCENE_FAULTS:
             _count_failure(session, node_id)
-    _return_unit(session, unit, code, message, limits)
+    _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
 
 
+def _back_off_seconds(session: Session, unit: WorkUnit) -> int:
+    """A dispatched job is tried again after 2, 4, 8 … seconds; a job of a provider's own nodes at once."""
+    job = session.get_one(Job, unit.job_id)
+    return min(2**unit.failures, BACK_OFF_LIMIT_SECONDS) if dead_letters.is_dispatched(job) else 0
+
+
 def _count_failure(session: Session, node_id: uuid.UUID) -> None:
-    """Three failures in a row make a node UNHEALTHY for a while (its circuit breaker)."""
+    """Three failures in a row make a node UNHEALTHY for a while (its circuit breaker); afterwards the first one does again,
+    until a success ends the row."""
     node = session.scalars(select(Node).where(Node.id == node_id).with_for_update()).one()
     node.failures_in_a_row += 1
-    if node.failures_in_a_row >= FAILURES_IN_A_ROW:
-        node.unhealthy_until = clock.now() + timedelta(seconds=UNHEALTHY_SECONDS)
-        node.failures_in_a_row = 0
+    if node.failures_in_a_row >= nodes.FAILURES_IN_A_ROW:
+        node.unhealthy_until = clock.now() + timedelta(seconds=nodes.UNHEALTHY_SECONDS)
 
 
-def _return_unit(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
+def _return_unit(
+    session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int], after_seconds: int = 0
+) -> None:
     if unit.kind == inspections.KIND:
         _return_inspection(session, unit, code, message, limits)
         return
@@ -95,7 +102,7 @@ def _return_unit(session: Session, unit: WorkUnit, code: str, message: str, limi
         session.flush()
         fail_job(session, unit.job_id, code, message)
         return
-    _requeue(session, unit)
+    _requeue(session, unit, after_seconds)
 
 
 def _return_inspection(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
@@ -158,10 +165,14 @@ def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = 100) 
     return sum(_each(session, untaken, end))
 
 
-def _requeue(session: Session, unit: WorkUnit) -> None:
+def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
+    """Back into the queue, ready at once or after a while (a sweep rings for it then)."""
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
     unit.rung_at = clock.now()
+    if after_seconds:
+        unit.queued_at = clock.now() + timedelta(seconds=after_seconds)
+        return
     doorbells.ring(session, unit.capability, unit.provider_id, [unit.id])
 
 
@@ -216,17 +227,25 @@ def _each(session: Session, keys: Iterable[K], act: Callable[[K], int]) -> Itera
 
 
 def fail_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
-    """End a job as failed: finished frames are kept and charged, the rest is refunded."""
-    _end_job(session, job_id, JobState.FAILED, code, message)
+    """End a job as failed: finished frames are kept and charged, the rest is refunded. A dispatched one leaves a dead letter."""
+    if _end_job(session, job_id, JobState.FAILED, code, message):
+        dead_letters.note(session, job_id)
     outbox.announce(session, "job:failed", job_id)
 
 
-def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, message: str) -> None:
+def cancel(session: Session, job: Job, code: str, message: str) -> None:
+    """End a job, locked by the caller, because its owner wants so: what nodes do for it now is lost by its state."""
+    _end_job(session, job.id, JobState.CANCELLED, code, message)
+    outbox.announce(session, "job:cancelled", job.id)
+
+
+def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, message: str) -> bool:
+    """Whether this call ended it: it was open until now."""
     job = session.scalars(
         select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
     ).one()
     if job.state != JobState.OPEN:
-        return
+        return False
     job.state = advance(JobState.OPEN, state)
     job.reason_code, job.error_message, job.ended_at = code[:64], message[:2000], clock.now()
     if job.payment_state == PaymentState.PENDING and job.scene_id is not None:
@@ -237,7 +256,9 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
     ).all()
     _end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
     session.execute(
-        update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(state=UnitState.CANCELLED, lease_until=None)
+        update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(
+            state=UnitState.CANCELLED, lease_until=None, offered_node_id=None
+        )
     )
     done = session.scalar(
         select(func.count()).where(
@@ -245,6 +266,7 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
         )
     )
     settlement.refund_unfinished(session, job, int(done or 0))
+    return True
 
 
 _EXPECTED = text("""

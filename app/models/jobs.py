@@ -66,8 +66,6 @@ class Job(Base):
     breakdown: Mapped[Json]
     price_minor: Mapped[Minor] = mapped_column(default=0)
     asset: Mapped[Str]
-    # Which hold of the client's balance pays for it (a replay takes a new one); null: not paid by a hold.
-    hold_number: Mapped[int | None]
     priority: Mapped[int] = mapped_column(default=0)
     tier: Mapped[Str] = mapped_column(default="priority")
     units_total: Mapped[int]
@@ -177,14 +175,16 @@ class Attempt(Base):
 
 
 class DeadLetter(Base):
-    """A job that failed for good though it was paid by a hold: an operator sees it here, and may have it tried again."""
+    """A dispatched job that failed for good: an operator sees it here, and may have it tried again with a new hold."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = (UniqueConstraint("job_id", "hold_number"), Index("ix_dead_letters_created_at", "created_at"))
+    __table_args__ = (
+        Index("ix_dead_letters_created_at", "created_at"),
+        Index("ix_dead_letters_waiting", "job_id", unique=True, postgresql_where=text("replayed_at IS NULL")),
+    )
 
     id: Mapped[Id]
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id"))
-    hold_number: Mapped[int]
     reason_code: Mapped[Str]
     error_message: Mapped[Str]
     attempts: Mapped[int]

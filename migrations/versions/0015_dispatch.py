@@ -1,4 +1,4 @@
-"""Jobs paid by a hold, units offered to one node first, and dead letters."""
+"""Units offered to one node first, and dead letters."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("hold_number", sa.Integer(), nullable=True))
     op.create_index("ix_jobs_account_id_created_at", "jobs", ["account_id", "created_at"])
     op.drop_index("ix_jobs_account_id", table_name="jobs")
     op.add_column("work_units", sa.Column("offered_node_id", sa.UUID(), nullable=True))
@@ -24,7 +23,6 @@ def upgrade() -> None:
         "dead_letters",
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("job_id", sa.UUID(), nullable=False),
-        sa.Column("hold_number", sa.Integer(), nullable=False),
         sa.Column("reason_code", sa.Text(), nullable=False),
         sa.Column("error_message", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -32,9 +30,10 @@ def upgrade() -> None:
         sa.Column("replayed_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_dead_letters_job_id"),
         sa.PrimaryKeyConstraint("id", name="pk_dead_letters"),
-        sa.UniqueConstraint("job_id", "hold_number", name="uq_dead_letters_job_id_hold_number"),
     )
     op.create_index("ix_dead_letters_created_at", "dead_letters", ["created_at"])
+    waiting = sa.text("replayed_at IS NULL")
+    op.create_index("ix_dead_letters_waiting", "dead_letters", ["job_id"], unique=True, postgresql_where=waiting)
 
 
 def downgrade() -> None:
@@ -43,4 +42,3 @@ def downgrade() -> None:
     op.drop_column("work_units", "offered_node_id")
     op.create_index("ix_jobs_account_id", "jobs", ["account_id"])
     op.drop_index("ix_jobs_account_id_created_at", table_name="jobs")
-    op.drop_column("jobs", "hold_number")

@@ -1,0 +1,1 @@
+"""What this host's processors really do, measured for a moment."""
