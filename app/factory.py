@@ -92,7 +92,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     )
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])
-    rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token)
+    rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
     install_errors(app, DIALECTS)
     return app
 

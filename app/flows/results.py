@@ -132,6 +132,17 @@ def _known(item: Announced, expected: outcomes.ExpectedPicture | None) -> Judged
     return Judged(item.attempt_id) if expected.is_completed else None
 
 
+def stored(store: Store, upload_key: str) -> tuple[str, int] | None:
+    """(sha256, size in bytes) of what an attempt has uploaded, for a node that announces neither; None for nothing."""
+    for key in (upload_key, _final(upload_key)):
+        try:
+            found = store.stat(key)
+        except NotFound:
+            continue
+        return found.sha256, found.size_bytes
+    return None
+
+
 def _check_all(
     store: Store, new: Sequence[tuple[Announced, outcomes.ExpectedPicture]], max_pixels: int
 ) -> list[Judged | None]:

@@ -20,7 +20,18 @@ from app import greenlets
 from app.errors import LightyardError
 from app.observability import metrics
 from app.relay.lines import (
-    GONE, INBOX_BYTES_LIMIT, INBOX_LIMIT, LEFT, RESTART, SILENT, TOO_MANY, TOO_SLOW, Goodbye, Limits, Line, Owner,
+    GONE,
+    INBOX_BYTES_LIMIT,
+    INBOX_LIMIT,
+    LEFT,
+    RESTART,
+    SILENT,
+    TOO_MANY,
+    TOO_SLOW,
+    Goodbye,
+    Limits,
+    Line,
+    Owner,
 )
 
 log = structlog.get_logger()

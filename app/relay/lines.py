@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from socket import socket as Socket
 from typing import Any, NamedTuple, Protocol
 
-from websockets.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_PONG, OP_TEXT, Frame
+from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol as Codec
 from websockets.protocol import Side, State
 
@@ -100,20 +100,20 @@ class Line:
         return None if sent is None else OF_CODE.get(int(sent.code), BROKEN)
 
     def _take(self, frame: Frame, hear: Callable[[bytes], None], pong: Callable[[], None]) -> Goodbye | None:
-        if frame.opcode is OP_PONG:
+        if frame.opcode is Opcode.PONG:
             pong()
-        elif frame.opcode is OP_BINARY:
+        elif frame.opcode is Opcode.BINARY:
             return NOT_TEXT
-        elif frame.opcode is OP_TEXT and frame.fin:
+        elif frame.opcode is Opcode.TEXT and frame.fin:
             hear(bytes(frame.data))
-        elif frame.opcode is OP_TEXT:
+        elif frame.opcode is Opcode.TEXT:
             self._pieces = bytearray(frame.data)
-        elif frame.opcode is OP_CONT and self._pieces is not None:
+        elif frame.opcode is Opcode.CONT and self._pieces is not None:
             self._pieces += frame.data
             if frame.fin:
                 pieces, self._pieces = bytes(self._pieces), None
                 hear(pieces)
-        elif frame.opcode is OP_CLOSE:
+        elif frame.opcode is Opcode.CLOSE:
             return LEFT
         return None
 

@@ -126,6 +126,11 @@ def claim(body: dict[str, Any]) -> ResponseReturnValue:
         found = claims.claim(session, node, body, settings.lease_seconds, settings.node_unhealthy_seconds)
     if found:
         failpoint("claim.committed")
+    return describe(found)
+
+
+def describe(found: list[Claim]) -> dict[str, Any]:
+    """Claims as they are handed out, here and on the relay."""
     described = {str(job.id): _describe(job) for job in {item.job.id: item.job for item in found}.values()}
     return {"jobs": described, "attempts": [_attempt(item) for item in found]}
 
