@@ -103,7 +103,6 @@ def _shake_hands() -> tuple[ServerProtocol, bytes]:
     answer = protocol.accept(Request(request.path, Headers(list(request.headers.items()))))
     if answer.status_code != 101:
         raise InvalidInput("this is no websocket handshake: " + answer.body.decode(errors="replace").strip()[:200])
-    del answer.headers["Server"]
     return protocol, answer.serialize()
 
 
