@@ -1,6 +1,7 @@
 """gunicorn's configuration: `gunicorn -c python:app.serving wsgi:app`. Sockets and requests share gevent workers."""
 
 import os
+import resource
 from typing import Any
 
 from prometheus_client import multiprocess
@@ -16,6 +17,10 @@ timeout = 120
 graceful_timeout = 10
 forwarded_allow_ips = ""  # who may speak for others is TRUSTED_PROXIES' business, in app.api.proxies
 control_socket_disable = True
+logger_class = "app.observability.access.AccessLogger"
+# A socket of the relay is a file; the workers inherit what the master may have.
+_, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
 
 def on_starting(server: Any) -> None:

@@ -96,7 +96,7 @@ class NodeSession:
         """The socket stands: the node is told of work from now on, and looks for some at once."""
         self.line = line
         self.parts.board.join(self)
-        self.wake(Wake(""))
+        self.parts.board.welcome(self)
 
     def tell(self, message: dict[str, Any]) -> bool:
         """Send a message; False when nobody is there any more."""
@@ -177,7 +177,9 @@ class NodeSession:
         try:
             if self.has_room and not wake.is_vain and self.line is not None and self.line.is_open:
                 handed = self.hand_out(self.slots - len(self.held))
-                wake.misses += handed == 0
+                if handed == 0:
+                    wake.misses += 1
+                    self.parts.board.found_nothing(self)
         finally:
             self.parts.board.place(self)
         if handed:

@@ -25,6 +25,8 @@ log = structlog.get_logger()
 SIGNS_SECONDS, SIGNS_AT_ONCE = 1.0, 500
 DEAD_CHECK_SECONDS, CHECKED_AT_ONCE = 5.0, 1000
 MISSES_LIMIT = 3
+DRY_QUEUES_LIMIT = 1000
+DRY_SECONDS = 2.0  # what comes meanwhile rings, and what nobody claims is rung again after as long
 
 
 class Wake:
@@ -71,6 +73,7 @@ class Switchboard:
         self._idle: dict[str, dict[Member, None]] = defaultdict(dict)
         self._busy: dict[Member, None] = {}
         self._signs: dict[Member, float | None] = {}
+        self._dry_until: dict[tuple[str, ...], float] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -117,6 +120,8 @@ class Switchboard:
 
     def wake(self, queue: str, count: int, is_look: bool = False) -> None:
         """So many units wait for whoever listens to this queue."""
+        if not is_look:
+            self._dry_until.clear()
         with self._lock:
             chosen = list(islice(self._idle.get(queue, ()), count))
             for member in chosen:
@@ -124,6 +129,18 @@ class Switchboard:
         wake = Wake(queue, is_look)
         for member in chosen:
             member.wake(wake)
+
+    def welcome(self, member: Member) -> None:
+        """A node that has just come looks for work, unless another like it has just found none: thousands may come at once."""
+        if self._dry_until.get(member.queues, 0.0) > time.monotonic():
+            self.place(member)
+        else:
+            member.wake(Wake(""))
+
+    def found_nothing(self, member: Member) -> None:
+        if len(self._dry_until) > DRY_QUEUES_LIMIT:
+            self._dry_until.clear()
+        self._dry_until[member.queues] = time.monotonic() + DRY_SECONDS
 
     def found(self, wake: Wake) -> None:
         """Where one that looked by itself found something, more may be found: each success sends two more."""
