@@ -39,18 +39,33 @@ def _settings() -> NodeSettings:
     return settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(AGENT_NAME)
-def main() -> None:
+@click.option("--relay", is_flag=True, help="The same as `run --relay`.")
+@click.pass_context
+def main(context: click.Context, relay: bool) -> None:
     """Lend this host to a Lightyard hub. Settings come from the environment: see gpu_node/README.md."""
+    if context.invoked_subcommand is not None:
+        return
+    if relay:
+        context.invoke(run, relay=True)
+    else:
+        click.echo(context.get_help())
 
 
 @main.command()
 @click.option("--poll", is_flag=True, help="Ask the hub for work now and then instead of listening to a broker.")
-def run(poll: bool) -> None:
+@click.option("--relay", is_flag=True, help="Have the work pushed through one socket that this host opens: no broker is needed.")
+def run(poll: bool = False, relay: bool = False) -> None:
     """Join the hub and work until SIGTERM or Ctrl-C; then finish the frame under way and leave."""
     settings = _settings()
-    if not poll:
+    if relay and poll:
+        raise click.UsageError("--poll and --relay are two ways of being told of work: choose one")
+    if relay or (settings.relay and not poll):
+        settings = replace(settings, relay=True)
+    elif poll:
+        settings = replace(settings, relay=False)
+    else:
         from gpu_node.celery_app import app
 
         app.worker_main(["worker", "-Q", ",".join(settings.capabilities), "--loglevel", settings.log_level])

@@ -156,7 +156,7 @@ class NodeSession:
 
     def _refuse(self, message: Mapping[str, Any], error: LightyardError) -> None:
         said = error.message.replace("the body", "the message")
-        self.tell(reading.answer(message, "error", code=error.code, detail=said))
+        self.tell(reading.answer(message, "error", code=error.code, detail=said, retryable=error.retryable))
         self._refusals += isinstance(error, InvalidInput)
         if self._refusals >= REFUSALS_LIMIT:
             self.say_goodbye(GARBAGE)
