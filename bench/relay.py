@@ -59,7 +59,10 @@ def measure(options: Options) -> Part:
         before_bytes = process.memory_info().rss
         with _crowd(stack, crowd_of) as crowd:
             opened_seconds = crowd.opened_seconds
-            time.sleep(options.size(35, 2))  # a whole round of pings
+            used = sum(process.cpu_times()[:2])
+            idle_seconds = options.size(31, 2)
+            time.sleep(idle_seconds)  # a whole round of pings
+            share = (sum(process.cpu_times()[:2]) - used) / idle_seconds * 100
             bytes_each = (process.memory_info().rss - before_bytes) / count
             during = _latencies(stack, requests, options)
             fanout = _wake(stack, crowd, woken)
@@ -70,6 +73,7 @@ def measure(options: Options) -> Part:
     part.series.append(Series("sockets open", "", (float(count),)))
     part.series.append(Series("resident memory for each", "KiB", (bytes_each / 1024,), 1))
     part.series.append(Series("opening all of them, 16 at a time", "s", (opened_seconds,), 1))
+    part.series.append(Series("processor time of the process for all of them, idle", "% of a core", (share,), 1))
     for name in PATHS:
         for word, share in (("p50", 0.5), ("p99", 0.99)):
             without = tuple(_share(found, share) for found in (*before[name], *after[name]))

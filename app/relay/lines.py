@@ -44,7 +44,8 @@ OF_CODE = {goodbye.code: goodbye for goodbye in (TOO_BIG, BROKEN)}
 
 
 class Owner(Protocol):
-    """Whose socket it is. All three are called one after the other, never side by side for one socket."""
+    """Whose socket it is. `hear` and `closed` are called one after the other, never side by side for one socket; `pong` is
+    called in between and must not wait for anything."""
 
     def hear(self, text: bytes) -> None: ...
 
@@ -67,7 +68,7 @@ class Line:
 
     __slots__ = (
         "socket", "codec", "owner", "heard_at", "cut_at", "goodbye", "outbox", "inbox", "inbox_bytes", "is_taken",
-        "is_ending", "is_gone", "drained", "_pieces", "_tokens", "_counted_at", "_limits",
+        "is_ending", "is_gone", "is_watched", "bucket", "drained", "_pieces", "_tokens", "_counted_at", "_limits",
     )
 
     def __init__(self, socket: Socket, owner: Owner, limits: Limits) -> None:
@@ -78,8 +79,8 @@ class Line:
         self.goodbye: Goodbye | None = None
         self.outbox: bytearray | None = None
         self.inbox: list[Any] | None = None
-        self.inbox_bytes = self.drained = 0
-        self.is_taken = self.is_ending = self.is_gone = False
+        self.inbox_bytes = self.drained = self.bucket = 0
+        self.is_taken = self.is_ending = self.is_gone = self.is_watched = False
         self._pieces: bytearray | None = None
         self._tokens = float(limits.messages_per_second * BURST_SECONDS)
 

@@ -166,7 +166,7 @@ class NodeSession:
         self.parts.board.leave(self)
         log.info("relay.left", node_id=str(self.node_id), code=goodbye.code, reason=goodbye.word)
         lost = [held.attempt for held in self.held.values() if not held.is_acknowledged]
-        self._held = None
+        self._held = self.line = None  # a line and its owner refer to each other
         with self.parts.hub.database.unit_of_work() as session:
             relays.give_back(session, lost)
             relays.end(session, self.node_id, self.epoch)
