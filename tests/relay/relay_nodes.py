@@ -4,12 +4,15 @@ import base64
 import io
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 from nacl.signing import SigningKey
 from PIL import Image
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from app.core import accounts
@@ -47,13 +50,26 @@ class RelayNode:
 
     def connect(self, api: Api, token: str | None = None, node_id: str | None = None, **options: Any) -> "RelaySocket":
         url = f"ws://127.0.0.1:{api.port}/api/v1/relay/ws/{node_id or self.id}?token={token or self.token}"
-        options.setdefault("max_size", 2**24)
-        return RelaySocket(connect(url, legacy=True, **options), api)
+        return RelaySocket.open(url, api, **options)
+
+    @contextmanager
+    def silent(self, api: Api) -> Iterator["RelaySocket"]:
+        """A socket that answers no ping: the client's own protocol is kept from it."""
+        with self.connect(api) as socket:
+            protocol = socket.socket.protocol
+            send_frame = protocol.send_frame
+            protocol.send_frame = lambda frame: None if frame.opcode is Opcode.PONG else send_frame(frame)  # type: ignore[method-assign]
+            yield socket
 
 
 class RelaySocket:
     def __init__(self, socket: ClientConnection, api: Api) -> None:
         self.socket, self.api = socket, api
+        self._unread: list[dict[str, Any]] = []
+
+    @classmethod
+    def open(cls, url: str, api: Api, **options: Any) -> "RelaySocket":
+        return cls(connect(url, legacy=True, max_size=2**24, ping_interval=None, **options), api)
 
     def __enter__(self) -> "RelaySocket":
         return self
@@ -65,11 +81,19 @@ class RelaySocket:
         self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
     def hear(self, kind: str | None = None, seconds: float = 30) -> dict[str, Any]:
-        """The next message (of a kind, if one is named)."""
+        """The next message (of a kind, if one is named: others are kept for later)."""
+        for position, found in enumerate(self._unread):
+            if kind in (None, found["type"]):
+                return self._unread.pop(position)
         while True:
             found = json.loads(self.socket.recv(timeout=seconds))
             if kind in (None, found["type"]):
                 return found  # type: ignore[no-any-return]
+            self._unread.append(found)
+
+    def unread(self, text: Any) -> None:
+        """Put back what was heard."""
+        self._unread.append(json.loads(text))
 
     def ask(self, message: Any) -> dict[str, Any]:
         self.send(message)
@@ -82,6 +106,11 @@ class RelaySocket:
                 self.socket.recv(timeout=seconds)
         except ConnectionClosed as error:
             return (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "")
+
+    def upload_to(self, api: Api, dispatch: dict[str, Any]) -> None:
+        """Upload through another process: the one that signed the address does not answer."""
+        elsewhere = {**dispatch, "upload_url": dispatch["upload_url"].replace(f":{self.api.port}/", f":{api.port}/")}
+        self.upload(elsewhere)
 
     def upload(self, dispatch: dict[str, Any], size: tuple[int, int] = (8, 6)) -> None:
         picture = io.BytesIO()
