@@ -61,10 +61,18 @@ class Settings:
     quote_seconds: int = setting(900, "how long a quote may be paid", "s")
     unpaid_kept_seconds: int = setting(86_400, "an unpaid quote and its file are kept so long after its expiry", "s")
     untaken_seconds: int = setting(86_400, "a paid job that nobody works on for so long is ended and refunded", "s", least=60)
+    dispatch_prices: str = setting(
+        "render=10,inference=5,cpu_benchmark=1,echo=0,other=1", "what a dispatched job costs, by its type", "credits"
+    )
+    dispatch_max_seconds: int = setting(900, "longest work on one dispatched job", "s", least=1)
+    offer_seconds: int = setting(5, "a dispatched job is kept so long for the node it was offered to", "s", least=1, most=600)
+    max_run_result_bytes: int = setting(16_777_216, "largest result that is no picture", "bytes")
     platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%", most=100)
     rates_usd: str = setting(
-        "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4,CREDIT=0.10", "what one unit of each asset is worth", "US dollars"
+        "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
     )
+    credit_usd: str = setting("0.10", "what one CREDIT is worth, unless RATES_USD says so", "US dollars")
+    operator_share_percent: int = setting(70, "of a job's credits; the platform keeps the rest", "%", most=100)
     fallback_render_seconds: int = setting(60, "render time priced when a scene was never measured", "s")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
     unit_max_seconds: int = setting(3600, "longest work on one frame", "s")
@@ -107,6 +115,16 @@ class Settings:
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
+
+    @property
+    def own_bucket(self) -> str | None:
+        """The bucket that this hub's files lie in; None for a folder."""
+        address = urlsplit(self.storage)
+        return address.netloc if address.scheme == "s3" else None
+
+    @property
+    def rates(self) -> str:
+        return f"CREDIT={self.credit_usd.strip()},{self.rates_usd}"
 
     @property
     def storage(self) -> str:

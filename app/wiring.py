@@ -1,5 +1,6 @@
 """Chooses the implementations by the settings, once per process."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,8 +17,12 @@ from app.adapters.publisher import Publisher
 from app.adapters.signals import Signals
 from app.adapters.storage.local import LocalStore
 from app.config import Settings, check
+from app.core.completions import Terms
 from app.db import Database, make_engine
 from app.errors import ConfigError
+from app.flows.results import Rules
+from app.values.money import Money
+from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
 
 
@@ -34,6 +39,15 @@ class Hub:
     signals: Signals
     rates: RateSource
     celery: Celery
+    prices: Mapping[str, Money]
+
+    @property
+    def result_rules(self) -> Rules:
+        """How this hub judges results."""
+        settings = self.settings
+        terms = Terms(settings.operator_share_percent, self.rates)
+        limits = (settings.max_failures, settings.max_attempts)
+        return Rules(limits, settings.max_pixels, settings.max_run_result_bytes, terms)
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -76,8 +90,9 @@ def build(settings: Settings) -> Hub:
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),
-        rates=read_table(settings.rates_usd),
+        rates=read_table(settings.rates),
         celery=celery,
+        prices=read_prices(settings.dispatch_prices),
     )
     outbox.connect(Publisher(celery, cache))
     return hub

@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from nacl.signing import SigningKey
 from PIL import Image
 
 from app.adapters.storage.local import LocalStore
-from app.adapters.storage.port import ObjectStore
+from app.values import clock
 from bench.stack import BenchError, BenchStack
 from bench.wire import Connection, target_of
 
@@ -59,7 +59,7 @@ class Work:
 class FakeNode:
     """One node, one thread, one kept connection. With a `store` it uploads there, as to an object store; else through the hub."""
 
-    def __init__(self, stack: BenchStack, name: str, provider_id: str, store: ObjectStore | None) -> None:
+    def __init__(self, stack: BenchStack, name: str, provider_id: str, store: LocalStore | None) -> None:
         self.connection, self._store = Connection(stack.api_url), store
         self._picture = tiny_picture()
         self._sha256 = hashlib.sha256(self._picture).hexdigest()
@@ -106,8 +106,9 @@ class FakeNode:
 
     def _upload(self, target: str) -> None:
         if self._store is not None:
-            key = unquote(target.partition("?")[0].removeprefix("/files/"))
-            self._store.put(key, io.BytesIO(self._picture), len(self._picture))
+            path, _, query = target.partition("?")
+            claims = self._store.verify("PUT", unquote(path.removeprefix("/files/")), dict(parse_qsl(query)), clock.now())
+            self._store.receive(io.BytesIO(self._picture), claims)
             return
         status, answer = self.connection.request("PUT", target, self._picture)
         if status != 201:

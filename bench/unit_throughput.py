@@ -15,8 +15,8 @@ NODES = 8
 HOW = (
     f"{NODES} fake nodes, each on one kept connection, against the whole stack as `lightyard up` starts it (2 gunicorn "
     "processes with gevent, PostgreSQL with its commits flushed, Valkey, hub worker, beat, local chain). A unit: its "
-    "job is queued, it is claimed, a real PNG is put into the file store (beside the API, as with an object store; the "
-    "last series puts it through the API's signed URL instead), its bytes are hashed, decoded and "
+    "job is queued, it is claimed, a real PNG is put to its signed address (served beside the API, as an object store would; the "
+    "last series sends it through the API instead), its bytes are hashed, decoded and "
     f"compared, and its job's fee is booked ({FRAMES} frames a job). Queueing the paid jobs is inside the time, as "
     "sending is inside the time of the Celery tasks. Celery: two processes of the default pool on the same Valkey, "
     "results ignored, tasks that do nothing."

@@ -48,6 +48,9 @@ class SceneStore:
             return Scene(job.job_id, path, home / "files", is_cached=True)
 
     def _fill(self, home: Path, job: Job) -> None:
+        if not job.inputs:
+            where = (job.payload or {}).get("ref", "nowhere")
+            raise WorkFailed(FailureCode.INPUT_UNAVAILABLE, f"the scene lies where this node can't fetch it: {where}")
         files = home / "files"
         files.mkdir(parents=True)
         paths = [self._fetch_one(files, item) for item in job.inputs]

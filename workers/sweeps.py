@@ -8,7 +8,7 @@ from celery import shared_task
 from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
-from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments
+from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins
 from app.errors import LightyardError
 from app.flows import payments as payment_flows
 from app.flows import push
@@ -106,6 +106,7 @@ def keep_books() -> None:
         first, _ = audit.number_entries(session)
         accounts.forget_used_messages(session)
         idempotency.forget_expired(session)
+        sign_ins.forget_expired(session)
     with hub().database.unit_of_work() as session:
         _tell(audit.differences_since(session, first))
 

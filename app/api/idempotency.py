@@ -9,10 +9,11 @@ from flask import Response, make_response, request
 from flask.typing import ResponseReturnValue
 
 from app import offload
+from app.api import security
 from app.api.context import unit_of_work
-from app.api.security import bearer
 from app.core import idempotency
 from app.core.idempotency import Kept
+from app.db import Session
 from app.errors import InvalidInput
 
 KEY_LIMIT_CHARS = 255
@@ -32,8 +33,9 @@ def idempotent(view: View) -> View:
             return view(*args, **kwargs)
         if not 0 < len(key) <= KEY_LIMIT_CHARS or not key.isascii() or not key.isprintable():
             raise InvalidInput(f"Idempotency-Key must be 1 to {KEY_LIMIT_CHARS} printable ASCII characters")
+        request_hash = _request_hash()
         with unit_of_work() as session:
-            held = idempotency.begin(session, _caller(), key, _request_hash())
+            held = idempotency.begin(session, _caller(session), key, request_hash)
         if isinstance(held, Kept):
             return _replay(held)
         is_kept = False
@@ -58,10 +60,16 @@ def _replay(kept: Kept) -> Response:
     return response
 
 
-def _caller() -> str:
-    """Keys of different callers never meet: the credential where one is sent, else the address."""
-    secret = bearer()
+def _caller(session: Session) -> str:
+    """Keys of different callers never meet: the account that signed in (its tokens come and go), the API key, else the address.
+
+    Nobody is answered from what was kept who would not be let in now: a token or key of ours that is over is 401 here.
+    """
+    secret = security.bearer()
     who = f"key:{secret}" if secret else f"address:{request.remote_addr}"
+    if secret and security.is_ours(secret):
+        caller = security.identify(session, secret, is_wallet_signed=True)  # the view asks for the signature, where it must
+        who = f"account:{caller.account_id}" if caller.sign_in_id else who
     return hashlib.sha256(who.encode()).hexdigest()
 
 

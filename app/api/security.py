@@ -1,7 +1,5 @@
 """Who is calling: access tokens and API keys, the same in every dialect, and nodes' tokens."""
 
-import base64
-import binascii
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +13,12 @@ from app.api import tokens
 from app.core import accounts, nodes, sign_ins
 from app.core.nodes import CallingNode
 from app.db import Session
-from app.errors import Forbidden, InvalidInput, Unauthenticated
+from app.errors import Forbidden, Unauthenticated
 from app.models.accounts import SCOPES
+from app.models.nodes import Provider
 
 ALL_SCOPES = frozenset(SCOPES)
 USER_SCOPES = frozenset(scope for scope in SCOPES if not scope.startswith("admin:"))
-PEM_HEAD, PEM_TAIL = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
-ED25519_PREFIX = bytes.fromhex("302a300506032b6570032100")  # SubjectPublicKeyInfo of RFC 8410, before the 32 bytes
 
 
 def bearer() -> str | None:
@@ -48,6 +45,11 @@ class Caller:
         """Forbidden unless the caller has the scope."""
         if scope not in self.scopes:
             raise Forbidden(f"this needs the scope {scope}", code="SCOPE_MISSING", details={"scope": scope})
+
+
+def is_ours(token: str) -> bool:
+    """Whether a credential has the form of an access token or an API key of ours."""
+    return tokens.is_jwt(token) or token.startswith(accounts.KEY_PREFIXES)
 
 
 def caller(session: Session, scope: str, *, is_wallet_signed: bool = False) -> Caller:
@@ -143,16 +145,23 @@ def _token_id(token: str, secret_key: str) -> uuid.UUID:
     return token_id
 
 
-def read_public_key(text: str) -> bytes:
-    """The 32 raw bytes of an ed25519 key, from PEM or base64."""
-    body = text.strip()
-    if body.startswith(PEM_HEAD):
-        body = "".join(body.removeprefix(PEM_HEAD).partition(PEM_TAIL)[0].split())
-    try:
-        raw = base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInput("public_key must be an ed25519 key: PEM, or base64 of its 32 bytes") from None
-    raw = raw.removeprefix(ED25519_PREFIX) if len(raw) == 44 else raw
-    if len(raw) != 32:
-        raise InvalidInput("public_key must be an ed25519 key of 32 bytes")
-    return raw
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """Who vouches for a node that registers: a provider, the operator, both, or nobody."""
+
+    provider: Provider | None
+    is_operators: bool
+
+
+def voucher(session: Session, provider_id: uuid.UUID | None) -> Voucher:
+    """By the request's credential, where it has one: an operator's makes the node trusted, a provider's own enrols it.
+
+    Forbidden for a provider that is not the caller's.
+    """
+    found = optional_caller(session, "nodes:write")
+    if found is None:
+        return Voucher(None, False)
+    provider = nodes.get_provider(session, provider_id) if provider_id else None
+    if provider is not None and not found.is_operator and provider.account_id != found.account_id:
+        raise Forbidden("this key may enrol nodes only for its own providers")
+    return Voucher(provider, found.is_operator)

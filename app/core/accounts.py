@@ -14,6 +14,8 @@ from app.errors import Conflict, InvalidInput, Unauthenticated
 from app.models.accounts import ROLES, SCOPES, Account, ApiKey, Identity, UsedMessage
 from app.values import clock
 
+KEY_PREFIXES = ("ly_", "rc_")
+
 
 def ensure_identity(session: Session, kind: str, value: str, name: str = "") -> uuid.UUID:
     """The account that this identity belongs to; a new account with it when nobody has it yet."""

@@ -19,6 +19,8 @@ from app.values import capabilities, clock
 # else is passed over when starts are noted, never waited for: this statement holds units already.
 # What was offered to this node comes first, then its provider's own units: nobody else may do those. What is left is filled with
 # units of nobody's provider. A unit that backs off, or is offered to another node first, is in its queue but not ready.
+# The picked ids are an array, evaluated once. Joined instead, the update of a row that a sweep changed after this statement's
+# snapshot makes PostgreSQL look at the picks again, which locks and takes units beyond the limit.
 _OFFERED = """
     SELECT u.id FROM work_units u
     WHERE u.state = 'queued' AND u.offered_node_id = :node_id AND u.capability = ANY(:kinds)
@@ -43,7 +45,7 @@ picked AS (SELECT id FROM own UNION ALL SELECT id FROM anybodys{or_offered}),
 claimed AS (
     UPDATE work_units u SET state = 'assigned', fence = u.fence + 1, attempt_id = gen_random_uuid(), offered_node_id = NULL,
         lease_until = :lease_until, progress = 0
-    FROM picked WHERE u.id = picked.id
+    WHERE u.id = ANY(ARRAY(SELECT id FROM picked))
     RETURNING u.id, u.attempt_id, u.fence, u.job_id, u.kind, u.frame, u.ordinal,
         'results/' || u.job_id || '/' || u.id || '-' || u.fence AS upload_key),
 noted AS (
@@ -77,7 +79,7 @@ def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool, inspec
         offered=offered,
         own=_PICK.format(**only, whose=_OWN, limit=for_own),
         anybodys=_PICK.format(**only, whose=_ANYBODYS, limit=rest),
-        or_offered=" UNION SELECT id FROM offered" if looks_for_offers else "",
+        or_offered=" UNION ALL SELECT id FROM offered" if looks_for_offers else "",
     )
     return text(statement).bindparams(bindparam("fitting", type_=ARRAY(Text)), *_KINDS[: looks_for_offers])
 

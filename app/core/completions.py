@@ -10,8 +10,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import pricing, settlement
+from app.core import credit_holds, credits, pricing, settlement
 from app.values import clock
+from app.values.rates import RateSource
 
 # Jobs are locked in the order of their ids, then their units in the order of theirs: `live` joins `locked`, so no unit is
 # locked before its job. Whoever lost a race for a row sees it anew and drops out by fence or state. `coalesce` keeps the planner
@@ -52,6 +53,11 @@ RETURNING j.id, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_comp
     (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
 """)
 _COUNT_JOB = text("UPDATE providers SET completed_jobs = completed_jobs + 1 WHERE id = :provider_id")
+# Whose node did it: an enrolled node's provider, else the account of the node's own key.
+_OPERATOR = text("""
+SELECT n.account_id FROM work_units u JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
+WHERE u.job_id = :job_id AND u.ordinal = 0
+""")
 _TOLD = (
     "(CAST(:a{0} AS uuid), CAST(:f{0} AS int), CAST(:k{0} AS text), CAST(:h{0} AS text), CAST(:b{0} AS bigint), "
     "CAST(:s{0} AS float8))"
@@ -62,6 +68,14 @@ _TOLD = (
 def _complete_statement(count: int) -> TextClause:
     """For that many results, a row each: PostgreSQL then knows how many they are, and keeps the plan."""
     return text(_COMPLETE.format(rows=", ".join(_TOLD.format(number) for number in range(count))))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How what was held for a dispatched job is shared: the operator's part, and the rates at which it becomes money."""
+
+    operator_percent: int
+    rates: RateSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +93,11 @@ class Finished:
 _told = attrgetter("attempt_id", "fence", "key", "sha256", "size_bytes", "seconds")
 
 
-def complete(session: Session, finished: Sequence[Finished]) -> set[uuid.UUID]:
+def complete(session: Session, finished: Sequence[Finished], terms: Terms | None = None) -> set[uuid.UUID]:
     """Book checked results; returns the attempts that counted. A job whose last unit this is, is settled here.
 
-    What is not live any more is left out, whatever the others are. A success also ends its node's row of failures.
+    What is not live any more is left out, whatever the others are. A success also ends its node's row of failures. `terms` say
+    how what was held for a dispatched job is shared; they are needed wherever such a job can end.
     """
     if not finished:
         return set()
@@ -95,12 +110,12 @@ def complete(session: Session, finished: Sequence[Finished]) -> set[uuid.UUID]:
     rows = session.execute(_complete_statement(len(finished)), told | {"now": clock.now()}).all()
     for job_id, is_last in sorted({(row[1], row[2]) for row in rows}):
         if is_last:
-            _end(session, job_id)
+            _end(session, job_id, terms)
         outbox.announce(session, "job:completed" if is_last else "job:progress", job_id)
     return {row[0] for row in rows}
 
 
-def _end(session: Session, job_id: uuid.UUID) -> None:
+def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
     """All units are there: the job is completed, the fee is owed, and how long the scene took is remembered."""
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
     if job.sha256 is not None:
@@ -109,3 +124,8 @@ def _end(session: Session, job_id: uuid.UUID) -> None:
     if job.debtor_id is not None:
         settlement.collect_fee(session, job, job.debtor_id, job.units_completed)
         session.execute(_COUNT_JOB, {"provider_id": job.provider_id})
+    elif job.asset == credits.ASSET:
+        if terms is None:
+            raise RuntimeError("a dispatched job was completed where nobody knows how to share what was held for it")
+        operator_id = session.execute(_OPERATOR, {"job_id": job_id}).scalar_one()
+        credit_holds.capture(session, job_id, operator_id, terms.rates, terms.operator_percent)

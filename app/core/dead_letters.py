@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import credits, doorbells
+from app.core import credit_holds, credits, doorbells
 from app.errors import Conflict, NotFound
 from app.models.jobs import DeadLetter, Job, WorkUnit
 from app.values import clock
@@ -71,7 +71,7 @@ def replay(session: Session, letter_id: uuid.UUID) -> Job:
     session.refresh(letter)
     if letter.replayed_at is not None or job.state != JobState.FAILED or job.account_id is None:
         raise Conflict("this dead letter was replayed already", code="ALREADY_REPLAYED")
-    credits.hold(session, job.account_id, job.id, Money(job.price_minor, job.asset))
+    credit_holds.hold(session, job.account_id, job.id, Money(job.price_minor, job.asset), f"Job execution again: {job.kind}")
     letter.replayed_at = now = clock.now()
     job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
     job.state = advance(JobState(job.state), JobState.OPEN)

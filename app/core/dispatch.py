@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Text, bindparam, text
+from sqlalchemy import Text, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import credits, doorbells
-from app.errors import Refused
+from app.core import credit_holds, doorbells, jobs, outcomes
+from app.errors import Conflict, NotFound, Refused
 from app.models.jobs import Job, WorkUnit
 from app.values import capabilities, clock
 from app.values.money import Money
-from app.values.states import PaymentState, UnitState
+from app.values.states import JobState, PaymentState, UnitState
 
 # Load is what a node reports, and what it has been handed since: attempts that live and offers that stand. Counting reads what is
 # under way now, never a marketplace's past. A node that somebody else is choosing at this moment is passed over, so that two
@@ -87,7 +87,7 @@ def dispatch(session: Session, order: DispatchOrder, rules: NodeRules) -> tuple[
     )
     session.add(job)
     session.flush()
-    credits.hold(session, order.account_id, job.id, order.price)
+    credit_holds.hold(session, order.account_id, job.id, order.price, f"Job execution: {order.kind}")
     unit = _offer(session, job, order.frame, node_id, rules.offer_seconds)
     doorbells.ring_for(session, order.kind, node_id, unit.id)
     outbox.announce(session, "job:new", job.id)
@@ -129,3 +129,26 @@ def _offer(session: Session, job: Job, frame: int | None, node_id: uuid.UUID, of
     session.add(unit)
     session.flush()
     return unit
+
+
+CANCELLED = "Cancelled by user"
+_NOT_BEGUN = (UnitState.QUEUED, UnitState.ASSIGNED)
+
+
+def cancel(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, dialect: str) -> None:
+    """The owner wants his job no more: what was held for it is released.
+
+    NotFound for anybody else's, Conflict for one that was born in another dialect, Refused once a node works on it or it is
+    over. The job is locked, then its units, so that a completion is before or after this, never beside it.
+    """
+    job = session.get(Job, job_id)
+    if job is None or job.account_id != account_id:
+        raise NotFound("Job not found")
+    if job.dialect != dialect:
+        raise Conflict(f"this job was ordered through {job.dialect}'s API, and is changed only there", code="OTHER_DIALECT")
+    job = jobs.lock(session, job_id)
+    query = select(WorkUnit.state).where(WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0).order_by(WorkUnit.id)
+    units = set(session.scalars(query.with_for_update()))
+    if job.state != JobState.OPEN or not units <= set(_NOT_BEGUN):
+        raise Refused("Job cannot be cancelled: it is not QUEUED or DISPATCHED any more", code="NOT_CANCELLABLE")
+    outcomes.cancel(session, job, "CANCELLED_BY_USER", CANCELLED)

@@ -13,10 +13,11 @@ from app.errors import Conflict, PaymentRequired
 from app.models.ledger import Entry, LedgerAccount, Transfer
 from app.values import clock
 from app.values.money import Money
+from app.values.purposes import Purpose
 
 # What an account of a user is for. Only a provider's debt may go below zero.
 USER_KINDS = ("balance", "held", "external", "debt", "owed", "stake")
-PLATFORM_KINDS = ("chain", "fees")
+PLATFORM_KINDS = ("chain", "fees", "issued", "exchange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,14 @@ def post(
     amount: Money,
     reference: str,
     job_id: uuid.UUID | None = None,
+    purpose: Purpose | None = None,
+    description: str | None = None,
 ) -> bool:
     """Move `amount`; True if this call posted it, False if the reference was posted before.
 
     A reference names one movement for ever: the same one again is harmless, another amount under it is a Conflict.
-    A user's balance that would fall below zero is PaymentRequired. Balance rows are locked in the order of their ids.
+    A user's balance that would fall below zero is PaymentRequired, which says what was available. Balance rows are locked in
+    the order of their ids. `purpose` and `description` are told to the owners; they identify nothing.
     """
     values = {
         "transfer": uuid.uuid4(),
@@ -85,6 +89,8 @@ def post(
         "asset": amount.asset,
         "reference": reference,
         "job_id": job_id,
+        "purpose": purpose,
+        "description": description,
         "now": clock.now(),
     }
     statement = _post_statement(source.owner_id is None, destination.owner_id is None)
@@ -94,7 +100,9 @@ def post(
             open_account(session, party, amount.asset)
         row = session.execute(statement, values).one()
     if row.changed < row.locked:
-        raise PaymentRequired(f"not enough {amount.asset} for {amount}", details={"requested": str(amount)})
+        has = Money(int(row.available or 0), amount.asset)
+        details = {"available": str(has), "requested": str(amount)}
+        raise PaymentRequired(f"not enough {amount.asset}: {amount} requested, {has} available", details=details)
     if not row.made:
         _assert_same(session, reference, row.source_id, row.destination_id, amount)
     return bool(row.made)
@@ -108,8 +116,10 @@ WITH ends AS (
         (SELECT id FROM ledger_accounts WHERE kind = :destination_kind AND owner_id {destination_is} AND asset = :asset)
             AS destination_id),
 made AS (
-    INSERT INTO transfers (id, source_id, destination_id, amount_minor, asset, reference, job_id, created_at)
-    SELECT :transfer, source_id, destination_id, :amount, :asset, :reference, CAST(:job_id AS uuid), :now FROM ends
+    INSERT INTO transfers
+        (id, source_id, destination_id, amount_minor, asset, reference, job_id, purpose, description, created_at)
+    SELECT :transfer, source_id, destination_id, :amount, :asset, :reference, CAST(:job_id AS uuid), CAST(:purpose AS text),
+        CAST(:description AS text), :now FROM ends
     WHERE source_id IS NOT NULL AND destination_id IS NOT NULL ON CONFLICT (reference) DO NOTHING
     RETURNING id, source_id, destination_id),
 legs AS (
@@ -117,8 +127,8 @@ legs AS (
     FROM made
     UNION ALL SELECT CAST(:credit AS uuid), destination_id, 'CREDIT', CAST(:amount AS bigint) FROM made),
 locked AS MATERIALIZED (
-    SELECT a.id FROM ledger_accounts a WHERE a.id IN (SELECT account_id FROM legs) AND a.balance_minor IS NOT NULL
-    ORDER BY a.id FOR UPDATE),
+    SELECT a.id, a.balance_minor FROM ledger_accounts a
+    WHERE a.id IN (SELECT account_id FROM legs) AND a.balance_minor IS NOT NULL ORDER BY a.id FOR UPDATE),
 changed AS (
     UPDATE ledger_accounts a SET balance_minor = a.balance_minor + legs.delta
     FROM legs JOIN locked ON locked.id = legs.account_id
@@ -128,7 +138,7 @@ noted AS (
     SELECT legs.entry_id, :transfer, legs.account_id, legs.direction, :amount, changed.balance_minor, :now
     FROM legs LEFT JOIN changed ON changed.id = legs.account_id)
 SELECT ends.source_id, ends.destination_id, (SELECT count(*) FROM made) AS made, (SELECT count(*) FROM locked) AS locked,
-    (SELECT count(*) FROM changed) AS changed FROM ends
+    (SELECT count(*) FROM changed) AS changed, (SELECT balance_minor FROM locked WHERE id = ends.source_id) AS available FROM ends
 """
 
 

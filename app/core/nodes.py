@@ -15,7 +15,7 @@ from app.core import accounts
 from app.core.pricing import Tariff
 from app.errors import Forbidden, NotFound, Unauthenticated
 from app.models.nodes import Node, NodeToken, Provider
-from app.values import clock
+from app.values import clock, node_keys
 
 TOKEN_HOURS = 24
 FAILURES_IN_A_ROW = 3
@@ -141,9 +141,11 @@ def authenticate(session: Session, token_id: uuid.UUID) -> CallingNode:
     return CallingNode(*row)
 
 
-def prove(session: Session, token_id: uuid.UUID) -> None:
-    """The node answered this token's challenge (the signature was checked by the caller)."""
-    session.execute(update(NodeToken).where(NodeToken.id == token_id).values(proven_at=clock.now()))
+def prove(session: Session, node: CallingNode, signature: str) -> None:
+    """The node answers its token's challenge (base64 over the challenge's text); Unauthenticated for a wrong signature."""
+    if not node_keys.verifies(node.public_key, node.challenge, signature):
+        raise Unauthenticated("the signature does not prove this node's key", code="PROOF_INVALID")
+    session.execute(update(NodeToken).where(NodeToken.id == node.token_id).values(proven_at=clock.now()))
 
 
 def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import dead_letters, doorbells, inspections, nodes, settlement
+from app.core import credit_holds, dead_letters, doorbells, inspections, nodes, settlement
 from app.errors import Conflict, Forbidden
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
@@ -22,6 +22,8 @@ from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitSt
 log = structlog.get_logger()
 K = TypeVar("K")
 BACK_OFF_LIMIT_SECONDS = 3600
+# What a node says of the work itself does not count against the node.
+WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED"}
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -69,7 +71,7 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
-        if code not in inspections.SCENE_FAULTS:
+        if code not in WORKS_OWN_FAULTS:
             _count_failure(session, node_id)
     _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
@@ -265,20 +267,30 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
             WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0, WorkUnit.state == UnitState.COMPLETED
         )
     )
-    settlement.refund_unfinished(session, job, int(done or 0))
+    if dead_letters.is_dispatched(job):
+        _release_hold(session, job, message)
+    else:
+        settlement.refund_unfinished(session, job, int(done or 0))
     return True
 
 
+def _release_hold(session: Session, job: Job, reason: str) -> None:
+    """A dispatched job is one unit: what was held for it goes back whole."""
+    credit_holds.release(session, job.id, reason)
+    job.payment_state = advance(PaymentState(job.payment_state), PaymentState.REFUNDED)
+
+
 _EXPECTED = text("""
-SELECT a.id, a.fence, a.node_id, a.state, a.upload_key, j.settings ->> 'output_format',
+SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
+    CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') ELSE j.settings ->> 'output_format' END,
     CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int)
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedPicture:
-    """What an attempt's upload must be; None for a size means that the scene's own counts."""
+class ExpectedResult:
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, or BYTES."""
 
     upload_key: str
     format: str
@@ -287,9 +299,9 @@ class ExpectedPicture:
     is_completed: bool
 
 
-def expected_pictures(
+def expected_results(
     session: Session, node_id: uuid.UUID, announced: Mapping[uuid.UUID, int]
-) -> dict[uuid.UUID, ExpectedPicture]:
+) -> dict[uuid.UUID, ExpectedResult]:
     """What to check this node's results against, by attempt; those that are not live (and did not complete) are not in it.
 
     `announced` is {attempt: fence}. Another node's attempt is Forbidden.
@@ -298,7 +310,7 @@ def expected_pictures(
     if any(row[2] != node_id for row in rows):
         raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
     return {
-        row[0]: ExpectedPicture(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED)
+        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED)
         for row in rows
         if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
     }

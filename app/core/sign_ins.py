@@ -40,14 +40,14 @@ def begin(session: Session, account_id: uuid.UUID) -> SignedIn:
     return SignedIn(row.id, account_id, row.refresh_id)
 
 
-def rotate(session: Session, sign_in_id: uuid.UUID, refresh_id: uuid.UUID) -> SignedIn | None:
+def rotate(session: Session, sign_in_id: uuid.UUID, account_id: uuid.UUID, refresh_id: uuid.UUID) -> SignedIn | None:
     """Use up a refresh token and give the next one; None if it is not the one that is good now.
 
     One that was used before has two holders, one of them a thief: the sign-in ends (commit it, though the answer is a refusal),
     unless both came within RACE_SECONDS.
     """
     now, next_id = clock.now(), uuid.uuid4()
-    is_alive = (SignIn.id == sign_in_id, SignIn.ended_at.is_(None), SignIn.expires_at > now)
+    is_alive = (SignIn.id == sign_in_id, SignIn.account_id == account_id, SignIn.ended_at.is_(None), SignIn.expires_at > now)
     statement = (
         update(SignIn)
         .where(*is_alive, SignIn.refresh_id == refresh_id, SignIn.account_id == Account.id, Account.is_active)
@@ -57,10 +57,9 @@ def rotate(session: Session, sign_in_id: uuid.UUID, refresh_id: uuid.UUID) -> Si
             rotated_at=now,
             expires_at=now + timedelta(seconds=REFRESH_SECONDS),
         )
-        .returning(SignIn.account_id)
+        .returning(SignIn.id)
     )
-    account_id = session.execute(statement.execution_options(synchronize_session=False)).scalar()
-    if account_id is not None:
+    if session.execute(statement.execution_options(synchronize_session=False)).scalar() is not None:
         return SignedIn(sign_in_id, account_id, next_id)
     is_race = (SignIn.previous_refresh_id == refresh_id) & (SignIn.rotated_at > now - timedelta(seconds=RACE_SECONDS))
     is_used = (SignIn.refresh_id != refresh_id) & ~is_race.is_(True)

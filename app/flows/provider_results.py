@@ -12,7 +12,7 @@ from app import offload
 from app.config import Settings
 from app.core import completions, jobs, outcomes
 from app.core.completions import Finished
-from app.core.outcomes import ExpectedPicture
+from app.core.outcomes import ExpectedResult
 from app.db import Database
 from app.errors import Conflict, InvalidInput, TooLarge
 from app.flows.results import check_picture
@@ -56,7 +56,7 @@ def deliver(
             raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
         frames = [unit.frame or 0 for unit in jobs.units_of(session, job_id)]
     settings = job.settings
-    expected = ExpectedPicture("", settings["output_format"], settings.get("width"), settings.get("height"), False)
+    expected = ExpectedResult("", settings["output_format"], settings.get("width"), settings.get("height"), False)
     files: dict[int, Delivered] = {}
     kept: set[int] = set()
     try:
@@ -93,7 +93,7 @@ def _take_in(
     job_id: uuid.UUID,
     stream: IO[bytes],
     frames: list[int],
-    expected: ExpectedPicture,
+    expected: ExpectedResult,
     limits: Settings,
     files: dict[int, Delivered],
 ) -> None:

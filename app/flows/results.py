@@ -10,11 +10,12 @@ import structlog
 
 from app import offload
 from app.core import completions, outcomes
-from app.core.completions import Finished
+from app.core.completions import Finished, Terms
 from app.db import Database
 from app.errors import InvalidInput, NotFound
 from app.failpoints import failpoint
 from app.formats import image
+from app.values.json_text import read_json
 
 
 class Stored(Protocol):
@@ -34,7 +35,7 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def move(self, source: str, target: str) -> None: ...
+    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,17 @@ class Announced:
     sha256: str
     size_bytes: int
     seconds: float
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How results are judged: `limits` are (failures, attempts in all); `terms` share what was held for dispatched jobs."""
+
+    limits: tuple[int, int]
+    max_pixels: int
+    max_run_bytes: int
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,7 @@ class Judged:
 
 
 log = structlog.get_logger()
+JSON_TYPE = "application/json"
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
 
@@ -66,18 +79,17 @@ def accept(
     database: Database,
     store: Store,
     announced: Sequence[Announced],
-    wanted: Mapping[uuid.UUID, outcomes.ExpectedPicture],
-    limits: tuple[int, int],
-    max_pixels: int,
+    wanted: Mapping[uuid.UUID, outcomes.ExpectedResult],
+    rules: Rules,
 ) -> list[Judged]:
-    """Check each upload and book those that hold; a picture that can't count ends its attempt as a failure.
+    """Check each upload and book those that hold; a result that can't count ends its attempt as a failure.
 
     `wanted` says what each must be; an attempt that is not in it is not live.
     """
     known = [_known(item, wanted.get(item.attempt_id)) for item in announced]
     judged = {verdict.attempt_id: verdict for verdict in known if verdict is not None}
     new = [(item, wanted[item.attempt_id]) for item in announced if item.attempt_id not in judged]
-    problems = offload.run(_check_all, store, new, max_pixels) if new else []
+    problems = offload.run(_check_all, store, new, rules) if new else []
     good: list[Finished] = []
     for (item, expected), problem in zip(new, problems, strict=True):
         judged[item.attempt_id] = problem or Judged(item.attempt_id)
@@ -90,10 +102,10 @@ def accept(
     with database.unit_of_work() as session:
         if fatal:
             outcomes.lock_jobs(session, wanted)
-        counted = completions.complete(session, good)
+        counted = completions.complete(session, good, rules.terms)
         for verdict in fatal:
             fence = next(item.fence for item in announced if item.attempt_id == verdict.attempt_id)
-            outcomes.fail(session, verdict.attempt_id, fence, str(verdict.code), verdict.message, limits)
+            outcomes.fail(session, verdict.attempt_id, fence, str(verdict.code), verdict.message, rules.limits)
         if counted:
             failpoint("result.booking")
     if counted:
@@ -125,7 +137,7 @@ def _final(upload_key: str) -> str:
     return f"accepted/{upload_key}"
 
 
-def _known(item: Announced, expected: outcomes.ExpectedPicture | None) -> Judged | None:
+def _known(item: Announced, expected: outcomes.ExpectedResult | None) -> Judged | None:
     """The verdict that needs no look at the bytes; None when they must be looked at."""
     if expected is None:
         return _not_live(item.attempt_id)
@@ -144,18 +156,15 @@ def stored(store: Store, upload_key: str) -> tuple[str, int] | None:
 
 
 def _check_all(
-    store: Store, new: Sequence[tuple[Announced, outcomes.ExpectedPicture]], max_pixels: int
+    store: Store, new: Sequence[tuple[Announced, outcomes.ExpectedResult]], rules: Rules
 ) -> list[Judged | None]:
-    return [_check(store, item, expected, max_pixels) for item, expected in new]
+    """Uploads are moved away from their signed URLs first, so that nobody can swap bytes that are being judged."""
+    store.move_all([(expected.upload_key, _final(expected.upload_key)) for _, expected in new])
+    return [_check(store, item, expected, rules) for item, expected in new]
 
 
-def _check(store: Store, item: Announced, expected: outcomes.ExpectedPicture, max_pixels: int) -> Judged | None:
-    """Move the upload away from its signed URL first, so that nobody can swap bytes that are being judged."""
+def _check(store: Store, item: Announced, expected: outcomes.ExpectedResult, rules: Rules) -> Judged | None:
     key = _final(expected.upload_key)
-    try:
-        store.move(expected.upload_key, key)
-    except NotFound:
-        pass  # announced before, or not uploaded: the next line tells which
     try:
         stored = store.stat(key)
     except NotFound:
@@ -163,15 +172,33 @@ def _check(store: Store, item: Announced, expected: outcomes.ExpectedPicture, ma
     if stored.sha256 != item.sha256.lower() or stored.size_bytes != item.size_bytes:
         store.delete(key)
         return Judged(item.attempt_id, "RESULT_HASH_MISMATCH", "the stored bytes have another hash or size; upload again", True)
-    with store.open(key) as file:
-        problem = check_picture(item.attempt_id, file.read(), expected, max_pixels)
+    if expected.format in ("JSON", "BYTES"):
+        problem = _check_run(store, key, item, expected, stored.size_bytes, rules.max_run_bytes)
+    else:
+        with store.open(key) as file:
+            problem = check_picture(item.attempt_id, file.read(), expected, rules.max_pixels)
     if problem is not None:
         store.delete(key)
     return problem
 
 
+def _check_run(
+    store: Store, key: str, item: Announced, expected: outcomes.ExpectedResult, size_bytes: int, max_bytes: int
+) -> Judged | None:
+    """A run's bytes are what they are, within bounds; JSON must be JSON, where the kind of work or the node says that it is."""
+    if size_bytes > max_bytes:
+        return Judged(item.attempt_id, "RESULT_TOO_LARGE", f"the result has {size_bytes} bytes; {max_bytes} are allowed")
+    if expected.format == "JSON" or item.content_type.partition(";")[0].strip().lower() == JSON_TYPE:
+        with store.open(key) as file:
+            try:
+                read_json(file.read())
+            except InvalidInput as error:
+                return Judged(item.attempt_id, "RESULT_UNREADABLE", f"the result is no sound JSON: {error.message}")
+    return None
+
+
 def check_picture(
-    attempt_id: uuid.UUID, picture: bytes | Path, expected: outcomes.ExpectedPicture, max_pixels: int
+    attempt_id: uuid.UUID, picture: bytes | Path, expected: outcomes.ExpectedResult, max_pixels: int
 ) -> Judged | None:
     """Decode every pixel and compare with what was ordered; None when all is well."""
     try:

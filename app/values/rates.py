@@ -55,7 +55,8 @@ def read_table(text: str) -> RateTable:
         except InvalidOperation:
             rate = Decimal("nan")
         if asset not in DECIMALS or not rate.is_finite() or rate <= 0:
-            raise ConfigError(f"RATES_USD: {item!r} must be ASSET=dollars, the asset one of {', '.join(DECIMALS)}")
+            name = "CREDIT_USD or RATES_USD" if asset == "CREDIT" else "RATES_USD"
+            raise ConfigError(f"{name}: {item!r} must be ASSET=dollars, the asset one of {', '.join(DECIMALS)}")
         rates[asset] = rate
     return RateTable(rates)
 

@@ -10,8 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
 
+from app.api.dialect import owner_of
 from app.core import accounts
-from app.factory import DIALECTS, create_app
+from app.factory import DIALECTS, RENDERTRUST, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, Market
@@ -19,7 +20,8 @@ from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
 # jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token); `enrol` (open, and
-# an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set).
+# an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set); `signed in` (an
+# access token); a scope (an access token, or an API key that has it); `operator` (likewise with an admin scope, and the role).
 ACCESS = {
     ("GET", "/health"): "public",
     ("GET", "/stats"): "public",
@@ -41,8 +43,30 @@ ACCESS = {
     ("GET", "/files/<path:key>"): "url",
     ("PUT", "/files/<path:key>"): "url",
     ("GET", "/metrics"): "metrics",
+    ("GET", "/version"): "public",
+    ("GET", "/redoc"): "public",
+    ("GET", "/api/v1/health"): "public",
+    ("GET", "/api/v1/health/ready"): "public",
+    ("POST", "/api/v1/auth/register"): "public",
+    ("POST", "/api/v1/auth/login"): "public",
+    ("POST", "/api/v1/auth/refresh"): "public",
+    ("POST", "/api/v1/auth/logout"): "signed in",
+    ("GET", "/api/v1/credits/balance"): "credits:read",
+    ("GET", "/api/v1/credits/history"): "credits:read",
+    ("POST", "/api/v1/credits/deduct"): "credits:write",
+    ("POST", "/api/v1/uploads"): "jobs:write",
+    ("POST", "/api/v1/jobs/dispatch"): "jobs:write",
+    ("GET", "/api/v1/jobs"): "jobs:read",
+    ("GET", "/api/v1/jobs/<job_id>"): "jobs:read",
+    ("POST", "/api/v1/jobs/<job_id>/cancel"): "jobs:write",
+    ("GET", "/api/v1/jobs/<job_id>/result"): "jobs:read",
+    ("GET", "/api/v1/jobs/dead-letters"): "operator",
+    ("POST", "/api/v1/jobs/dead-letters/<letter_id>/replay"): "operator",
+    ("POST", "/api/v1/nodes/register"): "enrol",
+    ("POST", "/api/v1/nodes/heartbeat"): "node",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
+    ("GET", "/openapi/rendertrust.json"): "public",
     ("GET", "/docs"): "public",
     ("GET", "/docs/<name>"): "public",
     ("GET", "/docs/static/<path:filename>"): "public",
@@ -56,6 +80,13 @@ EMPTY_BODIES = {
     "failures": {"failures": [{"attempt_id": UNKNOWN, "fence": 1, "code": "CRASHED"}]},
     "releases": {"attempts": [{"attempt_id": UNKNOWN, "fence": 1}]},
 }
+# A body that each of these routes takes, so that who is let in is what decides.
+GOOD_BODIES: dict[str, dict[str, Any]] = {
+    "/api/v1/credits/deduct": {"amount": "1.0000", "reference_id": "x"},
+    "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
+    "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
+}
+SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
 
 
 def rules(client: FlaskClient) -> list[tuple[str, str]]:
@@ -79,11 +110,11 @@ def test_no_two_dialects_own_a_prefix() -> None:
     assert len(prefixes) == len(set(prefixes))
 
 
-NODE_ROUTES = [rule.rsplit("/", 1)[1] for (_, rule), access in ACCESS.items() if access == "node"]
+NODE_ROUTES = [rule for (_, rule), access in ACCESS.items() if access == "node"]
 
 
-@pytest.mark.parametrize("verb", NODE_ROUTES)
-def test_node_routes_want_a_nodes_own_token(client: FlaskClient, hub, verb: str) -> None:
+@pytest.mark.parametrize("rule", NODE_ROUTES)
+def test_node_routes_want_a_nodes_own_token(client: FlaskClient, hub, rule: str) -> None:
     with hub.database.unit_of_work() as session:
         key = accounts.ensure_operator(session)
     with client.application.app_context():
@@ -92,9 +123,45 @@ def test_node_routes_want_a_nodes_own_token(client: FlaskClient, hub, verb: str)
     for sent in (None, "Bearer", "Bearer x", "Basic eDp5", "Bearer a.b.c", "Bearer é", f"Bearer {key}", f"Bearer {user_token}",
                  f"Bearer {unknown_node}", f"Bearer {unknown_node[:-2]}"):
         head = {} if sent is None else {"Authorization": sent.encode().decode("latin-1")}
-        answer = client.post(f"/node/v1/{verb}", json=EMPTY_BODIES[verb], headers=head)
+        answer = client.post(rule, json=EMPTY_BODIES[rule.rsplit("/", 1)[1]], headers=head)
         assert answer.status_code == 401, (sent, answer.json)
-        assert set(answer.json["error"]) == {"code", "message", "details"}
+        assert error_of(client, rule, answer)
+
+
+OPERATOR_ROUTES = [(method, rule) for (method, rule), access in ACCESS.items() if access == "operator"]
+
+
+@pytest.mark.parametrize(("method", "rule"), OPERATOR_ROUTES)
+def test_operators_routes_want_the_role_and_the_scope(client: FlaskClient, hub, method: str, rule: str) -> None:
+    with hub.database.unit_of_work() as session:
+        account_id = accounts.ensure_identity(session, "solana", "someone")
+        stranger = accounts.create_key(session, account_id, "all", list(SCOPES))
+        others = [scope for scope in SCOPES if not scope.startswith("admin:")]
+        unscoped = accounts.create_key(session, accounts.operator_account(session), "some", others)
+        operator = accounts.ensure_operator(session)
+    for token, status in ((None, 401), ("ly_x", 401), (stranger, 403), (unscoped, 403), (operator, None)):
+        head = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = client.open(concrete(rule), method=method, headers=head)
+        assert answer.status_code == status if status else answer.status_code in (200, 404), (token, answer.json)
+
+
+@pytest.mark.parametrize(("method", "rule", "scope"), SCOPED)
+def test_scoped_routes_let_in_whoever_has_the_scope(client: FlaskClient, hub, method: str, rule: str, scope: str) -> None:
+    """Nobody else, and whatever the route says of an id that does not exist, it says it only after that."""
+    with hub.database.unit_of_work() as session:
+        account_id = accounts.ensure_identity(session, "solana", "someone")
+        right = accounts.create_key(session, account_id, "right", [scope])
+        wrong = accounts.create_key(session, account_id, "wrong", [other for other in SCOPES if other != scope])
+        signed = accounts.create_key(session, account_id, "signed", [scope], prefix="rc_")
+    with client.application.app_context():
+        node = create_access_token(str(uuid.uuid4()), additional_claims={"token_type": "node"})
+        stranger = create_access_token(str(account_id))
+    for token, status in ((None, 401), ("x", 401), ("a.b.c", 401), (node, 401), (stranger, 401), (signed, 401), (wrong, 403),
+                          (right, None)):
+        head = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = client.open(concrete(rule), method=method, json=GOOD_BODIES.get(rule), headers=head)
+        assert answer.status_code == status if status else answer.status_code not in (401, 403), (token, answer.json)
+        assert answer.status_code < 400 or error_of(client, concrete(rule), answer)
 
 
 def enrol(client: FlaskClient, key: str | None, provider_id: str | None = None, name: str = "n") -> Any:
@@ -162,7 +229,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
     assert market.client.post(f"/provider/job/{payment['jobId']}/failed", json=body).status_code == 404
 
 
-SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<name>": "rayment", "<path:filename>": "x"}
+SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<name>": "rayment",
+           "<path:filename>": "x"}
 
 
 def concrete(rule: str) -> str:
@@ -174,6 +242,9 @@ def concrete(rule: str) -> str:
 def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     """The error text in the envelope of whoever owns the path."""
     body = answer.json
+    if owner_of(path, DIALECTS) is RENDERTRUST:
+        assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
+        return str(body["detail"])
     if path.startswith(("/node/", "/files/")):
         assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
         return str(body["error"]["message"])
@@ -193,6 +264,7 @@ def test_wrong_methods_and_unknown_paths_below_answer_in_the_envelope(client: Fl
 
 JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
+NO_BODY = ("/api/v1/auth/logout", "/api/v1/jobs/<job_id>/cancel", "/api/v1/jobs/dead-letters/<letter_id>/replay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
           b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
 
@@ -202,8 +274,10 @@ def test_broken_json_is_400_in_the_envelope(client: FlaskClient, method: str, ru
     path = concrete(rule)
     for broken in BROKEN:
         answer = client.open(path, method=method, data=broken, content_type="application/json")
-        is_no_body = rule == "/node/v1/heartbeat" and broken == b""  # all of its members are optional
-        assert answer.status_code == (401 if is_no_body else 400), (broken[:20], answer.data)
+        expected = {owner_of(path, DIALECTS).invalid_status}
+        if rule in NO_BODY or rule.endswith("/heartbeat") and broken == b"":  # no member is needed
+            expected = expected | {401} if rule in NO_BODY else {401}
+        assert answer.status_code in expected, (broken[:20], answer.data)
         assert error_of(client, path, answer)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
+from app.core import accounts
 from app.db import Database
 from tests.factories.market import Marketplace
 from tests.factories.stacks import COMMAND, ROOT
@@ -190,3 +191,15 @@ def test_the_installed_script_is_the_same_command_line(alone: CommandLine) -> No
     script = Path(sys.executable).parent / "lightyard"
     shown = subprocess.run([script, "--version"], env=alone.environment, capture_output=True, text=True)
     assert shown.stdout == alone.run("--version").stdout.replace("python -m app.cli", "lightyard") and shown.returncode == 0
+
+
+def test_credits_are_granted_once_per_reference(command_line: CommandLine, database: Database) -> None:
+    with database.unit_of_work() as session:
+        accounts.register(session, "email", "jane@example.com", "Jane")
+    first = command_line.json("credits", "grant", "Jane@Example.com", "12.5", "--reference", "gift")
+    assert first == {"granted": True, "amount": "12.5000", "balance": "12.5000"}
+    assert command_line.json("credits", "grant", "jane@example.com", "12.5", "--reference", "gift")["granted"] is False
+    assert command_line.json("credits", "balance", "jane@example.com") == {"balance": "12.5000", "held": "0.0000"}
+    assert "nobody is registered" in command_line.refusal("credits", "grant", "other@example.com", "1")
+    for amount in ("0", "-1", "x", "NaN", "0.00001", "1e30"):
+        assert command_line.refusal("credits", "grant", "jane@example.com", "--", amount)

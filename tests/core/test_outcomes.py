@@ -113,6 +113,6 @@ def test_a_node_takes_its_own_providers_units_first_then_those_of_no_provider(da
     trusted, stranger = market.node("trusted"), market.node("stranger", is_trusted=False)
     claimed = [item.job.id for item in market.claim(trusted, 3)]
     assert sorted(claimed) == sorted([mine, mine, shared])
-    assert [item.job.id for item in market.claim(stranger, 1)] == [shared], "an enrolled node works for clients of no provider too"
+    assert [item.job.id for item in market.claim(stranger, 1)] == [shared], "enrolled nodes work for them too"
     assert [item.job.id for item in market.claim(trusted, 5)] == [shared]
     assert theirs not in claimed

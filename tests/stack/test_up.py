@@ -114,7 +114,8 @@ def test_orphans_of_a_killed_supervisor_are_taken_down(home: Path) -> None:
     home.mkdir(parents=True)
     server = Postgres(home / "postgres")
     server.start()
-    orphan = subprocess.Popen(["cat"], env={**os.environ, leftovers.MARK: str(home)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    orphan = subprocess.Popen(["cat"], env={**os.environ, leftovers.MARK: str(home)}, **pipes)
     assert orphan.stdin is not None and orphan.stdout is not None
     orphan.stdin.write(b"\n")
     orphan.stdin.flush()

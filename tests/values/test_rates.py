@@ -40,5 +40,5 @@ def test_a_wrong_table_is_refused(text: str) -> None:
 def test_an_unknown_rate_is_unavailable_and_the_default_knows_every_asset() -> None:
     with pytest.raises(Unavailable, match="RATES_USD"):
         TABLE.usd("TON")
-    default = read_table(Settings().rates_usd)
+    default = read_table(Settings().rates)
     assert {asset for asset in DECIMALS if default.usd(asset) > 0} == set(DECIMALS)

@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,12 +91,26 @@ class LocalStore:
             return StoredObject(key, os.fstat(file.fileno()).st_size, _read_digest(file))
 
     def move(self, source: str, target: str) -> None:
+        if not self._move(source, target):
+            raise not_found()
+        self._make_last([target])
+
+    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._make_last([target for source, target in pairs if self._move(source, target)])
+
+    def _move(self, source: str, target: str) -> bool:
         try:
             self._rename(self.path(source), self.path(target))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise not_found() from error
-        _fsync(self.path(target))
-        _fsync(self.path(target).parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def _make_last(self, keys: Sequence[str]) -> None:
+        """Bytes and names on the disk for good. The names come first in time, so that one commit of the disk's journal
+        takes them all along with the first file's bytes."""
+        paths = [self.path(key) for key in keys]
+        for path in (*paths, *dict.fromkeys(path.parent for path in paths)):
+            _fsync(path)
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Literal, Protocol
@@ -54,6 +54,10 @@ class ObjectStore(Protocol):
 
     def move(self, source: str, target: str) -> None:
         """Give an object another key, so that URLs signed for the old one can't reach it any more."""
+        ...
+
+    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """`move` each (source, target) that is there; the disk is waited for once, not once for each."""
         ...
 
     def delete(self, key: str) -> None:

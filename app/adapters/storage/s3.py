@@ -6,10 +6,12 @@ A presigned PUT cannot cap a size, only fix it: `max_bytes` is therefore the cal
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +19,7 @@ from urllib.parse import quote
 
 from app.adapters.storage.intake import check_digest, copy_hashed, not_found
 from app.adapters.storage.port import CHUNK_BYTES, Method, Readable, StoredObject, check_key
-from app.errors import Unavailable
+from app.errors import NotFound, Unavailable
 
 _DIGEST_NAME = "sha256"
 _SPOOL_BYTES = 8 * 1024 * 1024
@@ -68,6 +70,11 @@ class S3Store:
             "copy", {"Bucket": self._bucket, "Key": self._name(source)}, self._bucket, self._name(target)
         )
         self.delete(source)
+
+    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for source, target in pairs:
+            with contextlib.suppress(NotFound):
+                self.move(source, target)
 
     def delete(self, key: str) -> None:
         self._call("delete_object", Bucket=self._bucket, Key=self._name(key))

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
-CAPABILITIES = ("render", "inference", "compute")
+from app.values.node_keys import SIGNATURE_LIMIT_CHARS
 
 
 class Loose(Schema):
@@ -12,6 +12,14 @@ class Loose(Schema):
 
     class Meta:
         unknown = EXCLUDE
+
+
+class Capabilities(fields.List):
+    """What a node can do: render, inference, compute, or the name of another kind of work."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        one = fields.String(validate=validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}\Z"))
+        super().__init__(one, required=True, validate=validate.Length(1, 16), **kwargs)
 
 
 class EnrolmentSchema(Loose):
@@ -22,10 +30,8 @@ class EnrolmentSchema(Loose):
 
 class RegistrationSchema(Loose):
     name = fields.String(required=True, validate=validate.Length(1, 100))
-    public_key = fields.String(required=True, validate=validate.Length(max=1000))
-    capabilities = fields.List(
-        fields.String(validate=validate.OneOf(CAPABILITIES)), required=True, validate=validate.Length(1, 3)
-    )
+    public_key = fields.String(required=True, validate=validate.Length(max=4000))
+    capabilities = Capabilities()
     machine = fields.Dict(load_default=dict)
     agent = fields.String(load_default="", validate=validate.Length(max=100))
     enrolment = fields.Nested(EnrolmentSchema, load_default=None, allow_none=True)
@@ -33,7 +39,7 @@ class RegistrationSchema(Loose):
 
 
 class ProofSchema(Loose):
-    signature = fields.String(required=True, validate=validate.Length(max=256))
+    signature = fields.String(required=True, validate=validate.Length(1, SIGNATURE_LIMIT_CHARS))
 
 
 class HeartbeatSchema(Loose):
@@ -44,9 +50,7 @@ class HeartbeatSchema(Loose):
 
 
 class ClaimSchema(Loose):
-    capabilities = fields.List(
-        fields.String(validate=validate.OneOf(CAPABILITIES)), required=True, validate=validate.Length(1, 3)
-    )
+    capabilities = Capabilities()
     limit = fields.Integer(load_default=1, strict=True, validate=validate.Range(1, 64))
     hint = fields.UUID(load_default=None, allow_none=True)
     job_id = fields.UUID(load_default=None, allow_none=True)
@@ -71,6 +75,7 @@ class ResultSchema(LiveSchema):
     size_bytes = fields.Integer(strict=True, validate=validate.Range(1, 2**40))
     seconds = fields.Float(load_default=0.0, validate=validate.Range(0, 10**6))
     report = fields.Dict()
+    content_type = fields.String(load_default="", validate=validate.Length(max=100))
 
     @validates_schema
     def is_one_of_both(self, data: dict[str, Any], **_: Any) -> None:

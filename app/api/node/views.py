@@ -1,8 +1,5 @@
 """The node protocol: register, prove, heartbeat, claim, report, end."""
 
-import base64
-import binascii
-import hashlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,11 +17,11 @@ from app.api.node import schemas
 from app.core import accounts, claims, jobs, nodes, outcomes
 from app.core.claims import Claim, ClaimedJob
 from app.db import Session
-from app.errors import Forbidden, InvalidInput, Unauthenticated
+from app.errors import Forbidden, Unauthenticated
 from app.failpoints import failpoint
 from app.flows import results
 from app.models.nodes import Provider
-from app.values import clock, signatures
+from app.values import clock, node_keys, signatures
 
 blueprint = Blueprint("node", __name__, url_prefix="/node/v1", description="How GPU hosts talk to the hub")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()
@@ -39,8 +36,8 @@ def limits() -> tuple[int, int]:
 @blueprint.response(201)
 def register(body: dict[str, Any]) -> ResponseReturnValue:
     """Register a node, or find it again by its key."""
-    key = security.read_public_key(body["public_key"])
-    node = {**body, "public_key": base64.b64encode(key).decode()}
+    key = node_keys.read(body["public_key"])
+    node = {**body, "public_key": key}
     with unit_of_work() as session:
         provider, is_trusted = _enrolment(session, body, key)
         made = nodes.register(session, node, provider, is_trusted)
@@ -57,25 +54,20 @@ def register(body: dict[str, Any]) -> ResponseReturnValue:
     }, 201
 
 
-def _enrolment(session: Session, body: Mapping[str, Any], key: bytes) -> tuple[Provider | None, bool]:
+def _enrolment(session: Session, body: Mapping[str, Any], key: str) -> tuple[Provider | None, bool]:
     """Who vouches for this node: (its provider, whether the operator trusts it)."""
-    caller = security.optional_caller(session, "nodes:write")
-    if caller is not None:
-        provider = nodes.get_provider(session, body["provider_id"]) if body["provider_id"] else None
-        if provider is not None and not caller.is_operator and provider.account_id != caller.account_id:
-            raise Forbidden("this key may enrol nodes only for its own providers")
-        return provider, caller.is_operator
-    if body["enrolment"] is None:
-        return None, False
+    voucher = security.voucher(session, body["provider_id"])
+    if body["enrolment"] is None or security.bearer():
+        return voucher.provider, voucher.is_operators
     return _signed_enrolment(session, body["enrolment"], key), False
 
 
-def _signed_enrolment(session: Session, enrolment: Mapping[str, Any], key: bytes) -> Provider:
+def _signed_enrolment(session: Session, enrolment: Mapping[str, Any], key: str) -> Provider:
     provider = nodes.get_provider(session, enrolment["provider_id"])
     window = hub().settings.signature_window_seconds
     if abs(time.time() - enrolment["timestamp"]) > window:
         raise Unauthenticated(f"the enrolment's timestamp is more than {window} s off; sign a new one")
-    message = f"enrol:{provider.id}:{hashlib.sha256(key).hexdigest()}:{enrolment['timestamp']}"
+    message = f"enrol:{provider.id}:{node_keys.fingerprint(key)}:{enrolment['timestamp']}"
     if not signatures.verify(provider.wallet, message, enrolment["signature"]):
         raise Unauthenticated("the enrolment is not signed by the provider's wallet", code="SIGNATURE_INVALID")
     accounts.use_once(session, message, window)
@@ -89,13 +81,7 @@ def prove(body: dict[str, Any]) -> ResponseReturnValue:
     """Answer the token's challenge with the node's key."""
     with unit_of_work() as session:
         node = security.calling_node(session)
-        try:
-            signature = base64.b64decode(body["signature"], validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidInput("signature must be base64") from None
-        if not signatures.verify_raw(base64.b64decode(node.public_key), node.challenge.encode(), signature):
-            raise Unauthenticated("the signature does not prove this node's key", code="PROOF_INVALID")
-        nodes.prove(session, node.token_id)
+        nodes.prove(session, node, body["signature"])
         return {"node_id": str(node.id), "status": nodes.status(node, hub().settings.node_unhealthy_seconds)}
 
 
@@ -123,7 +109,9 @@ def claim(body: dict[str, Any]) -> ResponseReturnValue:
         nodes.assert_may_work(node, settings.node_proof_required, settings.open_nodes)
         if nodes.status(node, settings.node_unhealthy_seconds) != "HEALTHY":
             return {"jobs": {}, "attempts": []}
-        found = claims.claim(session, node, body, settings.lease_seconds, settings.node_unhealthy_seconds)
+        ask = {**body, "limit": nodes.units_at_once(node, body["limit"])}
+        silence_seconds = settings.node_unhealthy_seconds
+        found = claims.claim(session, node, ask, settings.lease_seconds, silence_seconds, settings.open_nodes)
     if found:
         failpoint("claim.committed")
     return describe(found)
@@ -131,13 +119,13 @@ def claim(body: dict[str, Any]) -> ResponseReturnValue:
 
 def describe(found: list[Claim]) -> dict[str, Any]:
     """Claims as they are handed out, here and on the relay."""
-    described = {str(job.id): _describe(job) for job in {item.job.id: item.job for item in found}.values()}
+    described = {str(item.job.id): _describe(item) for item in {item.job.id: item for item in found}.values()}
     return {"jobs": described, "attempts": [_attempt(item) for item in found]}
 
 
-def _describe(job: ClaimedJob) -> dict[str, Any]:
-    """What all attempts of a job share: settings, the scene's URL, limits."""
-    settings = hub().settings
+def _describe(item: Claim) -> dict[str, Any]:
+    """What all attempts of a job share: settings, the scene's URL or a run's payload, limits."""
+    settings, job, is_run = hub().settings, item.job, item.kind == "run"
     return {
         "job_id": str(job.id),
         "kind": job.kind,
@@ -146,12 +134,21 @@ def _describe(job: ClaimedJob) -> dict[str, Any]:
         },
         "inputs": [] if job.storage_key is None else [_scene(job, job.storage_key)],
         "limits": {
-            "max_seconds": settings.unit_max_seconds,
+            "max_seconds": min(job.settings.get("max_seconds", settings.unit_max_seconds), settings.unit_max_seconds),
             "max_memory_bytes": settings.unit_max_memory_bytes,
-            "max_output_bytes": settings.max_result_bytes,
+            "max_output_bytes": settings.max_run_result_bytes if is_run else settings.max_result_bytes,
             "max_pixels": settings.max_pixels,
         },
-    }
+    } | ({"payload": _payload(job)} if "payload_ref" in job.settings else {})
+
+
+def _payload(job: ClaimedJob) -> dict[str, Any]:
+    """A run's input: the hub signs for what lies in its own store, and passes on the reference to anything else."""
+    key, url = job.settings.get("payload_key"), None
+    if key is not None:
+        url = hub().store.signed_url("GET", key, hub().settings.file_url_seconds, now=clock.now())
+    known = {name: job.settings.get(f"payload_{name}") for name in ("size_bytes", "sha256")}
+    return {"ref": job.settings.get("payload_ref", ""), "url": url, **known}
 
 
 def _scene(job: ClaimedJob, storage_key: str) -> dict[str, Any]:
@@ -176,14 +173,15 @@ def _attempt(item: Claim) -> dict[str, Any]:
         "frame": item.frame,
         "lease_seconds": settings.lease_seconds,
         "lease_until": (clock.now() + timedelta(seconds=settings.lease_seconds)).isoformat(),
-        "upload": None if item.kind == "inspection" else _upload(item.upload_key),
+        "upload": None if item.kind == "inspection" else _upload(item),
     }
 
 
-def _upload(key: str) -> dict[str, Any]:
-    """Where an attempt's picture goes: signed for this key, method and size."""
-    settings, now = hub().settings, clock.now()
-    url = hub().store.signed_url("PUT", key, settings.file_url_seconds, now=now, max_bytes=settings.max_result_bytes)
+def _upload(item: Claim) -> dict[str, Any]:
+    """Where an attempt's result goes: signed for this key, method and size."""
+    settings, now, key = hub().settings, clock.now(), item.upload_key
+    most = settings.max_run_result_bytes if item.kind == "run" else settings.max_result_bytes
+    url = hub().store.signed_url("PUT", key, settings.file_url_seconds, now=now, max_bytes=most)
     expires_at = (now + timedelta(seconds=settings.file_url_seconds)).isoformat()
     return {"method": "PUT", "url": url, "headers": {}, "expires_at": expires_at}
 
@@ -211,16 +209,15 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
 @blueprint.response(200)
 def finish(body: dict[str, Any]) -> ResponseReturnValue:
     """Check uploaded bytes and book them; each item is judged alone."""
-    settings = hub().settings
     looked_at = [item for item in body["results"] if "report" in item]
     announced = [results.Announced(**item) for item in body["results"] if "report" not in item]
     with read_only() as session:
         node = security.calling_node(session)
         fences = {item["attempt_id"]: item["fence"] for item in body["results"]}
-        wanted = outcomes.expected_pictures(session, node.id, fences)
+        wanted = outcomes.expected_results(session, node.id, fences)
     judged: list[results.Judged] = []
     if announced:
-        judged += results.accept(hub().database, hub().store, announced, wanted, limits(), settings.max_pixels)
+        judged += results.accept(hub().database, hub().store, announced, wanted, hub().result_rules)
     if looked_at:
         judged += results.accept_reports(hub().database, looked_at)
     answers = [_judged(item) for item in judged]

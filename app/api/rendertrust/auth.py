@@ -18,7 +18,8 @@ blueprint = Blueprint("rendertrust_auth", __name__, url_prefix="/api/v1/auth", d
 @blueprint.post("/register")
 @blueprint.arguments(schemas.RegistrationSchema)
 @blueprint.response(201, schemas.RegisteredSchema)
-@blueprint.alt_response(409, description="E-mail already registered")
+@blueprint.alt_response(409, "CONFLICT")
+@blueprint.alt_response(429, "TOO_MANY_REQUESTS")
 def register(body: dict[str, Any]) -> dict[str, Any]:
     """Make an account, and sign in to it."""
     made = sign_in.register(hub().database, body["email"], body["name"], body["password"])
@@ -29,7 +30,8 @@ def register(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/login")
 @blueprint.arguments(schemas.LoginSchema)
 @blueprint.response(200, schemas.TokensSchema)
-@blueprint.alt_response(401, description="Invalid credentials or inactive account")
+@blueprint.alt_response(401, "UNAUTHORIZED")
+@blueprint.alt_response(429, "TOO_MANY_REQUESTS")
 def login(body: dict[str, Any]) -> dict[str, str]:
     """Sign in with e-mail and password."""
     return tokens.make_pair(sign_in.log_in(hub().database, body["email"], body["password"]))
@@ -38,12 +40,13 @@ def login(body: dict[str, Any]) -> dict[str, str]:
 @blueprint.post("/refresh")
 @blueprint.arguments(schemas.RefreshSchema)
 @blueprint.response(200, schemas.TokensSchema)
-@blueprint.alt_response(401, description="Invalid, expired, used, or wrong type of token")
+@blueprint.alt_response(401, "UNAUTHORIZED")
+@blueprint.alt_response(429, "TOO_MANY_REQUESTS")
 def refresh(body: dict[str, Any]) -> dict[str, str]:
     """The next pair of tokens for a refresh token, which is used up by it."""
     claims = tokens.read(body["refresh_token"], "refresh")
     with unit_of_work() as session:
-        signed_in = sign_ins.rotate(session, claims.sign_in_id, claims.token_id)
+        signed_in = sign_ins.rotate(session, claims.sign_in_id, claims.account_id, claims.token_id)
     if signed_in is None:  # told after the commit: a token shown twice has ended its sign-in
         raise Unauthenticated(tokens.REFUSAL, code="TOKEN_INVALID")
     return tokens.make_pair(signed_in)
@@ -52,7 +55,6 @@ def refresh(body: dict[str, Any]) -> dict[str, str]:
 @blueprint.post("/logout")
 @blueprint.doc(**SIGNED_IN)
 @blueprint.response(200, schemas.MessageSchema)
-@blueprint.alt_response(401, description="Not signed in")
 def logout() -> dict[str, str]:
     """End this sign-in: its access and refresh tokens are worth nothing from now on, everywhere."""
     with unit_of_work() as session:

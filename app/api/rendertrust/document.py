@@ -25,7 +25,10 @@ SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "nodeToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "a node's token"},
 }
-SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}, {"apiKey": []}]}
+SIGNED_IN: dict[str, Any] = {
+    "security": [{"bearer": []}, {"apiKey": []}],
+    "responses": {"401": "UNAUTHORIZED", "403": "FORBIDDEN"},
+}
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",

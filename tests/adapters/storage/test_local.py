@@ -86,6 +86,17 @@ def test_other_bytes_than_announced_are_refused(store, tmp_path):
     assert leftovers(tmp_path) == []
 
 
+def test_files_are_moved_together_and_the_missing_are_passed_over(store):
+    for name in ("a", "b"):
+        store.put(f"uploads/{name}", io.BytesIO(name.encode()), 10)
+    store.move_all([("uploads/a", "results/1/a"), ("uploads/gone", "results/1/gone"), ("uploads/b", "results/2/b")])
+    assert [store.open(key).read() for key in ("results/1/a", "results/2/b")] == [b"a", b"b"]
+    for key in ("uploads/a", "uploads/b", "results/1/gone"):
+        with pytest.raises(NotFound):
+            store.stat(key)
+    store.move_all([])
+
+
 def test_moved_and_deleted_files_are_gone(store):
     store.put("uploads/a", io.BytesIO(b"abc"), 10)
     store.move("uploads/a", "results/a")

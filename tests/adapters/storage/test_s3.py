@@ -50,6 +50,16 @@ def test_limits_and_hashes_hold(store):
         store.stat("a")
 
 
+def test_objects_are_moved_together_and_the_missing_are_passed_over(store):
+    for name in ("a", "b"):
+        store.put(f"uploads/{name}", io.BytesIO(name.encode()), 10)
+    store.move_all([("uploads/a", "results/a"), ("uploads/gone", "results/gone"), ("uploads/b", "results/b")])
+    assert [store.open(key).read() for key in ("results/a", "results/b")] == [b"a", b"b"]
+    for key in ("uploads/a", "uploads/b", "results/gone"):
+        with pytest.raises(NotFound):
+            store.stat(key)
+
+
 def test_moved_and_deleted_objects_are_gone(store):
     store.put("a", io.BytesIO(b"abc"), 3)
     store.move("a", "b")
