@@ -7,12 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.exceptions import BadRequest
 
 from app import __version__
 from app.api.readiness import Check
 from app.api.rendertrust import system
 from app.config import Settings
 from app.db import Database, make_engine
+from app.errors import InvalidInput, PaymentRequired, Refused
 from app.stack.valkey import Valkey
 from app.wiring import Hub, connect_cache
 
@@ -21,6 +23,21 @@ def test_health_and_version(client: FlaskClient) -> None:
     assert client.get("/api/v1/health").json == {"status": "healthy"}
     assert client.get("/health").json["service"] == "rayment-hub"  # the root is Rayment's
     assert client.get("/version").json == {"name": "lightyard", "version": __version__, "environment": "development"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(Refused("no node is healthy"), 400), (InvalidInput("x is no y"), 422), (BadRequest("broken"), 422),
+     (PaymentRequired("short", details={"available": "1.0000", "requested": "2.0000", "secret": 1}), 402)],
+)
+def test_bad_fields_are_422_and_what_cannot_be_granted_400(client: FlaskClient, monkeypatch, error: Exception, status: int):
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setitem(client.application.view_functions, "rendertrust_system.version", refuse)
+    answer = client.get("/version")
+    assert answer.status_code == status and answer.json["detail"]
+    assert set(answer.json) == ({"detail", "available", "requested"} if status == 402 else {"detail"})
 
 
 def test_ready_asks_both_parts(client: FlaskClient) -> None:
