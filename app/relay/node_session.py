@@ -16,6 +16,7 @@ import structlog
 from app.core import claims, nodes, relays
 from app.core.claims import Claim
 from app.core.nodes import CallingNode
+from app.db import Session
 from app.errors import Forbidden, InvalidInput, LightyardError, Unauthenticated
 from app.failpoints import failpoint
 from app.observability import metrics
@@ -23,7 +24,6 @@ from app.relay import reading, reports
 from app.relay.exchange import Exchange
 from app.relay.lines import BAD_TOKEN, GARBAGE, SUPERSEDED, TROUBLE, Goodbye, Line
 from app.relay.switchboard import Switchboard, Wake
-from app.values import node_keys
 from app.values.json_text import read_json
 from app.wiring import Hub
 
@@ -254,9 +254,7 @@ class NodeSession:
         with self.parts.hub.database.unit_of_work() as session:
             node = relays.calling(session, self.token_id, self.epoch)
             if report["signature"] is not None:
-                if not node_keys.verifies(node.public_key, node.challenge, report["signature"]):
-                    raise InvalidInput("challenge_signature does not prove this node's key", code="PROOF_INVALID")
-                nodes.prove(session, self.token_id)
+                self._prove(session, node, report["signature"])
                 node = relays.calling(session, self.token_id, self.epoch)
             if is_new:
                 draining = self.is_draining if report["draining"] is None else report["draining"]
@@ -264,6 +262,13 @@ class NodeSession:
                 self.is_draining = draining
         self.may_work = self._is_allowed(node)
         self.wake(Wake(""))
+
+    def _prove(self, session: Session, node: CallingNode, signature: str) -> None:
+        """A wrong signature is refused; it does not end the socket, whose token is good."""
+        try:
+            nodes.prove(session, node, signature)
+        except Unauthenticated as error:
+            raise InvalidInput(error.message, code=error.code) from None
 
     def ready(self, message: Mapping[str, Any]) -> None:
         """Ours: how many units the node takes when it is idle, what it holds, and how many it wants now."""

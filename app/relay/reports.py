@@ -55,7 +55,7 @@ def result(session: "NodeSession", message: Mapping[str, Any]) -> None:
         attempt = _named(session, _attempts(session, database, message), message, is_result=True)
         if attempt.state != "completed":
             _assert_live(attempt)
-        wanted = outcomes.expected_pictures(database, session.node_id, {attempt.id: attempt.fence})
+        wanted = outcomes.expected_results(database, session.node_id, {attempt.id: attempt.fence})
     verdict = _judge(session, attempt, wanted, message)
     if verdict.code is None:
         session.done_with(attempt.id)
@@ -70,7 +70,7 @@ def result(session: "NodeSession", message: Mapping[str, Any]) -> None:
 def _judge(
     session: "NodeSession", attempt: HeldAttempt, wanted: Mapping[uuid.UUID, Any], message: Mapping[str, Any]
 ) -> results.Judged:
-    hub, settings = session.parts.hub, session.parts.hub.settings
+    hub = session.parts.hub
     seconds = float(reading.read_number(message, "seconds", 10**6) or 0.0)
     if attempt.kind == "inspection":
         report = message.get("report")
@@ -81,9 +81,9 @@ def _judge(
     sha256, size_bytes = reading.read_text(message, "sha256"), reading.read_number(message, "size_bytes")
     if sha256 is None or size_bytes is None:  # the seed's message has neither: what is stored is what it means
         sha256, size_bytes = results.stored(hub.store, attempt.upload_key) or (sha256 or "", size_bytes or 0)
-    announced = results.Announced(attempt.id, attempt.fence, sha256, int(size_bytes), seconds)
-    limits = (settings.max_failures, settings.max_attempts)
-    return results.accept(hub.database, hub.store, [announced], wanted, limits, settings.max_pixels)[0]
+    content_type = reading.read_text(message, "content_type") or ""
+    announced = results.Announced(attempt.id, attempt.fence, sha256, int(size_bytes), seconds, content_type)
+    return results.accept(hub.database, hub.store, [announced], wanted, hub.result_rules)[0]
 
 
 def _renew(session: "NodeSession", message: Mapping[str, Any], progress: float) -> None:
