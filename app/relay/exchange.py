@@ -129,6 +129,18 @@ class Exchange:
         for line in list(self._lines.values()):
             self.close(line, goodbye)
 
+    def leave(self, seconds: float) -> None:
+        """This process ends: everybody is told to connect again, and what was not acknowledged is given back, as far as that
+        can be done in `seconds`."""
+        self.close_all()
+        deadline = time.monotonic() + seconds
+        while self._is_busy() and time.monotonic() < deadline:
+            time.sleep(0.02)  # the workers go on meanwhile
+
+    def _is_busy(self) -> bool:
+        with self._lock:
+            return any(line.is_taken for line in self._lines.values()) or not self._work.empty()
+
     def stop(self) -> None:
         """For tests: everything is closed and the threads end."""
         self.close_all()
