@@ -12,7 +12,6 @@ from app.core.dispatch import DispatchOrder, NodeRules
 from app.core.uploads import Payload
 from app.db import Database
 from app.errors import InvalidInput, NotFound
-from app.failpoints import failpoint
 from app.formats.limits import SceneFacts, SceneLimits, parse_version
 from app.formats.names import clean_file_name
 from app.formats.scene import inspect_scene
@@ -89,9 +88,7 @@ def submit(
             scene_id=scene.id if scene else None,
             frame=FIRST_FRAME if wanted.kind == RENDER else None,
         )
-        made = dispatch.dispatch(session, order, rules)
-    failpoint("dispatch.offered")
-    return made
+        return dispatch.dispatch(session, order, rules)
 
 
 def node_rules(limits: Settings) -> NodeRules:

@@ -30,6 +30,7 @@ from app.stack.supervisor import HUB, NODES, SERVERS, Role, Supervisor
 from app.stack.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+NODE_CAPABILITIES = "render,compute"  # what every host can do; a model's server is the host's own
 NODE_PYTHON = ROOT / ".venv-node" / "bin" / "python"
 CHAIN_PORT_OFFSET = 899
 HIGHEST_PORT = 65_535
@@ -211,15 +212,18 @@ class Stack:
         self.supervisor.start(Role("beat", beat, self.environment, NODES))
 
     def _start_node(self, number: int, operator_key: str, provider_id: str) -> None:
+        capabilities = self.environment.get("NODE_CAPABILITIES") or NODE_CAPABILITIES
         environment = {
             **{name: value for name, value in self.environment.items() if name not in HUB_SECRETS},
             "HUB_URL": self.url,
             "NODE_HOME": str(self.home / f"node-{number}"),
             "NODE_NAME": f"local-{number}",
+            "NODE_CAPABILITIES": capabilities,
             "ENROL_KEY": operator_key,
             "ENROL_PROVIDER_ID": provider_id,
         }
-        command = [str(NODE_PYTHON), "-m", "celery", "-A", "gpu_node", "worker", "-Q", "render", "-n", f"node{number}@%h"]
+        celery = [str(NODE_PYTHON), "-m", "celery", "-A", "gpu_node", "worker"]
+        command = [*celery, "-Q", capabilities, "-n", f"node{number}@%h"]
         self.supervisor.start(Role(f"node-{number}", command, environment, NODES))
 
     def _wait_for(self, role: str, url: str, call: dict[str, Any] | None = None, timeout_seconds: float = 90) -> None:

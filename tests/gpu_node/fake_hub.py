@@ -25,6 +25,7 @@ NODE_FIELDS = {"name", "public_key", "capabilities", "machine", "agent", "enrolm
 CLAIM_FIELDS = {"capabilities", "limit", "hint", "job_id", "free"}
 RESULT_FIELDS = {"attempt_id", "fence", "sha256", "size_bytes", "seconds", "device", "fell_back", "peak_memory_bytes",
                  "warnings"}
+RUN_FIELDS = {"attempt_id", "fence", "sha256", "size_bytes", "seconds", "content_type"}
 MACHINE_FIELDS = {"hostname", "cpu_count", "memory_bytes", "platform", "blender_version", "engines", "formats", "sandbox",
                   "devices", "fell_back", "gpus"}
 SETTINGS = {"width": 64, "height": 48, "samples": 1, "engine": "cycles", "output_format": "PNG", "camera": None,
@@ -154,6 +155,21 @@ class FakeHub:
                 self.units.append(Unit(str(uuid.uuid4()), job_id, kind, frame))
         return job_id
 
+    def add_run(self, kind: str, payload: bytes | None = None, ref: str = "s3://bucket/key", sha256: str | None = None,
+                limits: dict[str, Any] | None = None) -> str:
+        """A job of one run. Returns its id."""
+        job_id = str(uuid.uuid4())
+        path = f"/files/payload/{job_id}"
+        told: dict[str, Any] = {"ref": ref, "url": None, "size_bytes": None, "sha256": None}
+        if payload is not None:
+            self.files[path] = payload
+            told |= {"url": self.url + path, "size_bytes": len(payload), "sha256": sha256 or hashlib.sha256(payload).hexdigest()}
+        self.jobs[job_id] = {"job_id": job_id, "kind": kind, "settings": {}, "inputs": [], "payload": told,
+                             "limits": {**LIMITS, **(limits or {})}}
+        with self.lock:
+            self.units.append(Unit(str(uuid.uuid4()), job_id, "run", None))
+        return job_id
+
     def of(self, job_id: str) -> list[Unit]:
         return [unit for unit in self.units if unit.job_id == job_id]
 
@@ -240,7 +256,7 @@ class FakeHub:
                   "expires_at": _iso(3600)}
         return {"attempt_id": unit.attempt_id, "fence": unit.fence, "unit_id": unit.unit_id, "job_id": unit.job_id,
                 "kind": unit.kind, "frame": unit.frame, "lease_seconds": self.lease_seconds,
-                "lease_until": _iso(self.lease_seconds), "upload": upload if unit.kind == "frame" else None}
+                "lease_until": _iso(self.lease_seconds), "upload": None if unit.kind == "inspection" else upload}
 
     def _live(self, item: dict[str, Any]) -> Unit | None:
         return next((unit for unit in self.units if unit.state == "assigned"
@@ -278,8 +294,8 @@ class FakeHub:
         unit = self._live(item)
         if unit is None:
             return _refused(item, "ATTEMPT_NOT_LIVE", False)
-        if unit.kind == "frame":
-            self._demand(item, RESULT_FIELDS, "result")
+        if unit.kind != "inspection":
+            self._demand(item, RESULT_FIELDS if unit.kind == "frame" else RUN_FIELDS, "result")
             data = self.files.get(f"/files/result/{item['attempt_id']}")
             if data is None:
                 return _refused(item, "RESULT_MISSING", True)
