@@ -82,12 +82,12 @@ class Switchboard:
         with self._lock:
             self._start()
             other = self._members.get(member.node_id)
-            if other is not None and other.epoch > member.epoch:
-                member.say_goodbye(SUPERSEDED)
-                return
-            self._members[member.node_id] = member
-        if other is not None:
-            other.say_goodbye(SUPERSEDED)
+            is_newest = other is None or other.epoch < member.epoch
+            if is_newest:
+                self._members[member.node_id] = member
+        older = other if is_newest else member
+        if older is not None:
+            older.say_goodbye(SUPERSEDED)
         self._tell({"type": "superseded", "node_id": str(member.node_id), "epoch": member.epoch})
 
     def leave(self, member: Member) -> None:
