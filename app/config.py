@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -202,12 +203,22 @@ def unsafe(settings: Settings) -> dict[str, str]:
 
 def _is_here(url: str) -> bool:
     """Whether a URL is of this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    address = _address(host)
+    if address is None:
         return host == "" or host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_unspecified
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is, in any spelling that the system reads as one (127.1, 0x7f000001, ::ffff:127.0.0.1)."""
+    if ":" in host:
+        address = ipaddress.IPv6Address(host)
+        return address.ipv4_mapped or address
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
 
 
 def check(settings: Settings) -> None:

@@ -68,5 +68,9 @@ class ChainUnavailable(Unavailable):
     code = "CHAIN_UNAVAILABLE"
 
 
+class ChainUnreadable(ChainUnavailable):
+    """A node answered, but not about this one thing: what else is asked of it may well be answered."""
+
+
 class ConfigError(LightyardError):
     code = "CONFIG"

@@ -13,6 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
 from app.api import files, headers, limits, security
+from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
 from app.api.proxies import TrustedProxies, read_networks
@@ -139,7 +140,7 @@ def _guard_bodies(app: Flask, settings: Settings) -> None:
     def guard() -> None:
         if request.path.startswith("/files/"):
             return
-        if request.mimetype == "multipart/form-data":
+        if request.mimetype == FORM:
             return
         request.max_content_length = settings.max_json_bytes
         if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:

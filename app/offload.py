@@ -21,8 +21,19 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """`function(*args, **kwargs)`, with its result or its exception."""
     if not greenlets.is_gevent():
         return function(*args, **kwargs)
-    found: T = _pool().apply(function, args, kwargs)
+    answer, error = _pool().apply(_outcome, (function, args, kwargs))
+    if error is not None:
+        raise error
+    found: T = answer
     return found
+
+
+def _outcome(function: Callable[..., T], args: Any, kwargs: Any) -> tuple[T | None, Exception | None]:
+    """What came of it. gevent prints what a pool's thread raises, and a refused file is nothing for the log."""
+    try:
+        return function(*args, **kwargs), None
+    except Exception as error:  # noqa: BLE001  raised where it was asked for
+        return None, error
 
 
 @cache

@@ -32,6 +32,10 @@ UNSAFE = [
     ("SOLANA_RPC_URL", {"solana_rpc_url": "http://127.0.0.2:8899"}),
     ("SOLANA_RPC_URL", {"solana_rpc_url": "https://rpc.example.org, http://localhost:8899"}),
     ("SOLANA_RPC_URL", {"solana_rpc_url": "http://[::1]:8899"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://[::ffff:127.0.0.1]:8899"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://127.1:8899"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://0x7f000001:8899"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://localhost.:8899"}),
     ("DATABASE_URL", {"database_url": ""}),
     ("REDIS_URL", {"redis_url": ""}),
 ]

@@ -9,7 +9,7 @@ from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
 from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins
-from app.errors import LightyardError
+from app.errors import ChainUnreadable, LightyardError
 from app.flows import payments as payment_flows
 from app.flows import push
 from app.observability import metrics
@@ -49,27 +49,33 @@ def sweep_payments() -> None:
             return
         try:
             payment_flows.find_unannounced(hub().database, hub().chain)
-            _verify_pending()
+            asked = _verify_pending()
         except LightyardError as error:
             if not error.retryable:
                 raise
             log.warning("payments.not_now", error=error.message)
             return
         with hub().database.unit_of_work() as session:
-            payments.give_up(session, NEVER_SEEN_SECONDS)
+            payments.give_up(session, asked, NEVER_SEEN_SECONDS)
 
 
-def _verify_pending() -> None:
-    """One transaction that cannot be judged does not keep the others waiting; a chain that is away does."""
+def _verify_pending() -> list[uuid.UUID]:
+    """One transaction that cannot be judged does not keep the others waiting; a chain that is away does.
+
+    Returns which were asked for.
+    """
     with hub().database.unit_of_work() as session:
         pending = payments.pending(session)
     for transaction_id in pending:
         _verify(transaction_id)
+    return pending
 
 
 def _verify(transaction_id: uuid.UUID) -> None:
     try:
         payment_flows.verify(hub().database, hub().chain, transaction_id)
+    except ChainUnreadable as error:
+        log.warning("payments.not_readable", transaction=str(transaction_id), error=error.message)
     except LightyardError:
         raise
     except Exception:  # noqa: BLE001  logged, still pending, and asked again by the next sweep

@@ -10,6 +10,8 @@ from app.errors import InvalidInput
 from app.values.json_text import read_json
 from app.wiring import Hub
 
+FORM = "multipart/form-data"
+
 
 def hub() -> Hub:
     return cast(Hub, current_app.extensions["lightyard"])
@@ -27,9 +29,16 @@ def read_only() -> AbstractContextManager[Session]:
     return hub().database.read_only()
 
 
+def json_value() -> Any:
+    """The request's JSON, whatever its content type says. A form is refused unread: it may be as large as a scene."""
+    if request.mimetype == FORM:
+        raise InvalidInput("the body must be JSON, not a form", code="INVALID_JSON")
+    return read_json(request.get_data())
+
+
 def json_body() -> dict[str, Any]:
     """The request's JSON object, whatever its content type says, or a refusal that says what is wrong with it."""
-    body = read_json(request.get_data())
+    body = json_value()
     if not isinstance(body, dict):
         raise InvalidInput("the body must be a JSON object", code="INVALID_JSON")
     return body

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Request, Response, jsonify, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
+from app.api.context import FORM, json_value
 from app.api.limits import Rule
 from app.errors import InvalidInput, LightyardError
 
@@ -32,6 +33,12 @@ class BadRequestParser(FlaskParser):
     """For dialects whose invalid fields are 400, in their OpenAPI file too."""
 
     DEFAULT_VALIDATION_STATUS = 400
+
+    def _raw_load_json(self, req: Request) -> Any:
+        """A body under another content type is read all the same: what was sent must not be passed over in silence."""
+        if req.is_json or (req.mimetype != FORM and not req.get_data()):
+            return super()._raw_load_json(req)
+        return json_value()
 
 
 KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate", "Content-Range")

@@ -19,6 +19,13 @@ from app.errors import InvalidInput
 KEY_LIMIT_CHARS = 255
 CHUNK_BYTES = 1024 * 1024
 View = Callable[..., ResponseReturnValue]
+PARAMETER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "maxLength": KEY_LIMIT_CHARS},
+    "description": "same key and body, same answer",
+}
+"""How an OpenAPI file tells of the key."""
 
 
 def idempotent(view: View) -> View:

@@ -45,10 +45,12 @@ counted AS (
     RETURNING j.id, j.state = 'open' AND j.units_completed >= j.units_total AS is_last)
 SELECT done.attempt_id, counted.id, counted.is_last FROM done JOIN counted ON counted.id = done.job_id
 """
-# A job that has all its units, locked by the statement above: what is to be settled, and all that settling asks.
+# A job that has all its units, locked by the statement above: what is to be settled, and all that settling asks. Seconds are what
+# its provider says, and they make the scene's later prices: no frame can have taken longer than the hub has waited for the job.
 _END = text("""
 UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state = 'open'
-RETURNING j.id, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed, j.render_seconds,
+RETURNING j.id, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
+    least(j.render_seconds, j.units_completed * extract(epoch FROM CAST(:now AS timestamptz) - j.paid_at)) AS render_seconds,
     j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
     (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
 """)

@@ -35,9 +35,10 @@ def signal_key(job_id: uuid.UUID) -> str:
 def order(session: Session, job: Job, scene: Scene) -> bool:
     """Have the scene looked at; True if an idle node was rung, so that a short wait is worth it.
 
-    Bytes that were looked at before are not looked at again.
+    Bytes that this provider's nodes looked at before are not looked at again; what others say of them does not count for it.
     """
-    known = session.scalar(select(Scene.report).where(Scene.sha256 == scene.sha256, Scene.report.is_not(None)).limit(1))
+    seen = select(Scene.report).join(Job, Job.scene_id == Scene.id).where(Scene.sha256 == scene.sha256, Scene.report.is_not(None))
+    known = session.scalar(seen.where(Job.provider_id == job.provider_id).limit(1))
     if known is not None:
         scene.report = known
         return False
@@ -69,6 +70,13 @@ def note(session: Session, unit: WorkUnit, report: Mapping[str, Any]) -> None:
     scene_id = select(Job.scene_id).where(Job.id == unit.job_id).scalar_subquery()
     session.execute(update(Scene).where(Scene.id == scene_id).values(report=tidy(report)))
     outbox.signal(session, signal_key(unit.job_id))
+
+
+def told(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's report as it may be kept: warnings are texts, and `error` is the hub's own word for an inspection that failed."""
+    warnings = report.get("warnings")
+    texts = [item for item in warnings if isinstance(item, str)] if isinstance(warnings, list) else []
+    return {name: item for name, item in report.items() if name != "error"} | {"warnings": texts}
 
 
 def tidy(value: Any, depth: int = 0) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import outbox
 from app.core import doorbells, pricing
 from app.errors import NotFound
-from app.models.jobs import Job, Scene, WorkUnit
+from app.models.jobs import Attempt, Job, Scene, WorkUnit
 from app.values import clock
 from app.values.states import JobState, PaymentState, advance
 
@@ -22,6 +22,7 @@ WITH live AS (
     SELECT u.id, r.progress FROM work_units u
     JOIN unnest(:attempts, CAST(:fences AS int[]), CAST(:progress AS float8[])) AS r(attempt_id, fence, progress)
       ON u.attempt_id = r.attempt_id AND u.fence = r.fence
+    JOIN attempts a ON a.id = r.attempt_id AND a.node_id = :node_id
     WHERE u.state IN ('assigned', 'rendering', 'uploaded') ORDER BY u.id FOR UPDATE OF u)
 UPDATE work_units u SET lease_until = :lease_until, state = 'rendering', progress = live.progress
 FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id
@@ -97,11 +98,14 @@ def queue(session: Session, job: Job) -> None:
     doorbells.ring(session, job.kind, job.provider_id, [row["id"] for row in rows])
 
 
-def renew(session: Session, reports: Sequence[tuple[uuid.UUID, int, float]], lease_seconds: int) -> set[uuid.UUID]:
-    """Renew the leases of (attempt, fence, progress); returns the attempts that are still live."""
+def renew(
+    session: Session, node_id: uuid.UUID, reports: Sequence[tuple[uuid.UUID, int, float]], lease_seconds: int
+) -> set[uuid.UUID]:
+    """Renew the leases of a node's (attempt, fence, progress); returns those of its own attempts that are still live."""
     rows = session.execute(
         RENEW,
         {
+            "node_id": node_id,
             "lease_until": clock.now() + timedelta(seconds=lease_seconds),
             "attempts": [report[0] for report in reports],
             "fences": [report[1] for report in reports],
@@ -113,10 +117,12 @@ def renew(session: Session, reports: Sequence[tuple[uuid.UUID, int, float]], lea
     return {row[0] for row in rows}
 
 
-def live_among(session: Session, attempt_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Which of these attempts are live now."""
-    query = select(WorkUnit.attempt_id).where(
-        WorkUnit.attempt_id.in_(attempt_ids), WorkUnit.state.in_(("assigned", "rendering", "uploaded"))
+def live_among(session: Session, node_id: uuid.UUID, attempt_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of these attempts are this node's and live now."""
+    query = select(WorkUnit.attempt_id).join(Attempt, Attempt.id == WorkUnit.attempt_id).where(
+        WorkUnit.attempt_id.in_(attempt_ids),
+        Attempt.node_id == node_id,
+        WorkUnit.state.in_(("assigned", "rendering", "uploaded")),
     )
     return {found for found in session.scalars(query) if found is not None}
 

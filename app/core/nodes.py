@@ -126,10 +126,15 @@ def register(session: Session, node: Mapping[str, Any], provider: Provider | Non
     return Registration(found[0], token.id, token.challenge, found[1], found[2])
 
 
+def gpus_of(machine: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The GPUs that a node says it has; what does not look like one is left out, for a node may say anything."""
+    gpus = machine.get("gpus")
+    return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+
+
 def _largest_gpu_bytes(machine: Mapping[str, Any]) -> int | None:
     """From what a node says of itself; whatever is no sensible number is not known."""
-    gpus = machine.get("gpus")
-    sizes = [gpu.get("memory_total_bytes") for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+    sizes = [gpu.get("memory_total_bytes") for gpu in gpus_of(machine)]
     return max((size for size in sizes if type(size) is int and 0 < size < 2**63), default=None)
 
 

@@ -126,7 +126,7 @@ def inspected(session: Session, attempt_id: uuid.UUID, fence: int, seconds: floa
     unit.seconds, unit.progress, unit.completed_at, unit.lease_until = seconds, 1.0, clock.now(), None
     _end_attempts(session, [attempt_id], AttemptState.COMPLETED)
     _forgive(session, [attempt_id])
-    inspections.note(session, unit, report)
+    inspections.note(session, unit, inspections.told(report))
     return True
 
 

@@ -1,10 +1,11 @@
 """Payments on a chain: ask for one, note each transaction that is shown for it, decide once."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,8 @@ from app.values import clock
 from app.values.money import Money
 
 NEVER_SEEN = "never_seen"
+TRANSACTION_USED = "TRANSACTION_USED"
+BOOKED = ("accepted", "refundable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,10 @@ def _assert_not_booked(session: Session, payment: Payment, signature: str) -> No
         ChainTransaction.chain == payment.chain,
         ChainTransaction.signature == signature,
         ChainTransaction.payment_id != payment.id,
-        ChainTransaction.state.in_(("accepted", "refundable")),
+        ChainTransaction.state.in_(BOOKED),
     )
     if session.scalar(query) is not None:
-        raise Conflict("this transaction was already used for another payment", code="TRANSACTION_USED")
+        raise Conflict("this transaction was already used for another payment", code=TRANSACTION_USED)
 
 
 def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
@@ -132,9 +135,11 @@ def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
 
 
 def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> ChainTransaction:
-    """Book what the chain said, once: the row's lock makes the second of two deciders find it decided."""
-    query = select(ChainTransaction).where(ChainTransaction.id == transaction_id).with_for_update()
-    shown = session.scalars(query.execution_options(populate_existing=True)).one()
+    """Book what the chain said, once: the row's lock makes the second of two deciders find it decided.
+
+    A transaction with the memos of two payments is booked for the first that is decided, and refused for the other.
+    """
+    shown, is_booked_elsewhere = _lock_shown(session, transaction_id)
     if shown.state != "pending" or decision.state == "pending":
         return shown
     payment = session.scalars(select(Payment).where(Payment.id == shown.payment_id).with_for_update()).one()
@@ -147,11 +152,23 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
             decision.received_minor,
             decision.payer,
         )
+    if is_booked_elsewhere and decision.state in BOOKED:
+        decision = Decision("refused", TRANSACTION_USED, "this transaction was already used for another payment")
     shown.state, shown.code, shown.message = decision.state, decision.code, decision.message
     shown.received_minor, shown.payer, shown.decided_at = decision.received_minor, decision.payer, clock.now()
-    if job is not None and decision.state in ("accepted", "refundable"):
+    if job is not None and decision.state in BOOKED:
         _book(session, payment, job, shown)
     return shown
+
+
+def _lock_shown(session: Session, transaction_id: uuid.UUID) -> tuple[ChainTransaction, bool]:
+    """The shown transaction, and whether another payment has booked it; every row of that transaction stays locked."""
+    same = select(ChainTransaction.chain, ChainTransaction.signature).where(ChainTransaction.id == transaction_id)
+    query = select(ChainTransaction).where(tuple_(ChainTransaction.chain, ChainTransaction.signature).in_(same))
+    locked = query.order_by(ChainTransaction.id).with_for_update().execution_options(populate_existing=True)
+    rows = list(session.scalars(locked))
+    shown = next(row for row in rows if row.id == transaction_id)
+    return shown, any(row is not shown and row.state in BOOKED for row in rows)
 
 
 def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction) -> None:
@@ -176,14 +193,16 @@ def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction)
 
 
 def pending(session: Session, limit: int = 100) -> list[uuid.UUID]:
-    """Transactions that the chain has not decided yet, oldest first."""
+    """Transactions that the chain has not decided yet, by lot: a heap of invented ones must not keep a real one waiting."""
     query = select(ChainTransaction.id).where(ChainTransaction.state == "pending")
-    return list(session.scalars(query.order_by(ChainTransaction.created_at).limit(limit)))
+    return list(session.scalars(query.order_by(func.random()).limit(limit)))
 
 
-def give_up(session: Session, older_than_seconds: int) -> int:
-    """Refuse transactions that the chain has never heard of long after their block hash must have expired."""
+def give_up(session: Session, asked: Collection[uuid.UUID], older_than_seconds: int) -> int:
+    """Refuse those of the transactions just `asked` for that the chain does not show long after their block hash must have
+    expired. One that was not asked for again has its chance yet."""
     query = select(ChainTransaction).where(
+        ChainTransaction.id.in_(asked),
         ChainTransaction.state == "pending",
         ChainTransaction.created_at < clock.now() - timedelta(seconds=older_than_seconds),
     )

@@ -108,7 +108,7 @@ def nodes(session: Session, silence_seconds: int, limit: int = 1000) -> list[dic
             "is_trusted": node.is_trusted,
             "is_draining": node.is_draining,
             "capabilities": node.capabilities,
-            "gpus": [gpu.get("name") for gpu in node.machine.get("gpus") or []],
+            "gpus": [gpu.get("name") for gpu in node_states.gpus_of(node.machine)],
             "load": node.current_load,
             "last_heartbeat_at": node.last_heartbeat_at.isoformat() if node.last_heartbeat_at else None,
         }

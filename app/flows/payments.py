@@ -9,6 +9,7 @@ from app.core import chain_cursors, discovery, payments
 from app.core.chain_cursors import Address
 from app.core.payments import Decision
 from app.db import Database
+from app.errors import ChainUnreadable
 from app.failpoints import failpoint
 from app.values.chain import Sighting
 from app.values.payment_check import judge
@@ -56,12 +57,19 @@ def verify(database: Database, chain: Chain, transaction_id: uuid.UUID) -> str:
 
 
 def find_unannounced(database: Database, chain: Chain) -> int:
-    """Read payees' addresses on from where we stopped, and show what carries our memos. Returns how many were found."""
+    """Read payees' addresses on from where we stopped, and show what carries our memos. Returns how many were found.
+
+    An address whose list can't be read is read on the next time; it keeps no other from being read.
+    """
     with database.unit_of_work() as session:
         places = chain_cursors.due(session)
     found = 0
     for place in places:
-        seen = _read_on(chain, place)
+        try:
+            seen = _read_on(chain, place)
+        except ChainUnreadable as error:
+            log.warning("payments.address_not_read", address=place.address, error=error.message)
+            continue
         with database.unit_of_work() as session:
             found += discovery.note_read(session, place, seen, seen[0][0] if seen else None)
     return found

@@ -127,23 +127,33 @@ def _choose(session: Session, wanted: Submission, facts: SceneFacts, size_bytes:
     if wanted.provider_id is not None:
         provider = nodes.get_provider(session, wanted.provider_id)
         problem = _misfit(provider, wanted, facts, size_bytes)
+        if problem is None and _asks(provider, wanted, size_bytes, limits) is None:
+            problem = "its price for this is more than can be paid"
         if problem:
             raise Unavailable(f"Provider {provider.name} cannot take this: {problem}", code="PROVIDER_UNAVAILABLE")
         return provider
     fitting = [item for item in queries.providers(session, "online") if not _misfit(item, wanted, facts, size_bytes)]
-    if not fitting:
+    prices = {item: price for item in fitting if (price := _asks(item, wanted, size_bytes, limits)) is not None}
+    if not prices:
         if any(_too_large(item, size_bytes) for item in queries.providers(session, "online")):
             raise Unavailable("No provider takes a file of this size", code="NO_PROVIDER")
         raise Unavailable("No providers available for this file and engine", code="NO_PROVIDER")
     alive = nodes.providers_with_means(session, limits.node_unhealthy_seconds)
 
     def rank(provider: Provider) -> tuple[bool, Decimal, str]:
-        seconds = Decimal(limits.fallback_render_seconds)
-        fee = limits.platform_fee_percent
-        price = pricing.quote(nodes.tariff_of(provider), size_bytes, len(wanted.frames.frames), seconds, fee)
-        return provider.id not in alive, price.total, str(provider.id)
+        return provider.id not in alive, prices[provider], str(provider.id)
 
-    return min(fitting, key=rank)
+    return min(prices, key=rank)
+
+
+def _asks(provider: Provider, wanted: Submission, size_bytes: int, limits: Settings) -> Decimal | None:
+    """What the provider asks for such a file that was never measured; None when it is no amount that can be paid, so that one
+    absurd price list is passed over and stops nobody's quote."""
+    seconds, fee = Decimal(limits.fallback_render_seconds), limits.platform_fee_percent
+    try:
+        return pricing.quote(nodes.tariff_of(provider), size_bytes, len(wanted.frames.frames), seconds, fee).total
+    except InvalidInput:
+        return None
 
 
 def _too_large(provider: Provider, size_bytes: int) -> bool:

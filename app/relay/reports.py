@@ -90,7 +90,8 @@ def _renew(session: "NodeSession", message: Mapping[str, Any], progress: float) 
     with session.parts.hub.database.unit_of_work() as database:
         attempt = _named(session, _attempts(session, database, message), message)
         _assert_live(attempt)
-        live = jobs.renew(database, [(attempt.id, attempt.fence, progress)], session.parts.hub.settings.lease_seconds)
+        lease_seconds = session.parts.hub.settings.lease_seconds
+        live = jobs.renew(database, session.node_id, [(attempt.id, attempt.fence, progress)], lease_seconds)
     if attempt.id not in live:
         session.done_with(attempt.id)
         raise _not_live()

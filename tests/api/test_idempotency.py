@@ -12,7 +12,8 @@ from app.factory import create_app
 from app.flows import submission
 from app.values import clock
 from devnet.payer import Payer
-from tests.api.conftest import TRIANGLE, Market
+from tests.api.conftest import TRIANGLE, FakeNode, Market
+from tests.api.test_paid_render import paid
 
 SETTINGS = '{"resolution":{"width":8,"height":6}}'
 
@@ -125,10 +126,22 @@ def test_answers_are_kept_a_day_and_a_dead_holder_is_followed(database) -> None:
         clock.replace_clock(None)
 
 
+def test_a_nodes_result_is_answered_the_same_and_another_body_is_409(market: Market, payer: Payer, node: FakeNode) -> None:
+    paid(market, payer)
+    (attempt,) = node.claim()
+    results = [node.upload(attempt)]
+    node.headers["Idempotency-Key"] = "one"
+    first, second = node.post("results", results=results), node.post("results", results=results)
+    assert first.status_code == second.status_code == 200 and first.json == second.json
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert node.post("results", results=[{**results[0], "seconds": 2}]).status_code == 409
+
+
 def test_every_post_that_moves_money_takes_a_key(settings) -> None:
     app = create_app(settings)
     posts = {rule.rule: app.view_functions[rule.endpoint] for rule in app.url_map.iter_rules() if "POST" in rule.methods}
-    for rule in ("/render", "/render/pay", "/provider/job/<job_id>/complete", "/provider/job/<job_id>/failed"):
+    nodes = ("/node/v1/results", "/node/v1/failures")  # the end of a job books fees and refunds
+    for rule in ("/render", "/render/pay", "/provider/job/<job_id>/complete", "/provider/job/<job_id>/failed", *nodes):
         assert "idempotency" in _sources(posts[rule]), rule
 
 

@@ -114,6 +114,30 @@ def test_a_result_is_an_upload_or_a_report(market: Market, payer: Payer, body: d
     assert node.post("results", results=[item]).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "report",
+    [{"warnings": 5}, {"warnings": "no"}, {"warnings": [5, {}, "yes"]}, {"error": "x"}, {"error": {"code": "SCENE_UNREADABLE"}}],
+)
+def test_a_node_may_report_anything_and_breaks_nothing(market: Market, payer: Payer, report: dict) -> None:
+    payment = market.quote(payer)
+    node = FakeNode(market).join()
+    (attempt,) = node.claim_anything()
+    assert node.report(attempt, report).status_code == 200
+    assert market.job(payment)["warnings"] == (["yes"] if report.get("warnings") == [5, {}, "yes"] else [])
+    assert market.quote(payer)["jobId"], "the same bytes are quoted again"
+
+
+def test_what_one_providers_node_says_of_a_file_counts_for_no_other(market: Market, payer: Payer, solana_url: str) -> None:
+    market.quote(payer)
+    node = FakeNode(market).join()
+    (attempt,) = node.claim_anything()
+    failure = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "code": "SCENE_UNREADABLE", "message": "no"}
+    assert node.post("failures", failures=[failure]).status_code == 200
+    market.set_status("offline")
+    other = Market(market.client, market.hub, solana_url)
+    assert other.job(other.quote(payer))["providerId"] == other.provider_id
+
+
 def test_a_report_is_cut_to_size() -> None:
     report = inspections.tidy({"warnings": ["x" * 1000] * 500, "deep": {"a": {"b": {}}}, "nul": "a\0b", "odd": object()})
     assert [len(report["warnings"]), len(report["warnings"][0])] == [100, 300]

@@ -103,6 +103,11 @@ def test_a_node_must_prove_its_key_and_work_on_its_own_attempts_only(market: Mar
     stranger.join()
     answer = stranger.finish(attempt)
     assert (answer.status_code, answer.json["error"]["code"]) == (403, "ATTEMPT_NOT_YOURS")
+    report = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "progress": 0.9}
+    assert stranger.post("progress", reports=[report]).json["reports"][0]["live"] is False
+    assert stranger.post("heartbeat", attempts=[attempt["attempt_id"]]).json["dead_attempts"] == [attempt["attempt_id"]]
+    assert node.post("heartbeat", attempts=[attempt["attempt_id"]]).json["dead_attempts"] == []
+    assert node.post("progress", reports=[report]).json["reports"][0]["live"] is True
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,24 @@
 """Every trick with a payment, on the real local chain: refused or booked as owed back, told in words, and never lost."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from app.core import audit
+from app.errors import ChainUnreadable
 from app.factory import create_app
 from app.flows import payments as flows
+from app.models.payments import ChainTransaction
 from app.wiring import Hub, build
 from devnet.payer import Payer, memo
 from tests.api.conftest import FakeNode, Market
 from tests.api.test_paid_render import lamports, paid
+from workers import sweeps
 
 
 def final(payer: Payer, signature: str) -> str:
@@ -140,6 +146,58 @@ def test_paid_twice_is_owed_back_once(market: Market, payer: Payer, hub: Hub) ->
     assert market.pay(payment, again).status_code == 400
     (refund,) = market.job(payment)["refunds"]
     assert refund["reason"] == "already_paid" and books_agree(market)
+
+
+def test_two_memos_shown_for_both_jobs_before_either_is_final(market: Market, payer: Payer, hub: Hub) -> None:
+    one, two = market.quote(payer), market.quote(payer)
+    paying = [payer.transfer(one["payTo"], 2 * lamports(one)), memo(one["memo"]), memo(two["memo"])]
+    signature = payer.send(paying)
+    with hub.database.unit_of_work() as session:
+        for payment in (one, two):
+            flows.payments.present(session, flows.payments.of_job(session, uuid.UUID(payment["jobId"])), signature)
+    final(payer, signature)
+    with hub.database.unit_of_work() as session:
+        flows_of = {row.payment_id: row.id for row in session.scalars(select(ChainTransaction))}
+        second = flows_of[flows.payments.of_job(session, uuid.UUID(two["jobId"])).id]
+    assert market.pay(one, signature).status_code == 400
+    assert flows.verify(hub.database, hub.chain, second) == "refused"
+    answer = market.pay(two, signature)
+    assert (answer.status_code, answer.json["code"]) == (409, "TRANSACTION_USED")
+    assert [refund["reason"] for refund in market.job(one)["refunds"]] == ["memo_twice"]
+    assert market.job(two)["refunds"] == [] and books_agree(market)
+
+
+class HalfReadable:
+    """The real chain, but its node answers some transactions with an error, as it does for versions that it does not know."""
+
+    def __init__(self, chain: Any, unreadable: list[str]) -> None:
+        self._chain, self._unreadable = chain, unreadable
+
+    def sighting(self, signature: str) -> Any:
+        if signature in self._unreadable:
+            raise ChainUnreadable("Transaction version (1) is not supported")
+        return self._chain.sighting(signature)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+
+def test_a_transaction_that_cannot_be_read_keeps_no_other_from_being_confirmed(
+    market: Market, payer: Payer, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange, mine = market.quote(payer), market.quote(payer)
+    unreadable = [payer.sign(f"of another version {number}") for number in range(20)]
+    for each in unreadable:
+        assert market.pay(strange, each).json["data"]["status"] == "pending_payment"
+    signature = payer.pay(mine["payTo"], lamports(mine), mine["memo"])
+    with hub.database.unit_of_work() as session:
+        flows.payments.present(session, flows.payments.of_job(session, uuid.UUID(mine["jobId"])), signature)
+    final(payer, signature)
+    chain = HalfReadable(hub.chain, unreadable)
+    monkeypatch.setattr(sweeps, "hub", lambda: replace(hub, chain=chain))
+    sweeps.sweep_payments()
+    assert market.job(mine)["status"] == "queued"
+    assert {item["status"] for item in market.job(strange)["transactions"]} == {"pending"}
 
 
 @pytest.mark.parametrize("signature", ["", "x", 5, None, ["a"], "0" * 88])

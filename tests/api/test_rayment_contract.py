@@ -172,3 +172,65 @@ def test_numbers_are_written_out(client: FlaskClient, solana_url: str) -> None:
     assert '"pricePerSecond": 0.000000000001' in text and '"watts": 0.00001' in text
     assert "e-" not in text.partition('"spec"')[2].partition('"status"')[0].lower()
     assert json.loads(text)["data"]["providers"][0]["spec"] == spec
+
+
+def test_an_absurd_price_list_stops_nobodys_quote(market: Market, payer: Payer, solana_url: str) -> None:
+    cheap = market.provider_id
+    absurd = {**PRICING, "pricePerFrame": 1_000_000}
+    wallet = Payer(solana_url)
+    body = {"name": "moon", "wallet": wallet.address, "endpoint": "http://127.0.0.1:4402", "spec": SPEC, "pricing": absurd}
+    signature = wallet.sign(f"register:{wallet.address}:moon")
+    made = market.client.post("/provider/register", json={**body, "signature": signature}).json["data"]["providerId"]
+    status = {"providerId": made, "status": "online", "signature": wallet.sign(f"status:{made}:online")}
+    assert market.client.put("/provider/status", json=status).status_code == 200
+    frames = '{"resolution":{"width":8,"height":6},"frames":{"start":1,"end":10000}}'
+    assert market.job(market.quote(payer, frames))["providerId"] == cheap
+    form = {"file": (io.BytesIO(TRIANGLE), "part.stl"), "clientWallet": payer.address, "settings": frames, "providerId": made}
+    answer = market.client.post("/render", data=form)
+    assert answer.status_code == 503 and "price" in answer.json["error"]
+
+
+def test_settings_may_come_as_a_json_blob(market: Market, payer: Payer) -> None:
+    def ask(settings: bytes) -> Any:
+        blob = (io.BytesIO(settings), "blob", "application/json")
+        form = {"file": (io.BytesIO(TRIANGLE), "part.stl"), "clientWallet": payer.address, "settings": blob}
+        return market.client.post("/render", data=form)
+
+    answer = ask(b'{"samples":7,"resolution":{"width":8,"height":6}}')
+    assert answer.status_code == 402
+    assert market.job(answer.json["payment"])["settings"]["samples"] == 7
+    assert [ask(broken).status_code for broken in (b'{"samples":"x"}', b"\xff", b"", b"[" * 100_000)] == [400, 400, 402, 400]
+
+
+def test_a_picture_has_its_size_and_may_be_fetched_in_parts(market: Market, payer: Payer, node: FakeNode) -> None:
+    payment = paid(market, payer)
+    (attempt,) = node.claim()
+    assert node.finish(attempt).status_code == 200
+    path = f"/render/{payment['jobId']}/result"
+    whole = market.client.get(path)
+    assert whole.content_length == len(whole.data) and whole.headers["Accept-Ranges"] == "bytes"
+    assert market.client.head(path).content_length == len(whole.data)
+    part = market.client.get(path, headers={"Range": "bytes=8-"})
+    assert (part.status_code, part.data) == (206, whole.data[8:])
+    assert part.headers["Content-Range"] == f"bytes 8-{len(whole.data) - 1}/{len(whole.data)}"
+    beyond = market.client.get(path, headers={"Range": "bytes=99999999-"})
+    assert (beyond.status_code, beyond.json["success"]) == (416, False)
+
+
+def test_a_providers_claim_of_seconds_prices_no_more_than_the_hub_has_waited(
+    market: Market, payer: Payer, node: FakeNode
+) -> None:
+    paid(market, payer)
+    (attempt,) = node.claim()
+    item = {**node.upload(attempt), "seconds": 1_000_000}
+    assert node.post("results", results=[item]).json["results"][0]["accepted"]
+    assert market.quote(payer)["breakdown"]["estimatedRenderFee"] < 0.006  # under a minute has passed, at 0.0001 SOL a second
+
+
+def test_a_long_reason_for_a_failure_is_taken(market: Market, payer: Payer) -> None:
+    payment = paid(market, payer)
+    job_id = payment["jobId"]
+    signature = market.wallet.sign(f"failed:{job_id}")
+    body = {"providerId": market.provider_id, "error": "Traceback " * 1000, "signature": signature}
+    assert market.client.post(f"/provider/job/{job_id}/failed", json=body).status_code == 200
+    assert market.job(payment)["error"].startswith("Traceback Traceback")

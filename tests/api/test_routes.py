@@ -15,7 +15,7 @@ from app.core import accounts
 from app.factory import DIALECTS, RENDERTRUST, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
-from tests.api.conftest import UNKNOWN, Market
+from tests.api.conftest import UNKNOWN, FakeNode, Market
 from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
@@ -290,6 +290,22 @@ def test_a_json_body_over_a_mebibyte_is_413_in_the_envelope(client: FlaskClient)
         answer = client.open(path, method=method, data=data, content_type="application/json")
         assert answer.status_code == 413, (rule, answer.data)
         assert error_of(client, path, answer)
+
+
+@pytest.mark.parametrize(("method", "rule"), [route for route in JSON_ROUTES if not route[1].startswith("/api/")])
+def test_a_form_is_no_json_however_large_and_is_refused_unread(client: FlaskClient, method: str, rule: str) -> None:
+    """Forms may be as large as scenes; a body that says it is one must not be read into memory as JSON."""
+    path = concrete(rule)
+    data = b'{"a":"' + b"x" * 2_000_000 + b'"}'
+    answer = client.open(path, method=method, data=data, content_type="multipart/form-data; boundary=x")
+    assert (answer.status_code, error_of(client, path, answer)) == (400, "the body must be JSON, not a form")
+
+
+def test_a_json_body_under_another_content_type_is_read_all_the_same(node: FakeNode) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/octet-stream"):
+        for data, status in ((b'{"current_load":"much"}', 400), (b"{", 400), (b'{"current_load":0.5}', 200), (b"", 200)):
+            answer = node.client.post("/node/v1/heartbeat", data=data, content_type=kind, headers=node.headers)
+            assert answer.status_code == status, (kind, data, answer.data)
 
 
 @pytest.mark.parametrize("path", ["/health", "/node/v1/heartbeat"])

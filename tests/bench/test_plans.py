@@ -86,7 +86,7 @@ def test_claiming_and_booking_read_no_large_table_whole(market: Marketplace, dat
     assert len(found) == 3
     with database.unit_of_work() as session:
         assert len(outcomes.expected_results(session, node, {item.attempt_id: item.fence for item in found})) == 3
-        jobs.renew(session, [(item.attempt_id, item.fence, 0.5) for item in found], 60)
+        jobs.renew(session, node, [(item.attempt_id, item.fence, 0.5) for item in found], 60)
         done = [Finished(item.attempt_id, item.fence, "key", "0" * 64, 1, 0.1) for item in found]
         assert len(completions.complete(session, done)) == 3
     seen = plans()

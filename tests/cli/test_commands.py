@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from solders.keypair import Keypair
+from sqlalchemy import text
 
 from app.core import accounts
 from app.db import Database
@@ -95,6 +96,15 @@ def test_nodes_are_listed(command_line: CommandLine, database: Database) -> None
     (row,) = command_line.json("nodes", "list")
     assert (row["name"], row["status"], row["provider"], row["is_trusted"]) == ("workshop", "HEALTHY", "farm", True)
     assert "workshop  HEALTHY  farm" in command_line.run("nodes", "list").stdout
+
+
+@pytest.mark.parametrize("gpus", ["5", '"x"', '["x", 5, null]', "{}"])
+def test_a_node_may_say_anything_of_its_gpus(command_line: CommandLine, database: Database, gpus: str) -> None:
+    Marketplace(database).node("liar")
+    with database.unit_of_work() as session:
+        session.execute(text("UPDATE nodes SET machine = CAST(:machine AS jsonb)"), {"machine": f'{{"gpus": {gpus}}}'})
+    (row,) = command_line.json("nodes", "list")
+    assert row["gpus"] == []
 
 
 def test_invariants_hold_and_a_broken_book_is_shown(command_line: CommandLine, database: Database) -> None:

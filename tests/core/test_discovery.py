@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 from app.core import chain_cursors, discovery
 from app.core.payments import Decision, decide, give_up
 from app.db import Database
+from app.errors import ChainUnreadable
 from app.flows import payments as flows
 from app.models.payments import ChainCursor, ChainTransaction, Payment
 from app.values import clock
@@ -87,13 +88,39 @@ def test_silence_is_no_proof(database: Database) -> None:
     with database.unit_of_work() as session:
         payment = session.get_one(Payment, payment_id)
         payment.memo = f"rayment:{payment_id}"
-        discovery.payments.present(session, payment, "late")
+        asked = discovery.payments.present(session, payment, "late").id
     with database.unit_of_work() as session:
-        assert give_up(session, older_than_seconds=-1) == 1
+        assert give_up(session, [asked], older_than_seconds=-1) == 1
     assert shown(database) == [("late", "refused")]
     chain = PagedChain([("late", f"[44] rayment:{payment_id}")])
     assert flows.find_unannounced(database, chain) == 0
     assert shown(database) == [("late", "pending")]
+
+
+class HalfReadableChain(PagedChain):
+    """A node that answers one address with an error of its own."""
+
+    def __init__(self, rows: list[tuple[str, str | None]], unreadable: str) -> None:
+        super().__init__(rows)
+        self._unreadable = unreadable
+
+    def signatures_for(self, address: str, until: str | None = None, before: str | None = None) -> list:
+        if address == self._unreadable:
+            raise ChainUnreadable("no")
+        return super().signatures_for(address, until, before)
+
+
+def test_an_address_that_cannot_be_read_keeps_no_other_from_being_read(database: Database) -> None:
+    bad, good = Marketplace(database), Marketplace(database)
+    bad.unpaid_job()
+    _, payment_id = good.unpaid_job()
+    with database.unit_of_work() as session:
+        session.get_one(Payment, payment_id).memo = f"rayment:{payment_id}"
+    chain = HalfReadableChain([("ours", f"[44] rayment:{payment_id}")], unreadable=bad.wallet)
+    assert flows.find_unannounced(database, chain) == 1
+    with database.unit_of_work() as session:
+        cursors = {row.address: row.signature for row in session.scalars(select(ChainCursor))}
+    assert cursors == {bad.wallet: None, good.wallet: "ours"}
 
 
 def test_two_memos_of_ours_are_owed_back_once(database: Database) -> None:

@@ -34,7 +34,7 @@ def test_a_storm_on_one_job_neither_deadlocks_nor_pays_twice(database: Database)
             pairs = [(item.attempt_id, item.fence) for item in held]
             chance.shuffle(pairs)
             with database.unit_of_work() as session:
-                jobs.renew(session, [(*pair, 0.5) for pair in pairs], 60)
+                jobs.renew(session, nodes[index], [(*pair, 0.5) for pair in pairs], 60)
             for pair in pairs[:1]:
                 with database.unit_of_work() as session:
                     outcomes.release(session, *pair)

@@ -15,7 +15,7 @@ from app.core.payments import Decision
 from app.db import Database
 from app.errors import Conflict
 from app.models.jobs import Job, WorkUnit
-from app.models.payments import Payment, Refund
+from app.models.payments import ChainTransaction, Payment, Refund
 from app.values.money import Money
 from tests.factories.market import Marketplace
 
@@ -86,7 +86,52 @@ def test_the_database_itself_refuses_to_book_one_transaction_for_two(database: D
     with database.unit_of_work() as session:
         payments.decide(session, mine, Decision("accepted", None, None, PRICE, "c"))
     with pytest.raises(IntegrityError), database.unit_of_work() as session:
-        payments.decide(session, theirs, Decision("accepted", None, None, PRICE, "c"))
+        session.get_one(ChainTransaction, theirs).state = "accepted"
+
+
+def test_one_transaction_shown_for_two_payments_is_booked_for_one_and_the_other_is_told(database: Database) -> None:
+    """It carries the memos of both, and both were shown before either was decided."""
+    market = Marketplace(database)
+    jobs_and_payments = [market.unpaid_job() for _ in range(2)]
+    both = [shown(database, payment_id, "tx") for _, payment_id in jobs_and_payments]
+
+    def decide(transaction: uuid.UUID) -> tuple[str, str | None]:
+        with database.unit_of_work() as session:
+            told = payments.decide(session, transaction, Decision("refundable", "memo_twice", None, PRICE, "c"))
+            return told.state, told.code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(decide, both)) == [("refundable", "memo_twice"), ("refused", "TRANSACTION_USED")]
+    owed = [refund for job_id, _ in jobs_and_payments for refund in refunds(database, job_id)]
+    assert owed == [("memo_twice", PRICE, "owed")]
+    with database.unit_of_work() as session:
+        assert audit.differences(session) == []
+
+
+def test_a_heap_of_invented_transactions_keeps_no_real_one_from_being_asked_for(database: Database) -> None:
+    market = Marketplace(database)
+    _, payment_id = market.unpaid_job()
+    with database.unit_of_work() as session:
+        payment = session.get_one(Payment, payment_id)
+        for number in range(300):
+            payments.present(session, payment, f"invented{number}")
+    real = shown(database, payment_id, "real")
+    for _ in range(100):  # 100 of 301 at a time: all of them without it has a chance of (2/3)^100
+        with database.unit_of_work() as session:
+            asked = payments.pending(session)
+        if real in asked:
+            break
+    assert len(asked) == 100 and real in asked
+
+
+def test_only_what_was_asked_for_again_is_given_up(database: Database) -> None:
+    market = Marketplace(database)
+    _, payment_id = market.unpaid_job()
+    asked, waiting = shown(database, payment_id, "asked"), shown(database, payment_id, "waiting")
+    with database.unit_of_work() as session:
+        assert payments.give_up(session, [asked], older_than_seconds=-1) == 1
+    with database.unit_of_work() as session:
+        assert payments.pending(session) == [waiting]
 
 
 @pytest.mark.parametrize(("code", "received"), [("short", PRICE - 1), ("expired", PRICE), ("memo_twice", PRICE)])

@@ -46,3 +46,23 @@ def test_others_are_answered_while_a_scene_is_looked_at(environment: dict[str, s
     assert "health 200" in done.stdout, done.stderr[-2000:]
     assert "upload 500" in done.stdout
 
+
+
+REFUSAL = """
+from gevent import monkey; monkey.patch_all()
+from app import offload
+from app.errors import InvalidInput
+
+def refuse(text):
+    raise InvalidInput(text)
+
+try:
+    offload.run(refuse, "no scene")
+except InvalidInput as error:
+    print(error.message, offload.run(max, 1, 2))
+"""
+
+
+def test_a_refusal_beside_the_event_loop_is_raised_and_printed_nowhere() -> None:
+    done = subprocess.run([sys.executable, "-c", REFUSAL], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("no scene 2\n", "", 0)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from app.db import assert_no_unit_of_work
-from app.errors import ChainUnavailable
+from app.errors import ChainUnavailable, ChainUnreadable
 from app.values.chain import Movement, Sighting
 
 MEMO_PROGRAMS = {"MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr", "Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo"}
@@ -23,7 +23,10 @@ MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, Arithm
 
 
 class SolanaGateway:
-    """Asks the RPC nodes in turn; a time-out, a 429, a 5xx or garbage from all of them is ChainUnavailable."""
+    """Asks the RPC nodes in turn; a time-out, a 429, a 5xx or garbage from all of them is ChainUnavailable.
+
+    ChainUnreadable when a node did answer, with an error of its own or with something that can't be read.
+    """
 
     def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float) -> None:
         self._urls, self._timeout_seconds = rpc_urls, timeout_seconds
@@ -31,16 +34,16 @@ class SolanaGateway:
 
     def _call(self, method: str, *params: Any) -> Any:
         assert_no_unit_of_work()
-        problem = "no RPC node is configured"
+        problem, kind = "no RPC node is configured", ChainUnavailable
         for url in self._urls:
             try:
                 body = json.loads(self._post(url, {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}))
                 if "error" not in body:
                     return body["result"]
-                problem = str(body["error"])
+                problem, kind = str(body["error"]), ChainUnreadable
             except (httpx.HTTPError, httpx.StreamError, *MALFORMED) as error:
                 problem = f"{type(error).__name__}: {error}"
-        raise ChainUnavailable(f"Solana did not answer {method}: {problem[:200]}")
+        raise kind(f"Solana did not answer {method}: {problem[:200]}")
 
     def _post(self, url: str, request: dict[str, Any]) -> bytes:
         """The whole answer, within one time-out from first to last byte: a node that drips must not hold a worker."""
@@ -85,7 +88,7 @@ class SolanaGateway:
                 raise TypeError(f"it is no list but {type(rows).__name__}")
             return [(row["signature"], row.get("memo")) for row in rows]
         except MALFORMED as error:
-            raise ChainUnavailable(f"Solana's list for {address} cannot be read: {error}") from error
+            raise ChainUnreadable(f"Solana's list for {address} cannot be read: {error}") from error
 
     def sighting(self, signature: str) -> Sighting | None:
         """What the chain shows of a transaction; None when no node has it at `confirmed` or above."""
@@ -97,7 +100,7 @@ class SolanaGateway:
         try:
             return _read(signature, found, final is not None)
         except MALFORMED as error:
-            raise ChainUnavailable(f"Solana's answer for {signature} cannot be read: {error}") from error
+            raise ChainUnreadable(f"Solana's answer for {signature} cannot be read: {error}") from error
 
 
 def _read(signature: str, found: Mapping[str, Any], is_final: bool) -> Sighting:

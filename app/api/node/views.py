@@ -10,7 +10,7 @@ from flask import jsonify
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
@@ -93,7 +93,7 @@ def heartbeat(body: dict[str, Any]) -> ResponseReturnValue:
     with unit_of_work() as session:
         node = security.calling_node(session)
         status = nodes.heartbeat(session, node, body)
-        live = jobs.live_among(session, body["attempts"]) if body["attempts"] else set()
+        live = jobs.live_among(session, node.id, body["attempts"]) if body["attempts"] else set()
         dead = [str(attempt) for attempt in body["attempts"] if attempt not in live]
         return {"node_id": str(node.id), "status": status, "acknowledged": True, "dead_attempts": dead}
 
@@ -193,8 +193,8 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
     """Renew the leases of attempts that are still live."""
     reports = [(item["attempt_id"], item["fence"], item["progress"]) for item in body["reports"]]
     with unit_of_work() as session:
-        security.calling_node(session)
-        live = jobs.renew(session, reports, hub().settings.lease_seconds)
+        node = security.calling_node(session)
+        live = jobs.renew(session, node.id, reports, hub().settings.lease_seconds)
     until = (clock.now() + timedelta(seconds=hub().settings.lease_seconds)).isoformat()
     return {
         "reports": [
@@ -205,6 +205,8 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
 
 
 @blueprint.post("/results")
+@blueprint.doc(parameters=[idempotency.PARAMETER])
+@idempotency.idempotent
 @blueprint.arguments(schemas.ResultsSchema)
 @blueprint.response(200)
 def finish(body: dict[str, Any]) -> ResponseReturnValue:
@@ -240,6 +242,8 @@ def _judged(item: results.Judged) -> dict[str, Any]:
 
 
 @blueprint.post("/failures")
+@blueprint.doc(parameters=[idempotency.PARAMETER])
+@idempotency.idempotent
 @blueprint.arguments(schemas.FailuresSchema)
 @blueprint.response(200)
 def fail(body: dict[str, Any]) -> ResponseReturnValue:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from app.api import idempotency
+
 Schema = dict[str, Any]
 
 INTRODUCTION = """Submit a scene, get a 402 with the price, pay it on Solana with the memo, show the transaction, download it.
@@ -166,9 +168,7 @@ ERRORS = {
     429: "Too many requests; see Retry-After",
     503: "No provider fits, or something is away for the moment",
 }
-KEY = {
-    "in": "header", "name": "Idempotency-Key", "schema": text(maxLength=255), "description": "same key and body, same answer",
-}
+KEY = idempotency.PARAMETER
 
 
 def answers(code: int, schema: Schema | None, *errors: int, description: str = "OK", media: str = "application/json") -> Schema:

@@ -143,7 +143,7 @@ def _seconds(text: str) -> float:
 def failed(job_id: str) -> ResponseReturnValue:
     """A provider's own software gave up. Signed it counts at once; unsigned it is noted, and counts after silence."""
     body = json_body()
-    error = reading.member(body, "error", str)
+    error = reading.member(body, "error", str, hub().settings.max_json_bytes)  # kept shorter: the job shows its beginning
     with unit_of_work() as session:
         provider, found = _own_job(session, body, job_id)
         if body.get("signature"):

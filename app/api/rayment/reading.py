@@ -32,8 +32,10 @@ def member(body: dict[str, Any], name: str, kind: type | tuple[type, ...], limit
     """A required member of the right type and a sane length."""
     value = body.get(name)
     wrong = not isinstance(value, kind) or isinstance(value, bool) and kind is not bool
-    if wrong or (isinstance(value, str) and not 0 < len(value) <= limit):
+    if wrong or value == "":
         raise InvalidInput(f"{name} is missing or of the wrong type")
+    if isinstance(value, str) and len(value) > limit:
+        raise InvalidInput(f"{name} may have at most {limit} characters")
     return value
 
 
@@ -114,7 +116,7 @@ SPEC_MEMBERS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def render_settings(text: str | None, limits: Settings) -> tuple[dict[str, Any], FrameSet]:
+def render_settings(text: str | bytes | None, limits: Settings) -> tuple[dict[str, Any], FrameSet]:
     """The `settings` form field as our settings and the frames; every field is optional and each is checked."""
     try:
         given = read_json(text or "{}")

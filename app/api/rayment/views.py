@@ -90,7 +90,7 @@ def submit() -> ResponseReturnValue:
     wallet = request.form.get("clientWallet", "")
     if not signatures.is_solana_address(wallet):
         raise InvalidInput("clientWallet must be a Solana address")
-    settings, frames = reading.render_settings(request.form.get("settings"), hub().settings)
+    settings, frames = reading.render_settings(_settings_text(), hub().settings)
     preferred = request.form.get("providerId")
     wanted = submission.Submission(
         dialect="rayment",
@@ -105,6 +105,12 @@ def submit() -> ResponseReturnValue:
         hub().database, hub().store, hub().signals, hub().settings, file, wanted
     )
     return bodies.answer(bodies.quote_body(job, payment, scene), 402)
+
+
+def _settings_text() -> str | bytes | None:
+    """The form's settings; a client that sends them as a JSON blob sends a file, as browsers do."""
+    blob = request.files.get("settings")
+    return request.form.get("settings") if blob is None else blob.stream.read(hub().settings.max_json_bytes)
 
 
 @blueprint.post("/render/pay")
@@ -137,6 +143,8 @@ def _payment_answer(job_id: uuid.UUID, shown_id: uuid.UUID) -> Response:
         assert payment is not None
         shown = next(item for item in payments.shown_for(session, payment.id) if item.id == shown_id)
         word = bodies.status_word(job.state, job.payment_state, job.started_at is not None)
+    if shown.code == payments.TRANSACTION_USED:
+        raise Conflict(shown.message or "this transaction was used before", code=shown.code)
     if shown.state in ("refused", "refundable"):
         raise InvalidInput(shown.message or "this transaction does not pay the job", code=shown.code)
     message = "Payment confirmed, render queued"
@@ -209,7 +217,11 @@ def _wanted_frame(job: Job) -> int | None:
 
 def _picture(store: LocalStore, unit: WorkUnit, kind: str) -> Response:
     name = bundle.frame_name(unit.frame or 0, EXTENSIONS[kind])
-    return send_file(store.open(unit.result_key or ""), mimetype=CONTENT_TYPES[kind], download_name=name, etag=False)
+    file, size_bytes = store.open(unit.result_key or ""), unit.result_bytes or 0
+    response = send_file(file, mimetype=CONTENT_TYPES[kind], download_name=name, etag=False, conditional=False)
+    response.content_length = size_bytes
+    response.make_conditional(request, accept_ranges=True, complete_length=size_bytes)
+    return response
 
 
 def _bundle(store: LocalStore, done: list[WorkUnit], kind: str, name: str) -> Response:

@@ -12,7 +12,7 @@ import pytest
 from solders.signature import Signature
 
 from app.adapters.chains.solana import ANSWER_BYTES_LIMIT, SolanaGateway
-from app.errors import ChainUnavailable
+from app.errors import ChainUnavailable, ChainUnreadable
 from devnet.payer import Payer
 from tests.factories.chain_nodes import Node
 
@@ -168,6 +168,26 @@ def test_an_answer_that_is_wrong_somewhere_is_unknown(path: tuple[str, ...], val
         place[path[-1]] = value
     with troubled(200, result(answer)) as (url, _), pytest.raises(ChainUnavailable):
         SolanaGateway((url,), 5).sighting(SIGNATURE)
+
+
+def error(message: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "error": {"code": -32015, "message": message}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_answer"),
+    [
+        (200, error("Transaction version (1) is not supported"), True),
+        (200, result({"slot": 1, "meta": None, "transaction": {}}), True),
+        (429, error("Too many requests"), False),
+        (502, b"Bad Gateway", False),
+        (200, b"<html>a captive portal</html>", False),
+    ],
+)
+def test_an_answer_about_one_transaction_is_told_from_a_node_in_trouble(status: int, body: bytes, is_answer: bool) -> None:
+    with troubled(status, body) as (url, _), pytest.raises(ChainUnavailable) as unknown:
+        SolanaGateway((url,), 5).sighting(SIGNATURE)
+    assert isinstance(unknown.value, ChainUnreadable) == is_answer
 
 
 def test_nobody_listens_or_nobody_answers() -> None:
