@@ -140,6 +140,11 @@ def lock(session: Session, job_id: uuid.UUID) -> Job:
     return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
+def find_scene(session: Session, job: Job) -> Scene | None:
+    """The job's scene; None for one that has none, or whose scene lies elsewhere."""
+    return session.get(Scene, job.scene_id) if job.scene_id else None
+
+
 def scene_of(session: Session, job: Job) -> Scene:
     return session.scalars(select(Scene).where(Scene.id == job.scene_id)).one()
 

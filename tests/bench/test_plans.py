@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from app.core import claims, completions, jobs, outcomes, payments, pushes
+from app.api.rendertrust import job_states
+from app.core import claims, completions, jobs, outcomes, owned, payments, pushes
 from app.core.claims import Claim
 from app.core.completions import Finished
 from app.db import Database
 from app.models.nodes import Node
 from bench.history import write_history
+from tests.factories.dispatching import Dispatcher
 from tests.factories.market import Marketplace
 
 PAST_JOBS = 4000
@@ -120,4 +122,21 @@ def test_the_sweeps_read_no_large_table_whole(market: Marketplace, database: Dat
         payments.pending(session)
     seen = plans()
     assert len(seen) >= 5
+    assert [scanned(plan) & LARGE for plan in seen if scanned(plan) & LARGE] == []
+
+
+def test_dispatching_reads_no_large_table_whole(market: Marketplace, database: Database, plans: Any) -> None:
+    """Loads are counted from what is under way; an owner's list and an offer are found by their indexes."""
+    renter = Dispatcher(database)
+    node = renter.node("compute")
+    with database.unit_of_work() as session:
+        session.execute(text("ANALYZE"))
+    job_id, _ = renter.dispatch("echo", "1")
+    with database.unit_of_work() as session:
+        assert owned.page(session, renter.account_id, 50, 0, job_states.states_of("DISPATCHED"))[0].job.id == job_id
+        assert len(owned.page(session, renter.account_id, 50, 0)) == 1
+    [claim] = renter.claim(node)
+    assert renter.complete(claim)
+    seen = plans()
+    assert len(seen) >= 10
     assert [scanned(plan) & LARGE for plan in seen if scanned(plan) & LARGE] == []

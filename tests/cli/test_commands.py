@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from app.core import accounts
 from app.db import Database
+from tests.factories.dispatching import Dispatcher
 from tests.factories.market import Marketplace
 from tests.factories.stacks import COMMAND, ROOT
 
@@ -115,6 +116,26 @@ def test_invariants_hold_and_a_broken_book_is_shown(command_line: CommandLine, d
         session.connection().exec_driver_sql("UPDATE ledger_accounts SET balance_minor = 7 WHERE balance_minor IS NOT NULL")
     broken = command_line.run("invariants")
     assert broken.returncode == 1 and "a balance that its entries do not add up to" in broken.stdout
+
+
+def test_dead_letters_are_listed_and_replayed(command_line: CommandLine, database: Database) -> None:
+    assert "no dead letters" in command_line.run("dead-letters", "list").stdout
+    renter = Dispatcher(database, "10")
+    nodes = [renter.node("compute") for _ in range(3)]
+    job_id, _ = renter.dispatch("echo", "10")
+    for _ in range(3):
+        renter.hasten(60)
+        [claim] = [claim for node in nodes for claim in renter.claim(node)]
+        renter.fail(claim)
+    (row,) = command_line.json("dead-letters", "list")
+    assert (row["job_id"], row["job_type"], row["attempts"], row["replayed_at"]) == (str(job_id), "echo", 3, None)
+    assert "CRASHED" in command_line.run("dead-letters", "list").stdout
+    assert "is no dead letter's id" in command_line.refusal("dead-letters", "replay", "x")
+    assert "not found" in command_line.refusal("dead-letters", "replay", str(job_id))
+    assert command_line.json("dead-letters", "replay", row["id"]) == {"id": row["id"], "job_id": str(job_id), "status": "QUEUED"}
+    assert "replayed already" in command_line.refusal("dead-letters", "replay", row["id"])
+    assert command_line.json("dead-letters", "list") == [] and len(command_line.json("dead-letters", "list", "--all")) == 1
+    assert renter.money("held") == "10.0000"
 
 
 def test_migrate_makes_the_tables(tmp_path: Path, postgres: Any) -> None:

@@ -101,7 +101,8 @@ def test_a_real_node_runs_every_kind_of_job(endpoints: dict[str, str], model: Mo
     assert measured["sha256_bytes_per_second"] > 1000 and renter.balance == "99.0000"
     said = json.loads(renter.result(renter.dispatch("inference", renter.upload(json.dumps(REQUEST).encode(), "c.json"))))
     assert said["choices"][0]["message"]["content"] == "You said: hello" and renter.balance == "94.0000"
-    picture = Image.open(io.BytesIO(renter.result(renter.dispatch("render", renter.upload(blend(tmp_path / "a.blend", SMALL), "a.blend")))))
+    scene = renter.upload(blend(tmp_path / "a.blend", SMALL), "a.blend")
+    picture = Image.open(io.BytesIO(renter.result(renter.dispatch("render", scene))))
     assert (picture.format, picture.size) == ("PNG", (64, 48)) and renter.balance == "84.0000"
     assert json.loads(run("invariants", "--json", home=endpoints["home"])) == {"differences": []}
 

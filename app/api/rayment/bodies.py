@@ -113,13 +113,27 @@ def quote_body(job: Job, payment: Payment, scene: Scene) -> dict[str, Any]:
 
 
 def settings_body(job: Job) -> dict[str, Any]:
-    frames = job.settings["frame_list"]
+    """What was ordered. A job of another dialect may leave it to its scene, or be no picture at all: null."""
+    settings = job.settings
+    frames = settings["frame_list"] or [None]
     return {
-        "resolution": {"width": job.settings["width"], "height": job.settings["height"]},
+        "resolution": {"width": settings.get("width"), "height": settings.get("height")},
         "frames": {"start": frames[0], "end": frames[-1]},
-        "engine": job.settings["engine"],
-        "samples": job.settings["samples"],
-        "outputFormat": job.settings["output_format"],
+        "engine": settings.get("engine"),
+        "samples": settings.get("samples"),
+        "outputFormat": settings.get("output_format"),
+    }
+
+
+def _file_body(job: Job, scene: Scene | None) -> dict[str, Any]:
+    """The scene, or what another dialect's job works on, where that lies with us."""
+    if scene is not None:
+        return {"fileName": scene.file_name, "fileSize": scene.size_bytes, "fileHash": scene.sha256}
+    known = job.settings
+    return {
+        "fileName": known.get("payload_name") or known.get("payload_ref", ""),
+        "fileSize": known.get("payload_size_bytes", 0),
+        "fileHash": known.get("payload_sha256", ""),
     }
 
 
@@ -129,7 +143,7 @@ def refund_body(refund: Refund) -> dict[str, Any]:
 
 
 def job_body(
-    job: Job, scene: Scene, payment: Payment | None, shown: list[ChainTransaction], refunds: list[Refund], progress: float
+    job: Job, scene: Scene | None, payment: Payment | None, shown: list[ChainTransaction], refunds: list[Refund], progress: float
 ) -> dict[str, Any]:
     """GET /render/:jobId; optional fields are there once they have a value."""
     pending = any(item.state == "pending" for item in shown)
@@ -137,12 +151,10 @@ def job_body(
     total = number(job.breakdown["total"])
     body: dict[str, Any] = {
         "id": str(job.id),
-        "clientWallet": job.client_wallet,
-        "providerId": str(job.provider_id),
+        "clientWallet": job.client_wallet or "",
+        "providerId": str(job.provider_id or ""),
         "status": status_word(job.state, job.payment_state, job.started_at is not None),
-        "fileName": scene.file_name,
-        "fileSize": scene.size_bytes,
-        "fileHash": scene.sha256,
+        **_file_body(job, scene),
         "settings": settings_body(job),
         "estimatedPrice": total,
         "paymentStatus": "confirmed" if paid else "confirming" if pending else "pending",
@@ -150,7 +162,7 @@ def job_body(
         "framesTotal": job.units_total,
         "framesCompleted": job.units_completed,
         "progress": number(str(round(progress, 3))),
-        "warnings": inspections.warnings_of(scene),
+        "warnings": inspections.warnings_of(scene) if scene else [],
         "transactions": [
             {"txSignature": item.signature, "status": item.state, "code": item.code, "message": item.message}
             for item in shown

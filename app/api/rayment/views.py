@@ -26,8 +26,9 @@ from app.values.states import UnitState
 blueprint = Blueprint("rayment", __name__, description="Pay-per-render on Solana")
 MEMO_PREFIX = "rayment:"
 PAGE_LIMIT = 1000
-CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "EXR": "image/x-exr"}
-EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "EXR": ".exr"}
+CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "EXR": "image/x-exr", "JSON": "application/json",
+                 "BYTES": "application/octet-stream"}
+EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "EXR": ".exr", "JSON": ".json", "BYTES": ".bin"}
 
 
 @blueprint.get("/health")
@@ -182,7 +183,7 @@ def get_job(job_id: str) -> ResponseReturnValue:
         shown = payments.shown_for(session, payment.id) if payment else []
         refunds = payments.refunds_of(session, job.id)
         progress = queries.progress_of(session, job.id)
-        return bodies.success(bodies.job_body(job, jobs.scene_of(session, job), payment, shown, refunds, progress))
+        return bodies.success(bodies.job_body(job, jobs.find_scene(session, job), payment, shown, refunds, progress))
 
 
 @blueprint.get("/render/<job_id>/result")

@@ -378,3 +378,21 @@ def test_dead_letters_are_an_operators_to_see_and_replay(rich: User, client: Fla
     attempt, _ = nodes[0].claim()
     assert nodes[0].finish(attempt, json.dumps({"choices": [{}]}).encode())["accepted"]
     assert job_of(rich, made)["status"] == "COMPLETED"
+
+
+def test_a_dispatched_job_reads_in_rayments_words_to_its_owner(rich: User, client: FlaskClient) -> None:
+    """The same row in every dialect: a state that the others know, and never a crash over what it lacks."""
+    node = EdgeNode(client, "echo", "render")
+    for kind in ("echo", "render"):
+        made = dispatch(rich, kind).json["job_id"]
+        assert client.get(f"/render/{made}").status_code == 404
+        answer = client.get(f"/render/{made}", headers=rich.headers)
+        assert answer.status_code == 200, answer.json
+        assert (answer.json["data"]["id"], answer.json["data"]["status"]) == (made, "queued")
+        assert client.get(f"/render/{made}/result", headers=rich.headers).status_code == 404
+        pay = client.post("/render/pay", json={"jobId": made, "txSignature": "5" * 88}, headers=rich.headers)
+        assert pay.status_code in (400, 409), pay.json
+        if kind == "echo":
+            assert node.finish(node.claim()[0], b"bytes")["accepted"]
+            assert client.get(f"/render/{made}", headers=rich.headers).json["data"]["status"] == "completed"
+            assert client.get(f"/render/{made}/result", headers=rich.headers).data == b"bytes"
