@@ -39,10 +39,10 @@ CLIENTS, PAUSE_SECONDS = 4, 0.004
 FANOUT_SECONDS = 120.0
 HOW = (
     "One gunicorn process with gevent serves everything. The nodes are sockets of another process: registered, "
-    "authenticated, proven, pinged every 30 s, with nothing to do. Memory is the growth of the API process's resident set, without the kernel's buffers. "
-    f"Other requests come from {CLIENTS} clients that pause {PAUSE_SECONDS * 1000:.0f} ms between two of theirs: "
-    "`/api/v1/health`, which asks nobody, and `/stats`, which asks PostgreSQL. Waking: one job of as many units as nodes are "
-    "woken, from just before its commit to the last node's `job_dispatch`."
+    "authenticated, proven, pinged every 30 s, with nothing to do. Memory is the growth of the API process's resident set; "
+    f"the kernel's buffers are not in it. Other requests come from {CLIENTS} clients that pause {PAUSE_SECONDS * 1000:.0f} ms "
+    "between two of theirs: `/api/v1/health`, which asks nobody, and `/stats`, which asks PostgreSQL. Waking: one job of as "
+    "many units as nodes are woken, from just before its commit to the last node's `job_dispatch`."
 )
 
 
