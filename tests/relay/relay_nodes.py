@@ -16,6 +16,7 @@ from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from app.core import accounts
+from devnet.payer import Payer
 from tests.api.conftest import Market
 from tests.relay.conftest import Api
 
@@ -124,6 +125,15 @@ class RelaySocket:
     def finish(self, dispatch: dict[str, Any]) -> dict[str, Any]:
         self.upload(dispatch)
         return self.ask(self.result(dispatch))
+
+
+def bought(market: Market, payer: Payer) -> dict[str, Any]:
+    """A paid job of one frame; a node that listens may have it before the payer hears that it is queued."""
+    payment = market.quote(payer)
+    signature = payer.pay(payment["payTo"], round(payment["price"] * 10**9), payment["memo"])
+    payer.wait_final(signature)
+    assert market.pay(payment, signature).status_code == 200
+    return payment
 
 
 UNKNOWN = str(uuid.UUID(int=1))

@@ -62,10 +62,10 @@ class Served:
             except OSError:
                 return  # the test is over
             request = b""
-            while not request.endswith(b"\r\n\r\n"):
-                request += made.recv(4096)
+            while not request.endswith(b"\r\n\r\n") and (piece := made.recv(4096)):
+                request += piece
             fields = dict(line.split(": ", 1) for line in request.decode().split("\r\n")[1:] if line)
-            key = next(value for name, value in fields.items() if name.lower() == "sec-websocket-key")
+            key = next((value for name, value in fields.items() if name.lower() == "sec-websocket-key"), "")
             owner = Echo(self.exchange)
             self.owners.append(owner)
             answer = f"HTTP/1.1 101 Switching Protocols\r\n{UPGRADE}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"

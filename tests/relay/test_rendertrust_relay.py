@@ -18,10 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from app.config import Settings
 from app.db import Database, make_engine
 from tests.api.conftest import Market
-from tests.api.test_paid_render import paid
 from tests.factories.stacks import wait_until
 from tests.relay.conftest import Api, Parts, running_api
-from tests.relay.relay_nodes import OURS, UNKNOWN, RelayNode, RelaySocket
+from tests.relay.relay_nodes import OURS, UNKNOWN, RelayNode, RelaySocket, bought
 
 FENCE = "SELECT relay_epoch FROM nodes WHERE id = %s"
 LEASE = "SELECT lease_until FROM work_units WHERE job_id = %s AND kind = 'frame'"
@@ -52,7 +51,7 @@ def status(dispatch: dict[str, Any], word: str, **facts: Any) -> dict[str, Any]:
 def test_a_seed_only_node_is_handed_a_frame_and_paid_for_it(apis, market: Market, payer) -> None:
     node = RelayNode(market)
     with node.connect(apis[1]) as socket:
-        payment = paid(market, payer)
+        payment = bought(market, payer)
         dispatch = socket.hear("job_dispatch")
         assert (dispatch["job_id"], dispatch["job_type"]) == (payment["jobId"], "render")
         assert {"attempt", "payload_url", "upload_url", "result_ref", "payload_ref", "settings"} <= dispatch.keys()
@@ -66,7 +65,7 @@ def test_a_seed_only_node_is_handed_a_frame_and_paid_for_it(apis, market: Market
 
 
 def test_a_node_that_comes_finds_what_waits_and_goes_on_with_the_next(apis, market: Market, payer) -> None:
-    first, second = paid(market, payer), paid(market, payer)
+    first, second = bought(market, payer), bought(market, payer)
     with RelayNode(market).connect(apis[0]) as socket:
         dispatch = socket.hear("job_dispatch")
         assert dispatch["job_id"] == first["jobId"]
@@ -75,7 +74,7 @@ def test_a_node_that_comes_finds_what_waits_and_goes_on_with_the_next(apis, mark
 
 
 def test_progress_renews_the_lease_and_words_of_the_reference_are_understood(apis, market: Market, payer, environment) -> None:
-    payment = paid(market, payer)
+    payment = bought(market, payer)
     with RelayNode(market).connect(apis[0]) as socket:
         dispatch = socket.hear("job_dispatch")
         leases: list[datetime] = [ask(environment, LEASE, uuid.UUID(payment["jobId"]))]
@@ -93,7 +92,7 @@ def test_progress_renews_the_lease_and_words_of_the_reference_are_understood(api
 @pytest.mark.parametrize("message", ["job_status", "job_result"])
 def test_a_reported_failure_goes_to_another_node(apis, market: Market, payer, message: str) -> None:
     with RelayNode(market, "one").connect(apis[0]) as one, RelayNode(market, "two").connect(apis[1]) as two:
-        payment = paid(market, payer)
+        payment = bought(market, payer)
         first, other = (one, two) if _is_told(one, two) else (two, one)
         dispatch = first.hear("job_dispatch")
         answer = first.ask({**status(dispatch, "failed", error_message="no memory"), "type": message})
@@ -119,7 +118,7 @@ def _is_told(one: RelaySocket, two: RelaySocket) -> bool:
 
 
 def test_only_the_result_ref_of_the_live_attempt_counts(apis, market: Market, payer, environment) -> None:
-    payment = paid(market, payer)
+    payment = bought(market, payer)
     with RelayNode(market).connect(apis[0]) as socket:
         dispatch = socket.hear("job_dispatch")
         for ref in (None, 7, "s3://bucket/elsewhere.png", dispatch["result_ref"] + "x", dispatch["result_ref"].upper()):
@@ -135,7 +134,7 @@ def test_only_the_result_ref_of_the_live_attempt_counts(apis, market: Market, pa
 
 
 def test_a_picture_of_another_size_is_refused(apis, market: Market, payer) -> None:
-    paid(market, payer)
+    bought(market, payer)
     with RelayNode(market).connect(apis[0]) as socket:
         dispatch = socket.hear("job_dispatch")
         socket.upload(dispatch, (5, 5))
@@ -144,7 +143,7 @@ def test_a_picture_of_another_size_is_refused(apis, market: Market, payer) -> No
 
 
 def test_others_jobs_and_lost_leases_are_told_apart_from_crashes(apis, market: Market, payer, environment) -> None:
-    payment = paid(market, payer)
+    payment = bought(market, payer)
     with RelayNode(market, "one").connect(apis[0]) as one:
         dispatch = one.hear("job_dispatch")
         with RelayNode(market, "two").connect(apis[1]) as two:
@@ -162,7 +161,7 @@ def test_the_newest_connection_wins_over_processes_and_what_the_older_says_no_lo
     apis, market: Market, payer, environment
 ) -> None:
     here, there = apis
-    payment = paid(market, payer)
+    payment = bought(market, payer)
     node = RelayNode(market)
     with node.connect(here) as old:
         dispatch = old.hear("job_dispatch")
@@ -198,7 +197,7 @@ def test_the_newest_connection_wins_within_one_process(apis, market: Market) -> 
 def test_what_was_never_acknowledged_goes_back_at_once_and_the_rest_waits_for_its_lease(
     apis, market: Market, payer, environment
 ) -> None:
-    payment = paid(market, payer)
+    payment = bought(market, payer)
     job_id = payment["jobId"]
     with RelayNode(market, "one").connect(apis[0]) as socket:
         socket.hear("job_dispatch")
@@ -216,7 +215,7 @@ def test_what_was_never_acknowledged_goes_back_at_once_and_the_rest_waits_for_it
 
 
 def test_after_the_hub_is_killed_the_node_goes_on_where_it_was(apis, market: Market, payer) -> None:
-    payment = paid(market, payer)
+    payment = bought(market, payer)
     node = RelayNode(market)
     with node.connect(apis[1]) as socket:
         dispatch = socket.hear("job_dispatch")
@@ -233,7 +232,7 @@ def test_after_the_hub_is_killed_the_node_goes_on_where_it_was(apis, market: Mar
 def test_an_unproven_node_may_say_how_it_is_and_gets_no_work_until_it_proves_its_key(apis, market: Market, payer) -> None:
     node = RelayNode(market, is_proven=False)
     with node.connect(apis[0]) as socket:
-        paid(market, payer)
+        bought(market, payer)
         found = socket.ask({"type": "heartbeat_ping", "current_load": 0.2, "metadata": {"gpu_temp": 70}})
         assert (found["type"], found["acknowledged"], found["may_work"]) == ("heartbeat_pong", True, False)
         wrong = socket.ask({"type": "heartbeat_ping", "challenge_signature": "AAAA"})
@@ -244,7 +243,7 @@ def test_an_unproven_node_may_say_how_it_is_and_gets_no_work_until_it_proves_its
 
 
 def test_our_own_nodes_say_what_they_hold_and_how_much_they_take(apis, market: Market, payer, environment) -> None:
-    payments = [paid(market, payer) for _ in range(3)]
+    payments = [bought(market, payer) for _ in range(3)]
     node = RelayNode(market)
     with node.connect(apis[0], subprotocols=[OURS]) as socket:
         ready = socket.ask({"type": "ready", "slots": 2, "attempts": [UNKNOWN], "request": 0})
