@@ -108,6 +108,14 @@ class Settings:
     ring_again_seconds: int = setting(2, "an unclaimed unit is rung again after", "s")
     node_unhealthy_seconds: int = setting(90, "silence after which a node is UNHEALTHY", "s")
     heartbeat_seconds: int = setting(30, "how often nodes and sockets report", "s")
+    relay_ping_seconds: int = setting(30, "how often a node on the relay is pinged", "s", least=1, most=3600)
+    relay_silence_seconds: int = setting(90, "without a pong for so long, a node's socket is closed (4002)", "s", least=1)
+    relay_message_bytes: int = setting(1_048_576, "largest message of a node on the relay", "bytes", least=1024, most=2**26)
+    relay_messages_per_second: int = setting(
+        50, "messages a node may send, four seconds' worth at once; each 16 KiB count as one more", "messages/s", least=1
+    )
+    relay_waiting_bytes: int = setting(262_144, "what may wait for a slow reader; more closes its socket", "bytes", least=4096)
+    relay_poll_seconds: int = setting(15, "how often a process looks for work that no doorbell told of", "s", least=1)
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)

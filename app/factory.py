@@ -12,7 +12,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
-from app.api import files, headers, limits
+from app.api import files, headers, limits, security
 from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
@@ -25,8 +25,9 @@ from app.config import Settings
 from app.core import figures
 from app.core.figures import Figure
 from app.observability import logs, requests
-from app.observability.metrics import MarketplaceCollector
+from app.observability.metrics import OF_PROCESS, MarketplaceCollector
 from app.relay import rayment as rayment_relay
+from app.relay import rendertrust as rendertrust_relay
 from app.values.json_text import check_json
 from app.web import docs
 from app.wiring import Hub, build
@@ -93,6 +94,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     )
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])
+    rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
     install_errors(app, DIALECTS)
     return app
 
@@ -160,7 +162,8 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
     marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache)
     if not shared:
-        registry.register(marketplace)
+        for collector in (marketplace, *OF_PROCESS):
+            registry.register(collector)
 
     @app.get("/metrics")
     def metrics() -> Response:

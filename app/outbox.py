@@ -20,7 +20,7 @@ _publish: Publish | None = None
 
 
 def connect(publish: Publish | None) -> None:
-    """Say who carries messages away: publish(kind, key, payload); kinds are ring, event, signal and task."""
+    """Say who carries messages away: publish(kind, key, payload); kinds are ring, wake, event, signal and task."""
     global _publish
     _publish = publish
 
@@ -38,6 +38,16 @@ def _send(kind: str, key: str, payload: dict[str, Any]) -> None:
 def ring(session: Session, capability: str, unit_id: uuid.UUID) -> None:
     """Ring the queue of a capability after the commit; the unit's id is only a hint."""
     after_commit(session, lambda: _send("ring", capability, {"unit_id": str(unit_id)}))
+
+
+def wake(session: Session, queue: str, count: int) -> None:
+    """Tell the relay, after the commit, that so many units wait for whoever listens to this queue there."""
+    after_commit(session, lambda: _send("wake", queue, {"count": count}))
+
+
+def wake_node(session: Session, node_id: uuid.UUID) -> None:
+    """Tell the relay, after the commit, that something waits for this very node."""
+    after_commit(session, lambda: _send("wake", "", {"node_id": str(node_id)}))
 
 
 def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> None:

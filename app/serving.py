@@ -1,6 +1,7 @@
 """gunicorn's configuration: `gunicorn -c python:app.serving wsgi:app`. Sockets and requests share gevent workers."""
 
 import os
+import resource
 from typing import Any
 
 from prometheus_client import multiprocess
@@ -16,6 +17,11 @@ timeout = 120
 graceful_timeout = 10
 forwarded_allow_ips = ""  # who may speak for others is TRUSTED_PROXIES' business, in app.api.proxies
 control_socket_disable = True
+RELAY_LEAVE_SECONDS = 2.0
+logger_class = "app.observability.access.AccessLogger"
+# A socket of the relay is a file; the workers inherit what the master may have.
+_, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
 
 def on_starting(server: Any) -> None:
@@ -23,6 +29,13 @@ def on_starting(server: Any) -> None:
     logs.configure()
     server.log.error_log.handlers.clear()
     server.log.error_log.propagate = True
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Nodes on the relay are told to connect again: to another worker, or to the next."""
+    relay = getattr(worker.wsgi, "extensions", {}).get("lightyard_relay")
+    if relay is not None:
+        relay.exchange.leave(RELAY_LEAVE_SECONDS)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -29,7 +29,7 @@ class BenchError(Exception):
 class BenchStack:
     """`with BenchStack(nodes=1) as stack`: real PostgreSQL, Valkey, gunicorn with gevent, hub worker, beat, local chain."""
 
-    def __init__(self, nodes: int = 0) -> None:
+    def __init__(self, nodes: int = 0, **settings: str) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="lightyard-bench-"))
         self.home.chmod(0o755)  # PostgreSQL runs as another user and must reach its folder
         self.port = free_port(CHAIN_PORT_OFFSET)
@@ -40,6 +40,7 @@ class BenchStack:
             "NODES": str(nodes),
             "RATE_LIMITS": "off",
             "LIGHTYARD_ENV": "development",
+            **settings,
         }
         self._process: subprocess.Popen[str] | None = None
 
@@ -92,6 +93,12 @@ class BenchStack:
     @property
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def pid_of_worker(self, role: str) -> int:
+        """The process that does a role's work: the only child of one that only watches over it."""
+        found: dict[str, list[int]] = json.loads((self.home / "processes.json").read_text())
+        (worker,) = psutil.Process(found[role][0]).children()
+        return worker.pid
 
     def cpu_seconds(self, *roles: str) -> float:
         """CPU time, user and system, that the processes of these roles and their children have used so far."""

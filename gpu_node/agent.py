@@ -21,6 +21,7 @@ from gpu_node.host import find_host
 from gpu_node.keys import load_or_create_key
 from gpu_node.machine import describe_machine, load_average, read_gpus
 from gpu_node.registration import register
+from gpu_node.relay import RelayClient
 from gpu_node.runners.blender.runner import BlenderRunner, Host
 from gpu_node.runs import Runs
 from gpu_node.scenes import SceneStore
@@ -48,9 +49,9 @@ class Agent:
         self._machine = describe_machine(host, blender_version)
         self.stopping, self.draining, self.changed = threading.Event(), threading.Event(), threading.Event()
         self._grace_ends = float("inf")
-        self.client = HubClient(settings.hub_url, self.stopping)
-        self.client.join = self._join
         self.held = HeldAttempts()
+        self.client = self._make_client()
+        self.client.join = self._join
         self.delivery = Delivery(self.client, self.held, settings.hub_patience_seconds)
         self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
                                  settings.hub_patience_seconds)
@@ -66,6 +67,16 @@ class Agent:
         folder = self._work_folder / f"slot-{number}"
         folder.mkdir(parents=True, exist_ok=True)
         return BlenderRunner(host, folder, self.settings.max_scene_bytes, self.settings.max_memory_bytes)
+
+    def _make_client(self) -> HubClient:
+        """The hub over HTTP, or over its relay, which pushes the work."""
+        if not self.settings.relay:
+            return HubClient(self.settings.hub_url, self.stopping)
+        client = RelayClient(self.settings.hub_url, self.stopping, self.settings.slots)
+        client.node_id = lambda: str(self.registration["node_id"])
+        client.held = lambda: [attempt.attempt_id for attempt in self.held.all()]
+        client.on_work, client.on_dead = self.ring, self.held.mark_dead
+        return client
 
     def join(self) -> dict[str, Any]:
         """Registers and proves the key, waiting for a hub that is away. Returns the registration. Raises HubRefused."""
@@ -98,6 +109,7 @@ class Agent:
             for _ in self.slots:
                 self._rings.put(Ring())
         log.info("draining", extra={"held": len(self.held.all())})
+        self.client.drain()
         self._release([attempt for attempt in self.held.all() if attempt.started_at is None])
 
     def _answer_rings(self) -> None:

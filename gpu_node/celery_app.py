@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import Any
 
 from celery import Celery, signals
@@ -97,7 +98,7 @@ def ring(unit_id: str | None = None) -> None:
 
 def _start_agent(app: Celery) -> Agent:
     global _agent
-    settings = read_settings()
+    settings = replace(read_settings(), relay=False)
     set_up_logging(settings.log_level)
     try:
         agent = Agent(settings)
@@ -108,7 +109,7 @@ def _start_agent(app: Celery) -> Agent:
     if broker is None:
         agent.close()
         raise NoBroker("lightyard-node: the hub gave no broker and BROKER_URL is not set: ask the hub's operator for it, "
-                       "or use `lightyard-node run --poll`, which asks the hub itself for work")
+                       "or use `lightyard-node run --relay` or `run --poll`, which need none")
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = broker
     agent.start()
     _agent = agent

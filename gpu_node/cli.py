@@ -42,25 +42,37 @@ def _settings() -> NodeSettings:
     return settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(AGENT_NAME)
-def main() -> None:
+@click.option("--relay", is_flag=True, help="The same as `run --relay`.")
+@click.pass_context
+def main(context: click.Context, relay: bool) -> None:
     """Lend this host to a Lightyard hub. Settings come from the environment: see gpu_node/README.md."""
+    if context.invoked_subcommand is not None:
+        return
+    if relay:
+        context.invoke(run, relay=True)
+    else:
+        click.echo(context.get_help())
 
 
 @main.command()
 @click.option("--poll", is_flag=True, help="Ask the hub for work now and then even where a broker is known.")
-def run(poll: bool) -> None:
+@click.option("--relay", is_flag=True, help="Have the work pushed through one socket that this host opens: no broker is needed.")
+def run(poll: bool = False, relay: bool = False) -> None:
     """Join the hub and work until SIGTERM or Ctrl-C; then finish the frame under way and leave.
 
     Listens to the broker of BROKER_URL, or the one that the hub gives; without one it asks the hub every NODE_POLL_SECONDS.
     """
     settings = _settings()
-    if not poll:
+    if relay and poll:
+        raise click.UsageError("--poll and --relay are two ways of being told of work: choose one")
+    settings = replace(settings, relay=relay or (settings.relay and not poll))
+    if not poll and not settings.relay:
         if _serve_doorbell(settings):
             return
         log.warning("no broker is known: asking the hub for work instead", extra={"poll_seconds": settings.poll_seconds})
-    _poll(settings)
+    _serve(settings)
 
 
 def _serve_doorbell(settings: NodeSettings) -> bool:
@@ -74,8 +86,8 @@ def _serve_doorbell(settings: NodeSettings) -> bool:
     return True
 
 
-def _poll(settings: NodeSettings) -> None:
-    """Works to the end on idle looks alone."""
+def _serve(settings: NodeSettings) -> None:
+    """Works to the end on what the relay pushes, or on idle looks alone."""
     try:
         agent = Agent(settings)
     except NodeError as error:

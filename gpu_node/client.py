@@ -58,6 +58,9 @@ class HubClient:
         self._http.close()
         self._files.close()
 
+    def drain(self) -> None:
+        """The node takes no more work. Nothing to do for a client that asks for it."""
+
     def call(self, path: str, body: dict[str, Any], patience_seconds: float) -> dict[str, Any]:
         """POST with the node's token. Raises HubRefused or HubAway."""
         for _ in range(3):

@@ -29,6 +29,7 @@ class NodeSettings:
     broker_url: str | None = None
     capabilities: tuple[str, ...] = ("render",)
     slots: int = 1
+    relay: bool = False
     production: bool = False
     sandbox: str = "auto"
     poll_seconds: float = 15.0
@@ -64,6 +65,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         broker_url=env.get("BROKER_URL") or None,
         capabilities=tuple(filter(None, (env.get("NODE_CAPABILITIES") or "render").replace(" ", "").split(","))),
         slots=_integer(env, "NODE_SLOTS", 1, 1, 64),
+        relay=_switch(env, "NODE_RELAY", False),
         production=env.get("LIGHTYARD_ENV") == "production",
         sandbox=env.get("NODE_SANDBOX") or "auto",
         poll_seconds=_seconds(env, "NODE_POLL_SECONDS", 15.0),

@@ -12,6 +12,7 @@ from app.adapters import signals
 
 log = structlog.get_logger()
 EVENTS_CHANNEL = "lightyard.events"
+RELAY_CHANNEL = "lightyard.relay"
 RING_TASK = "gpu_node.ring"
 
 
@@ -30,6 +31,8 @@ class Publisher:
     def _send(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         if kind == "event":
             self._cache.publish(EVENTS_CHANNEL, json.dumps({"type": key, **payload}))
+        elif kind == "wake":
+            self._cache.publish(RELAY_CHANNEL, json.dumps({"type": "wake", "queue": key, **payload}))
         elif kind == "signal":
             signals.give(self._cache, key)
         elif kind == "ring":

@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Request, Response, jsonify, request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing.exceptions import WebsocketMismatch
 
 from app.api.context import FORM, json_value
 from app.api.limits import Rule
@@ -111,6 +112,8 @@ def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
         status = error.code or 500
         fields = (getattr(error, "data", None) or {}).get("messages") or {}
         message = _flatten(fields) or error.description or error.name
+        if isinstance(error, WebsocketMismatch):
+            message = "This address is a websocket: open it as one (Upgrade: websocket)"
         if status in (400, 422):
             status = owner_of(request.path, dialects).invalid_status
         response, status = answer(HTTP_CODES.get(status, "ERROR"), message, {"fields": fields} if fields else {}, status)

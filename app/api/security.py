@@ -121,10 +121,14 @@ def make_node_token(token_id: uuid.UUID) -> str:
 
 def calling_node(session: Session) -> CallingNode:
     """The node behind the request's token; 401 for anything else."""
-    token = bearer()
+    return nodes.authenticate(session, node_token(bearer()))
+
+
+def node_token(token: str | None) -> uuid.UUID:
+    """What a node's token names; 401 where it is none of ours. Whether it is over is asked of its row."""
     if not token:
         raise Unauthenticated("send the node's token as Authorization: Bearer …")
-    return nodes.authenticate(session, _token_id(token, current_app.config["JWT_SECRET_KEY"]))
+    return _token_id(token, current_app.config["JWT_SECRET_KEY"])
 
 
 @lru_cache(maxsize=4096)

@@ -28,7 +28,7 @@ _OFFERED = """
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _PICK = """
     SELECT u.id FROM work_units u
-    WHERE u.state = 'queued' AND u.capability = :capability {of_job} AND {whose} AND u.queued_at <= :now
+    WHERE u.state = 'queued' AND u.capability = :capability {of_job}{inspects} AND {whose} AND u.queued_at <= :now
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
@@ -67,17 +67,18 @@ _KINDS = (bindparam("kinds", type_=ARRAY(Text)),)
 
 
 @cache
-def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool) -> TextClause:
+def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool, inspects: bool = True) -> TextClause:
     """The limit is written out: PostgreSQL keeps the plan of a statement whose cost does not hang on a parameter."""
-    of_job = "AND u.job_id = :job_id" if is_of_job else ""
+    of_job, kinds = "AND u.job_id = :job_id" if is_of_job else "", "" if inspects else " AND u.kind <> 'inspection'"
+    only = {"of_job": of_job, "inspects": kinds}
     limit = int(limit)
     offered = f"offered AS ({_OFFERED.format(limit=limit)}),\n" if looks_for_offers else ""
     for_own = f"(SELECT {limit} - count(*) FROM offered)" if looks_for_offers else str(limit)
     rest = f"(SELECT {for_own} - count(*) FROM own)"
     statement = _CLAIM.format(
         offered=offered,
-        own=_PICK.format(of_job=of_job, whose=_OWN, limit=for_own),
-        anybodys=_PICK.format(of_job=of_job, whose=_ANYBODYS, limit=rest),
+        own=_PICK.format(**only, whose=_OWN, limit=for_own),
+        anybodys=_PICK.format(**only, whose=_ANYBODYS, limit=rest),
         or_offered=" UNION ALL SELECT id FROM offered" if looks_for_offers else "",
     )
     return text(statement).bindparams(*_KINDS[:looks_for_offers])
@@ -121,7 +122,8 @@ def claim(
     """Hand out up to `ask["limit"]` units that fit this node, best first, each with a fence and a lease.
 
     What was offered to this node (`core.dispatch`) comes first, then units of `ask["job_id"]`. Rows that others hold are passed
-    over, so that any number of nodes claim side by side without waiting. The caller has asked `nodes.assert_may_work`.
+    over, so that any number of nodes claim side by side without waiting. `ask["inspects"]` is False for a node that does only
+    what clients order. The caller has asked `nodes.assert_may_work`.
     """
     now = clock.now()
     kinds = capabilities.offered(name for name in ask["capabilities"] if name in node.capabilities)
@@ -141,7 +143,8 @@ def claim(
             if left > 0:
                 found = base | {"capability": kind, "cover": capabilities.fitting(kind)[-1]}
                 found |= ({"job_id": job_id} if job_id else {}) | ({} if has_looked else {"kinds": kinds})
-                rows += session.execute(_claim_statement(left, bool(job_id), not has_looked), found).all()
+                statement = _claim_statement(left, bool(job_id), not has_looked, bool(ask.get("inspects", True)))
+                rows += session.execute(statement, found).all()
                 has_looked = True
     claimed = {row[7]: ClaimedJob(*row[7:]) for row in rows}
     for job_id in {row[7] for row in rows if row[6]}:

@@ -34,53 +34,57 @@ def ring(session: Session, kind: str, provider_id: uuid.UUID | None, unit_ids: S
     Returns how many rings were sent.
     """
     sent = 0
-    for queue, idle in _idle(session, kind, provider_id).items():
+    for (queue, is_on_relay), idle in _idle(session, kind, provider_id).items():
+        if is_on_relay:
+            outbox.wake(session, queue, len(unit_ids))
+            sent += min(idle, len(unit_ids))
+            continue
         for unit_id in unit_ids[: min(idle, RINGS_AT_ONCE)]:
             outbox.ring(session, queue, unit_id)
             sent += 1
     return sent
 
 
-def offer_key(node_id: uuid.UUID) -> str:
-    """What a connection that serves this node waits for: a unit was offered to it, so it may claim."""
-    return f"offered:{node_id}"
-
-
 def ring_for(session: Session, kind: str, node_id: uuid.UUID, unit_id: uuid.UUID) -> None:
     """After the commit, tell one node that a unit is offered to it.
 
     Nodes that share a queue cannot be told apart there, so all that are idle are rung (a few at most): only the one that is
-    meant finds something. A node on a socket is woken by its own signal.
+    meant finds something. A node on the relay is woken by whoever holds its socket.
     """
-    outbox.signal(session, offer_key(node_id))
     node = session.get_one(Node, node_id)
+    if node.relay_seen_at is not None and node.relay_seen_at > clock.now() - timedelta(seconds=ALIVE_SECONDS):
+        outbox.wake_node(session, node_id)
+        return
     for name in capabilities.fitting(kind):
         if name in node.capabilities:
             queue = queue_of(name, node.provider_id, node.is_trusted)
-            idle = _idle(session, kind, None if queue == name else node.provider_id).get(queue, 0)
+            idle = _idle(session, kind, None if queue == name else node.provider_id).get((queue, False), 0)
             for _ in range(max(1, min(idle, RINGS_AT_ONCE))):
                 outbox.ring(session, queue, unit_id)
             return
 
 
-def _idle(session: Session, kind: str, provider_id: uuid.UUID | None) -> dict[str, int]:
-    """Idle live nodes by the queue they listen to; without a provider, every node that may work at all."""
+def _idle(session: Session, kind: str, provider_id: uuid.UUID | None) -> dict[tuple[str, bool], int]:
+    """Idle live nodes by (the queue they listen to, whether they do so on the relay); without a provider, every node that may
+    work at all. Of the relay's the busy ones count, too: whoever holds their sockets knows which have room."""
     now = clock.now()
     names = capabilities.fitting(kind)
     busy = select(Attempt.id).where(Attempt.node_id == Node.id, Attempt.state == AttemptState.LIVE).exists()
-    found: dict[str, int] = defaultdict(int)
+    found: dict[tuple[str, bool], int] = defaultdict(int)
     has_kind = literal(kind) == any_(Node.capabilities)
-    query = select(Node.provider_id, Node.is_trusted, has_kind, func.count()).where(
+    is_on_relay = func.coalesce(Node.relay_seen_at > now - timedelta(seconds=ALIVE_SECONDS), False)
+    groups = (Node.provider_id, Node.is_trusted, has_kind.label("has_kind"), is_on_relay.label("is_on_relay"))
+    query = select(*groups, func.count()).where(
         Node.last_heartbeat_at > now - timedelta(seconds=ALIVE_SECONDS),
         Node.capabilities.op("&&")(literal(names, ARRAY(Text))),
         ~Node.is_draining,
         or_(Node.unhealthy_until.is_(None), Node.unhealthy_until < now),
-        ~busy,
+        or_(~busy, is_on_relay),
     )
     if provider_id is not None:
         query = query.where(Node.provider_id == provider_id)
-    for owner, is_trusted, has_name, count in session.execute(query.group_by(Node.provider_id, Node.is_trusted, has_kind)):
-        found[queue_of(kind if has_name else names[-1], owner, is_trusted)] += count
+    for owner, is_trusted, has_name, by_relay, count in session.execute(query.group_by(*groups)):
+        found[queue_of(kind if has_name else names[-1], owner, is_trusted), by_relay] += count
     return found
 
 

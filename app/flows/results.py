@@ -30,6 +30,8 @@ class Stored(Protocol):
 class Store(Protocol):
     """What these flows ask of the file store."""
 
+    def stat(self, key: str) -> Stored: ...
+
     def local_copy(self, key: str, max_bytes: int) -> AbstractContextManager[tuple[Stored, Path]]: ...
 
     def delete(self, key: str) -> None: ...
@@ -155,6 +157,15 @@ def _known(item: Announced, expected: outcomes.ExpectedResult | None) -> Judged 
     if expected is None:
         return _not_live(item.attempt_id)
     return Judged(item.attempt_id) if expected.is_completed else None
+
+
+def stored(store: Store, upload_key: str) -> tuple[str, int] | None:
+    """(sha256, size in bytes) of what an attempt has uploaded, for a node that announces neither; None for nothing."""
+    try:
+        found = store.stat(upload_key)
+    except NotFound:
+        return None
+    return found.sha256, found.size_bytes
 
 
 def _check_all(store: Store, moved: Sequence[_Moved], rules: Rules) -> list[Judged | None]:

@@ -55,6 +55,9 @@ class Node(Base):
     unhealthy_until: Mapped[Moment | None]
     # Until then something may be offered to it: its claims look for that only so long.
     offered_until: Mapped[Moment | None]
+    # The relay: which of its sockets is the newest, and when that one last gave a sign of life; null where there is none.
+    relay_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
+    relay_seen_at: Mapped[Moment | None]
     created_at: Mapped[Created]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import redis
 import structlog
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -33,6 +34,12 @@ NAMES = {
 }
 LABELS = {"units": ("capability", "state"), "oldest_unit_age_seconds": ("capability",), "nodes": ("status",)}
 LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
+
+# Of each process: registered by the factory, and summed over processes by prometheus_client's files.
+SOCKETS = Gauge("active_websocket_connections", "Open websockets of all dialects", registry=None, multiprocess_mode="livesum")
+MESSAGES = Counter("lightyard_relay_messages", "Messages on the relay, in and out", ("direction", "type"), registry=None)
+CLOSES = Counter("lightyard_relay_closes", "Sockets of the relay that ended, and why", ("code", "reason"), registry=None)
+OF_PROCESS: tuple[Collector, ...] = (SOCKETS, MESSAGES, CLOSES)
 
 
 class MarketplaceCollector(Collector):

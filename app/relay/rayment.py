@@ -18,6 +18,7 @@ from app.db import Session
 from app.errors import InvalidInput, LightyardError, NotFound, Unauthenticated
 from app.models.jobs import Job
 from app.models.nodes import Provider
+from app.observability import metrics
 from app.relay.rooms import Listener, Rooms
 from app.relay.sockets import Mailbox
 from app.values import clock, signatures
@@ -43,7 +44,8 @@ def install(app: Flask, hub: Hub) -> None:
 
     @sock.route("/ws")
     def connect(socket: Server) -> None:
-        Connection(socket, hub, rooms).serve()
+        with metrics.SOCKETS.track_inprogress():
+            Connection(socket, hub, rooms).serve()
 
 
 class Connection:

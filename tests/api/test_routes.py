@@ -19,10 +19,10 @@ from tests.api.conftest import UNKNOWN, FakeNode, Market
 from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
-# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token); `enrol` (open, and
-# an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set); `signed in` (an
-# access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it); `operator` (likewise with an
-# admin scope, and the role).
+# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`:
+# likewise, refused by a close code); `enrol` (open, and an API key with nodes:write enrols); `url` (a signed address); `metrics`
+# (METRICS_TOKEN where it is set); `signed in` (an access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it);
+# `operator` (likewise with an admin scope, and the role).
 ACCESS = {
     ("GET", "/health"): "public",
     ("GET", "/stats"): "public",
@@ -66,6 +66,7 @@ ACCESS = {
     ("POST", "/api/v1/jobs/dead-letters/<letter_id>/replay"): "operator",
     ("POST", "/api/v1/nodes/register"): "enrol",
     ("POST", "/api/v1/nodes/heartbeat"): "node",
+    ("GET", "/api/v1/relay/ws/<node_id>"): "node socket",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",

@@ -92,7 +92,7 @@ def test_a_node_without_broker_says_what_to_do(
 ) -> None:
     asked = subprocess.run([blender_python, *WORKER], env=node_environment, capture_output=True, text=True, timeout=60)
     assert asked.returncode != 0
-    assert "lightyard-node run --poll" in asked.stderr
+    assert "lightyard-node --relay" in asked.stderr
 
 
 def test_a_node_without_broker_asks_the_hub_itself(

@@ -114,6 +114,11 @@ def claim(body: dict[str, Any]) -> ResponseReturnValue:
         found = claims.claim(session, node, ask, settings.lease_seconds, silence_seconds, settings.open_nodes)
     if found:
         failpoint("claim.committed")
+    return describe(found)
+
+
+def describe(found: list[Claim]) -> dict[str, Any]:
+    """Claims as they are handed out, here and on the relay."""
     described = {str(item.job.id): _describe(item) for item in {item.job.id: item for item in found}.values()}
     return {"jobs": described, "attempts": [_attempt(item) for item in found]}
 
