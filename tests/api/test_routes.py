@@ -21,8 +21,8 @@ from tests.api.test_paid_render import paid
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
 # jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`:
 # likewise, refused by a close code); `enrol` (open, and an API key with nodes:write enrols); `url` (a signed address); `metrics`
-# (METRICS_TOKEN where it is set); `signed in` (an access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it);
-# `operator` (likewise with an admin scope, and the role).
+# (METRICS_TOKEN where it is set); `signed in` (an access token); `stripe` (Stripe's signature); a scope (an access token, or
+# an API key that has it); `operator` (likewise with an admin scope, and the role).
 ACCESS = {
     ("GET", "/health"): "public",
     ("GET", "/stats"): "public",
@@ -57,6 +57,9 @@ ACCESS = {
     ("POST", "/api/v1/credits/deduct"): "credits:write",
     ("POST", "/api/v1/uploads"): "jobs:write",
     ("POST", "/api/v1/webhooks/stripe"): "stripe",
+    ("GET", "/api/v1/ledger/<entry_id>/proof"): "credits:read",
+    ("GET", "/api/v1/ledger/<entry_id>/verify"): "credits:read",
+    ("GET", "/api/v1/ledger/anchors"): "credits:read",
     ("POST", "/api/v1/jobs/dispatch"): "jobs:write",
     ("GET", "/api/v1/jobs"): "jobs:read",
     ("GET", "/api/v1/jobs/<job_id>"): "jobs:read",
