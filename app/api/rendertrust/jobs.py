@@ -31,8 +31,10 @@ blueprint = Blueprint("rendertrust_jobs", __name__, url_prefix="/api/v1/jobs", d
 @blueprint.doc(**SIGNED_IN, parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(schemas.DispatchSchema)
 @blueprint.response(200, schemas.DispatchedSchema)
-@blueprint.alt_response(400, description="No healthy nodes with matching capability")
-@blueprint.alt_response(402, description="Insufficient credits")
+@blueprint.alt_response(400, "BAD_REQUEST")
+@blueprint.alt_response(402, "PAYMENT_REQUIRED")
+@blueprint.alt_response(401, "UNAUTHORIZED")
+@blueprint.alt_response(404, "NOT_FOUND")
 def submit(body: dict[str, Any]) -> dict[str, Any]:
     """Pay for a job, and offer it to the least loaded healthy node that can do it."""
     with read_only() as session:
@@ -46,6 +48,7 @@ def submit(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(**SIGNED_IN)
 @blueprint.arguments(schemas.JobsQuerySchema, location="query")
 @blueprint.response(200, schemas.JobsSchema)
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
     """One's own jobs, the newest first, whichever API they were ordered through."""
     among = job_states.states_of(query["status"]) if query["status"] else None
@@ -58,7 +61,9 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/<job_id>")
 @blueprint.doc(**SIGNED_IN)
 @blueprint.response(200, schemas.JobSchema)
-@blueprint.alt_response(404, description="Job not found")
+@blueprint.alt_response(404, "NOT_FOUND")
+@blueprint.alt_response(422, "UNPROCESSABLE_ENTITY")
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def show(job_id: str) -> dict[str, Any]:
     """One job."""
     with read_only() as session:
@@ -69,9 +74,11 @@ def show(job_id: str) -> dict[str, Any]:
 @idempotent
 @blueprint.doc(**SIGNED_IN, parameters=[IDEMPOTENCY_KEY])
 @blueprint.response(200, schemas.JobSchema)
-@blueprint.alt_response(400, description="Job not in QUEUED or DISPATCHED state")
-@blueprint.alt_response(404, description="Job not found")
-@blueprint.alt_response(409, description="Ordered through another API")
+@blueprint.alt_response(400, "BAD_REQUEST")
+@blueprint.alt_response(404, "NOT_FOUND")
+@blueprint.alt_response(409, "CONFLICT")
+@blueprint.alt_response(422, "UNPROCESSABLE_ENTITY")
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def cancel(job_id: str) -> dict[str, Any]:
     """Call a job off before a node works on it; its credits come back."""
     with unit_of_work() as session:
@@ -84,7 +91,9 @@ def cancel(job_id: str) -> dict[str, Any]:
 @blueprint.get("/<job_id>/result")
 @blueprint.doc(**SIGNED_IN)
 @blueprint.response(200, schemas.ResultSchema)
-@blueprint.alt_response(404, description="Job not found, not COMPLETED, or no result")
+@blueprint.alt_response(404, "NOT_FOUND")
+@blueprint.alt_response(422, "UNPROCESSABLE_ENTITY")
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def result(job_id: str) -> dict[str, Any]:
     """An address to download the result from, for an hour; of an animation, its first frame's."""
     with read_only() as session:
@@ -99,7 +108,8 @@ def result(job_id: str) -> dict[str, Any]:
 @blueprint.doc(**SIGNED_IN)
 @blueprint.arguments(schemas.DeadLettersQuerySchema, location="query")
 @blueprint.response(200, schemas.DeadLettersSchema)
-@blueprint.alt_response(403, description="Not an operator")
+@blueprint.alt_response(403, "FORBIDDEN")
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
     """Ours, for operators: dispatched jobs that failed for good, the newest first."""
     with read_only() as session:
@@ -112,10 +122,12 @@ def list_dead_letters(query: dict[str, Any]) -> dict[str, Any]:
 @idempotent
 @blueprint.doc(**SIGNED_IN, parameters=[IDEMPOTENCY_KEY])
 @blueprint.response(200, schemas.JobSchema)
-@blueprint.alt_response(402, description="The owner's credits are short")
-@blueprint.alt_response(403, description="Not an operator")
-@blueprint.alt_response(404, description="Dead letter not found")
-@blueprint.alt_response(409, description="Already replayed")
+@blueprint.alt_response(402, "PAYMENT_REQUIRED")
+@blueprint.alt_response(403, "FORBIDDEN")
+@blueprint.alt_response(404, "NOT_FOUND")
+@blueprint.alt_response(409, "CONFLICT")
+@blueprint.alt_response(422, "UNPROCESSABLE_ENTITY")
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def replay(letter_id: str) -> dict[str, Any]:
     """Ours, for operators: try a failed job again, paid by a new hold of its owner's credits."""
     with unit_of_work() as session:

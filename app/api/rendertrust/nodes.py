@@ -37,7 +37,7 @@ def register(body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(**NODE_TOKEN)
 @blueprint.arguments(schemas.NodeHeartbeatSchema)
 @blueprint.response(200, schemas.BeatenSchema)
-@blueprint.alt_response(401, description="Not a node's token, or the challenge's signature is wrong")
+@blueprint.alt_response(401, "UNAUTHORIZED")
 def heartbeat(body: dict[str, Any]) -> dict[str, Any]:
     """A sign of life; with `challenge_signature`, also the proof of the node's key."""
     with unit_of_work() as session:
