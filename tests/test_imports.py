@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.config import DEVELOPMENT_ANCHOR_KEY
+
 ROOT = Path(__file__).parent.parent
 LISTED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["lightyard"]["imports-inside"]
 SLOW = ("eth_account", "boto3", "botocore", "OpenEXR")
@@ -36,3 +38,19 @@ def test_the_hub_starts_without_the_slow_ones() -> None:
     code = f"import sys, app.factory, workers.sweeps; print([name for name in {SLOW!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_signing_leaves_the_process_as_careful_as_it_was() -> None:
+    """JSON that is nested 100,000 deep is an error, and not the end of the process, after the chain's library was loaded too."""
+    code = f"""
+import json, sys
+from app.adapters.chains.evm import EvmGateway
+assert EvmGateway(("http://127.0.0.1:1",), 1, {DEVELOPMENT_ANCHOR_KEY!r}).sender.startswith("0xf39F")
+assert "eth_account" in sys.modules and sys.getrecursionlimit() == 1000
+try:
+    json.loads("[" * 100_000)
+except RecursionError:
+    print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr

@@ -20,13 +20,11 @@ from app.core import accounts
 from app.db import Database
 from app.errors import InvalidInput
 from app.factory import create_app
-from app.flows import anchors
-from app.flows.anchors import Patience
 from app.models.accounts import SCOPES
 from app.values import merkle, proof_check
 from app.wiring import Hub
 from tests.factories.evm_chains import EvmChain, any_chain
-from tests.factories.ledgers import as_superuser, batches, build_tree, build_trees, post_transfers
+from tests.factories.ledgers import anchor_all, as_superuser, batches, build_tree, build_trees, post_transfers
 
 SCRIPT = Path(__file__).parent.parent.parent / "docs" / "verify_proof.py"
 COMMAND_LINE = [sys.executable, "-m", "app.cli", "verify-proof"]
@@ -76,8 +74,7 @@ def operator(client: FlaskClient, hub: Hub) -> Ledger:
 
 
 def anchor(hub: Hub) -> None:
-    for _ in range(2):
-        anchors.advance(hub.database, hub.evm, Patience(1, 300))
+    anchor_all(hub.database, hub.evm)
 
 
 def script(proof: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:

@@ -6,12 +6,15 @@ from typing import Any
 from sqlalchemy import text
 
 from app.core import accounts, anchors, audit, ledger
-from app.core.anchors import Anchor, Rules
+from app.core.anchors import Rules
 from app.core.ledger import Party
 from app.db import Database
+from app.flows import anchors as flows
+from app.flows.anchors import AnchorChain, Patience
 from app.models.anchors import AnchorAttempt, AnchorBatch
 from app.values.money import Money
 
+SWEEPS_AT_MOST = 100
 AT_ONCE = Rules(enough=1, most=1000, seconds=300)
 
 
@@ -58,9 +61,13 @@ def attempts(database: Database) -> list[AnchorAttempt]:
         return list(session.query(AnchorAttempt).order_by(AnchorAttempt.batch_number, AnchorAttempt.ordinal))
 
 
-def on_its_way(database: Database, chain_id: int = 31337) -> list[Anchor]:
-    with database.unit_of_work() as session:
-        return anchors.unfinished(session, chain_id)
+def anchor_all(database: Database, chain: AnchorChain) -> None:
+    """Sweep until everything is final: a chain that mines at once may still do so after a sweep has looked."""
+    for _ in range(SWEEPS_AT_MOST):
+        flows.advance(database, chain, Patience(confirmations=1, replace_seconds=300))
+        if all(batch.state == "final" for batch in batches(database)):
+            return
+    raise AssertionError([(batch.number, batch.state) for batch in batches(database)])
 
 
 def as_superuser(database: Database, *statements: str, **values: Any) -> None:

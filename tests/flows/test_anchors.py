@@ -26,7 +26,8 @@ from app.stack.ports import free_port
 from app.values import anchoring
 from app.values.anchoring import Fees
 from tests.factories.evm_chains import EvmChain, anvil_chain
-from tests.factories.ledgers import attempts, batches, build_trees, only_batch
+from tests.factories.ledgers import anchor_all, attempts, batches, build_trees, only_batch
+from tests.factories.stacks import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 AT_ONCE, DEEP, HASTY = Patience(1, 300), Patience(3, 300), Patience(1, 0)
@@ -52,7 +53,7 @@ def test_roots_are_anchored_one_transaction_each(database: Database, local_chain
     build_trees(database, 3)
     advance(database, local_chain)
     assert [batch.state for batch in batches(database)] == ["sent"] * 3
-    advance(database, local_chain)
+    anchor_all(database, local_chain.gateway())
     assert_anchored(database, local_chain)
     advance(database, local_chain, times=2)
     assert local_chain.nonce() == before + 3 and len(attempts(database)) == 3
@@ -65,6 +66,7 @@ def test_sweeps_at_once_anchor_each_root_once(database: Database, local_chain: E
     for _ in range(3):
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: advance(database, local_chain), range(4)))
+    anchor_all(database, local_chain.gateway())
     assert_anchored(database, local_chain)
     assert local_chain.nonce() == before + 6 and len(attempts(database)) == 6
 
@@ -77,8 +79,7 @@ def test_a_chain_that_is_away_leaves_everything_as_it_is(database: Database, loc
     with pytest.raises(ChainUnavailable):
         anchors.advance(database, nowhere, AT_ONCE)
     both = EvmGateway((f"http://127.0.0.1:{free_port()}", local_chain.url), 5, DEVELOPMENT_ANCHOR_KEY)
-    anchors.advance(database, both, AT_ONCE)
-    anchors.advance(database, both, AT_ONCE)
+    anchor_all(database, both)
     assert_anchored(database, local_chain)
 
 
@@ -125,8 +126,9 @@ def test_a_time_out_is_unknown_and_the_same_bytes_are_sent_again(database: Datab
     with silent(local_chain) as url:
         gateway = EvmGateway((url,), 2, DEVELOPMENT_ANCHOR_KEY)
         anchors.advance_if_possible(database, gateway, AT_ONCE)
-    assert only_batch(database).state == "signed" and local_chain.nonce() == before + 1, "it has arrived, and nobody knows"
-    advance(database, local_chain, times=2)
+    assert only_batch(database).state == "signed", "it has arrived, and nobody knows"
+    wait_until(lambda: local_chain.nonce() == before + 1, "its block")
+    anchor_all(database, local_chain.gateway())
     assert_anchored(database, local_chain)
     assert local_chain.nonce() == before + 1 and len(attempts(database)) == 1
 
@@ -140,13 +142,14 @@ def test_a_crash_at(database: Database, database_url: str, local_chain: EvmChain
     build_trees(database, 2)
     if point == "anchor.landed":
         advance(database, local_chain)
+        wait_until(lambda: local_chain.nonce() == before + 2, "their blocks")
     (tmp_path / point).touch()
     command = [sys.executable, str(ROOT / "tests" / "flows" / "anchoring_process.py"), database_url, local_chain.url]
     environment = {**os.environ, "LIGHTYARD_FAILPOINTS_FOLDER": str(tmp_path), "PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, env=environment, timeout=60).returncode == -signal.SIGKILL
     assert not (tmp_path / point).exists()
     assert len(attempts(database)) == {"anchor.signing": 0, "anchor.landed": 2}.get(point, 1)
-    advance(database, local_chain, times=3)
+    anchor_all(database, local_chain.gateway())
     assert_anchored(database, local_chain)
     assert local_chain.nonce() == before + 2 and len(attempts(database)) == 2
 
@@ -155,7 +158,9 @@ def test_a_crash_at(database: Database, database_url: str, local_chain: EvmChain
 def test_a_block_that_is_gone_sends_the_same_bytes_again(database: Database, anvil: EvmChain) -> None:
     anvil.mine(5)
     build_trees(database, 1)
-    advance(database, anvil, DEEP, times=2)
+    advance(database, anvil, DEEP)
+    wait_until(lambda: anvil.nonce() == 1, "its block")
+    advance(database, anvil, DEEP)
     first = only_batch(database)
     assert first.state == "confirmed" and first.block_number == 6, "one block of three"
     anvil.rpc("evm_setAutomine", False)
@@ -296,12 +301,14 @@ def test_a_nonce_spent_by_somebody_else_is_given_up(database: Database, idle_anv
 @pytest.mark.system
 def test_a_local_chain_that_lost_its_memory_gets_every_root_again(database: Database, anvil: EvmChain) -> None:
     build_trees(database, 3)
-    advance(database, anvil, times=2)
+    anchor_all(database, anvil.gateway())
     assert_anchored(database, anvil)
     anvil.end()
     anvil.start()
     assert anvil.nonce() == 0
-    advance(database, anvil, times=3)
+    advance(database, anvil)
+    assert [batch.state for batch in batches(database)] == ["sent"] * 3
+    anchor_all(database, anvil.gateway())
     assert_anchored(database, anvil)
     assert anvil.nonce() == 3 and len(attempts(database)) == 3, "the same bytes"
 
@@ -311,7 +318,7 @@ def test_what_was_signed_for_another_chain_starts_over(database: Database, idle_
     build_trees(database, 2)
     advance(database, idle_anvil)
     with anvil_chain("--chain-id", "5") as other:
-        advance(database, other, times=3)
+        anchor_all(database, other.gateway())
         assert_anchored(database, other)
         assert [(row.chain_id, row.batch_number) for row in attempts(database)] == [(31337, 1), (5, 1), (31337, 2), (5, 2)]
     advance(database, idle_anvil, times=2)

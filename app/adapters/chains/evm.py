@@ -1,5 +1,6 @@
 """The hub's door to an EVM chain: roots out as signed transactions, blocks in. What a node does not say clearly is not known."""
 
+import sys
 from typing import Any
 
 import httpx
@@ -41,8 +42,11 @@ class EvmGateway:
 
     def _signer(self) -> Any:
         if self._account is None:
+            limit = sys.getrecursionlimit()
             from eth_account import Account  # over a second to load, and only who anchors needs it
 
+            # A library of its raises the limit a hundredfold for the whole process: JSON nested deep enough would then end it.
+            sys.setrecursionlimit(limit)
             try:
                 self._account = Account.from_key(self._key)
             except Exception:  # noqa: BLE001  the library's errors are of many kinds, and some repeat the key
