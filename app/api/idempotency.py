@@ -19,6 +19,7 @@ from app.errors import InvalidInput
 KEY_LIMIT_CHARS = 255
 CHUNK_BYTES = 1024 * 1024
 View = Callable[..., ResponseReturnValue]
+Who = Callable[[Session], str]
 PARAMETER = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -32,7 +33,15 @@ def idempotent(view: View) -> View:
     """Answer a repeated request from what was kept. Only what was committed is kept (2xx, and the 402 of a quote):
     after a refusal or a crash the key is free, and the same request may be tried again.
     """
+    return _guard(view, _client)
 
+
+def idempotent_for_nodes(view: View) -> View:
+    """The same where a node calls: its keys are its own, whichever of its tokens it sends."""
+    return _guard(view, lambda session: f"node:{security.calling_node(session).id}")
+
+
+def _guard(view: View, who: Who) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
         key = request.headers.get("Idempotency-Key")
@@ -42,7 +51,8 @@ def idempotent(view: View) -> View:
             raise InvalidInput(f"Idempotency-Key must be 1 to {KEY_LIMIT_CHARS} printable ASCII characters")
         request_hash = _request_hash()
         with unit_of_work() as session:
-            held = idempotency.begin(session, _caller(session), key, request_hash)
+            caller = hashlib.sha256(who(session).encode()).hexdigest()
+            held = idempotency.begin(session, caller, key, request_hash)
         if isinstance(held, Kept):
             return _replay(held)
         is_kept = False
@@ -67,7 +77,7 @@ def _replay(kept: Kept) -> Response:
     return response
 
 
-def _caller(session: Session) -> str:
+def _client(session: Session) -> str:
     """Keys of different callers never meet: the account that signed in (its tokens come and go), the API key, else the address.
 
     Nobody is answered from what was kept who would not be let in now: a token or key of ours that is over is 401 here.
@@ -77,7 +87,7 @@ def _caller(session: Session) -> str:
     if secret and security.is_ours(secret):
         caller = security.identify(session, secret, is_wallet_signed=True)  # the view asks for the signature, where it must
         who = f"account:{caller.account_id}" if caller.sign_in_id else who
-    return hashlib.sha256(who.encode()).hexdigest()
+    return who
 
 
 def _hash_file(digest: Any, stream: Any) -> None:

@@ -235,8 +235,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
     assert market.client.post(f"/provider/job/{payment['jobId']}/failed", json=body).status_code == 404
 
 
-SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<name>": "rayment",
-           "<path:filename>": "x"}
+SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
+           "<name>": "rayment", "<path:filename>": "x"}
 
 
 def concrete(rule: str) -> str:

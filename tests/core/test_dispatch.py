@@ -166,7 +166,7 @@ def test_what_runs_what_is_anothers_and_what_was_born_elsewhere_is_not_cancelled
     job_id, _ = market.dispatch()
     [claim] = market.claim(node_id)
     with market.database.unit_of_work() as session:
-        jobs.renew(session, [(claim.attempt_id, claim.fence, 0.5)], 60)
+        jobs.renew(session, node_id, [(claim.attempt_id, claim.fence, 0.5)], 60)
     with pytest.raises(Refused):
         market.cancel(job_id)
     with pytest.raises(NotFound):

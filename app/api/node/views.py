@@ -206,7 +206,7 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
 
 @blueprint.post("/results")
 @blueprint.doc(parameters=[idempotency.PARAMETER])
-@idempotency.idempotent
+@idempotency.idempotent_for_nodes
 @blueprint.arguments(schemas.ResultsSchema)
 @blueprint.response(200)
 def finish(body: dict[str, Any]) -> ResponseReturnValue:
@@ -243,7 +243,7 @@ def _judged(item: results.Judged) -> dict[str, Any]:
 
 @blueprint.post("/failures")
 @blueprint.doc(parameters=[idempotency.PARAMETER])
-@idempotency.idempotent
+@idempotency.idempotent_for_nodes
 @blueprint.arguments(schemas.FailuresSchema)
 @blueprint.response(200)
 def fail(body: dict[str, Any]) -> ResponseReturnValue:
