@@ -268,6 +268,12 @@ def test_wrong_methods_and_unknown_paths_below_answer_in_the_envelope(client: Fl
         assert error_of(client, path, answer)
 
 
+def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/nothing")
+    assert answer.status_code == 404 and set(answer.json) == {"detail"}
+    assert client.get("/nothing").json["success"] is False
+
+
 JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
 NO_BODY = ("/api/v1/auth/logout", "/api/v1/jobs/<job_id>/cancel", "/api/v1/jobs/dead-letters/<letter_id>/replay")
