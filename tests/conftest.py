@@ -20,6 +20,11 @@ ROOT = Path(__file__).parent.parent
 TEMPLATE = "lightyard_template"
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name tests: they can't be read, and archives made in two processes differ by their time."""
+    return argname if isinstance(val, bytes) else None
+
+
 def alembic_config(database: Database) -> Config:
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
