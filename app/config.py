@@ -79,6 +79,10 @@ class Settings:
     max_blender_version: str = setting("4.5", "newest .blend that the nodes can open")
     quote_seconds: int = setting(900, "how long a quote may be paid", "s")
     unpaid_kept_seconds: int = setting(86_400, "an unpaid quote and its file are kept so long after its expiry", "s")
+    upload_unused_seconds: int = setting(86_400, "an upload that no job used is kept so long after its address expired", "s")
+    upload_kept_seconds: int = setting(
+        604_800, "an upload is kept so long after the last job with it was ordered and ended; results stay", "s"
+    )
     untaken_seconds: int = setting(86_400, "a paid job that nobody works on for so long is ended and refunded", "s", least=60)
     dispatch_prices: str = setting(
         "render=10,inference=5,cpu_benchmark=1,echo=0,other=1", "what a dispatched job costs, by its type", "credits"

@@ -16,7 +16,7 @@ from app.api import files, headers, limits, security
 from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
-from app.api.proxies import TrustedProxies, read_networks
+from app.api.proxies import TrustedProxies
 from app.api.rayment import document, provider_views
 from app.api.rayment import views as rayment
 from app.api.rendertrust import document as rendertrust
@@ -29,6 +29,7 @@ from app.observability.metrics import OF_PROCESS, MarketplaceCollector
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
 from app.values.json_text import check_json
+from app.values.networks import read_networks
 from app.web import docs
 from app.wiring import Hub, build
 

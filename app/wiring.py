@@ -1,9 +1,9 @@
 """Chooses the implementations by the settings, once per process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import redis
 from celery import Celery
@@ -27,6 +27,7 @@ from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.flows.results import Rules
 from app.values.money import Money
+from app.values.networks import read_networks
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
 
@@ -115,12 +116,40 @@ def connect_cache(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, decode_responses=True, socket_timeout=5, socket_connect_timeout=2, retry=retry)
 
 
-def _store(settings: Settings) -> ObjectStore:
-    address = urlsplit(settings.storage)
-    if address.scheme == "file" and address.path:
-        return LocalStore(Path(address.path), settings.secret_key, settings.base_url, settings.max_upload_bytes)
-    if address.scheme != "s3" or not address.netloc:
+def malformed(settings: Settings) -> dict[str, str]:
+    """Settings with a form of their own that don't keep to it, each with what it should be; with one of them no hub boots."""
+    readers: dict[str, Callable[[], object]] = {
+        "TRUSTED_PROXIES": lambda: read_networks(settings.trusted_proxies),
+        "RATES_USD": lambda: read_table(settings.rates),
+        "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
+        "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
+        "STORAGE_URL": lambda: _storage_address(settings),
+    }
+    problems: dict[str, str] = {}
+    for name, read in readers.items():
+        try:
+            read()
+        except ConfigError as error:
+            if error.message not in problems.values():  # packages are priced by the rates: said once is enough
+                problems[name] = error.message
+    return problems
+
+
+def _storage_address(settings: Settings) -> SplitResult:
+    try:
+        address = urlsplit(settings.storage)
+    except ValueError:
+        address = SplitResult("", "", "", "", "")
+    is_folder = address.scheme == "file" and address.path.strip("/") and address.netloc in ("", "localhost")
+    if not (is_folder or (address.scheme == "s3" and address.netloc)):
         raise ConfigError("STORAGE_URL must be file:///folder or s3://bucket/prefix")
+    return address
+
+
+def _store(settings: Settings) -> ObjectStore:
+    address = _storage_address(settings)
+    if address.scheme == "file":
+        return LocalStore(Path(address.path), settings.secret_key, settings.base_url, settings.max_upload_bytes)
     return S3Store(
         S3Access(
             bucket=address.netloc,

@@ -8,7 +8,8 @@ import pytest
 from app.cli.settings import as_markdown
 from app.config import DEVELOPMENT_ANCHOR_KEY, DEVELOPMENT_SECRET, Settings, check, load, unsafe
 from app.errors import ConfigError
-from app.wiring import build
+from app.factory import create_app
+from app.wiring import build, malformed
 
 ROOT = Path(__file__).parent.parent
 SAFE = Settings(
@@ -78,6 +79,38 @@ def test_a_value_that_cannot_be_is_refused_by_name(variable: str, text: str, mes
     with pytest.raises(ConfigError) as refusal:
         load({variable: text})
     assert refusal.value.message == message
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("TRUSTED_PROXIES", {"trusted_proxies": "10.0.0.0/8, proxy.example"}),
+        ("TRUSTED_PROXIES", {"trusted_proxies": "10.0.0.0/33"}),
+        ("RATES_USD", {"rates_usd": "SOL=lots"}),
+        ("RATES_USD", {"credit_usd": "0"}),
+        ("CREDIT_PACKAGES", {"credit_packages": "cred10"}),
+        ("DISPATCH_PRICES", {"dispatch_prices": "render=10"}),
+        ("DISPATCH_PRICES", {"dispatch_prices": "other=-1"}),
+        ("STORAGE_URL", {"storage_url": "ftp://host/folder"}),
+        ("STORAGE_URL", {"storage_url": "file://folder/below"}),
+        ("STORAGE_URL", {"storage_url": "file:///"}),
+        ("STORAGE_URL", {"storage_url": "s3:///prefix"}),
+        ("STORAGE_URL", {"storage_url": "s3://[bucket"}),
+    ],
+)
+def test_a_malformed_setting_is_found_before_a_hub_is_built(name: str, change: dict[str, object]) -> None:
+    settings = replace(SAFE, **change)
+    found = malformed(settings)
+    assert list(found) == [name], "once, under its own name"
+    with pytest.raises(ConfigError) as refusal:
+        create_app(settings)
+    assert refusal.value.message == found[name], "in the words in which it would not boot"
+
+
+def test_what_is_well_formed_is_not_malformed() -> None:
+    assert malformed(SAFE) == malformed(Settings()) == {}
+    good = {"trusted_proxies": "10.0.0.0/8, ::1", "storage_url": "s3://bucket/below", "credit_packages": "a=1@9.50"}
+    assert malformed(replace(SAFE, **good)) == {}
 
 
 def test_values_are_read_and_empty_ones_are_the_default() -> None:

@@ -11,7 +11,7 @@ from app.adapters.turns import turn
 from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, push
+from app.flows import anchors, push, retention
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -19,7 +19,7 @@ from workers.parts import hub
 
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
-UPLOAD_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
+RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
 
@@ -102,9 +102,15 @@ def sweep_quotes() -> None:
 
 @shared_task(name="hub.sweep_uploads")
 def sweep_uploads() -> None:
-    """Delete uploads that never became results: of lost attempts, or sent again after they were accepted."""
-    deleted = hub().store.delete_older("results", UPLOAD_KEPT_SECONDS)
+    """Delete what nodes uploaded and never became a result (of lost attempts, or sent again after they were accepted), and what
+    users uploaded and no job needs."""
+    deleted = hub().store.delete_older("results", RESULT_KEPT_SECONDS)
     log.info("uploads.deleted", count=deleted)
+    settings = hub().settings
+    unneeded = retention.delete_uploads(
+        hub().database, hub().store, settings.upload_unused_seconds, settings.upload_kept_seconds
+    )
+    log.info("uploads.forgotten", count=unneeded)
 
 
 @shared_task(name="hub.keep_books")

@@ -4,21 +4,10 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from app.errors import ConfigError
+from app.values.networks import Network
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def read_networks(text: str) -> list[Network]:
-    """TRUSTED_PROXIES: addresses and networks, comma-separated."""
-    try:
-        return [ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise ConfigError(f"TRUSTED_PROXIES must be addresses or networks, comma-separated: {error}") from None
-
 
 class TrustedProxies:
     """WSGI middleware: the client is the last hop that is not one of ours; what it claims to forward is not believed."""

@@ -6,11 +6,12 @@ import click
 
 from app.cli.printing import as_json_option, print_json, print_table
 from app.config import describe, load, unsafe
+from app.wiring import malformed
 
 PREFACE = """# Settings
 
 All settings of the hub are environment variables. On and off may also be written true/false, yes/no, 1/0; an empty one means
-the default. `lightyard check-config` says which of yours production would refuse. A GPU node's settings are in
+the default. `lightyard check-config` says which of yours can't be read, or production would refuse. A GPU node's settings are in
 [gpu_node/README.md](../gpu_node/README.md).
 
 <!-- written by `make settings` from app/config.py -->
@@ -50,14 +51,19 @@ def _default(value: object) -> str:
 @click.command()
 @as_json_option
 def check_config(as_json: bool) -> None:
-    """Say which settings production would refuse. Exit status 1 when there are any."""
-    problems = unsafe(load())
+    """Say which settings the hub can't read, and which production would refuse. Exit status 1 when there are any."""
+    found = load()
+    unread = malformed(found)
+    refused = unsafe(found)
     if as_json:
-        print_json({"refused": list(problems), "reasons": problems})
+        reasons = refused | unread
+        print_json({"refused": list(reasons), "malformed": list(unread), "reasons": reasons})
     else:
-        lines = [f"{name} {reason}" for name, reason in problems.items()]
-        click.echo("\n".join(["production would refuse to boot:", *lines]) if lines else "production would boot")
-    sys.exit(1 if problems else 0)
+        lines = [f"{name} {reason}" for name, reason in refused.items()]
+        said = ["no hub would boot:", *unread.values()] if unread else []
+        said += ["production would refuse to boot:", *lines] if lines else []
+        click.echo("\n".join(said) or "production would boot")
+    sys.exit(1 if unread or refused else 0)
 
 
 COMMANDS = (settings, check_config)

@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import credit_holds, credits, doorbells
+from app.core import credit_holds, credits, doorbells, uploads
 from app.errors import Conflict, NotFound
 from app.models.jobs import DeadLetter, Job, WorkUnit
 from app.values import clock
@@ -60,8 +60,8 @@ def _row(letter: DeadLetter, job: Job) -> dict[str, Any]:
 def replay(session: Session, letter_id: uuid.UUID) -> Job:
     """Try a dead letter's job again from the start, paid by a new hold of its owner's credits.
 
-    NotFound for an unknown one, Conflict if it was replayed already, PaymentRequired if the owner can't pay. Any node may have
-    it, those that failed before too: whatever it was, an operator has looked at it.
+    NotFound for an unknown one, Conflict if it was replayed already or its file is gone, PaymentRequired if the owner can't pay.
+    Any node may have it, those that failed before too: whatever it was, an operator has looked at it.
     """
     letter = session.scalars(select(DeadLetter).where(DeadLetter.id == letter_id)).one_or_none()
     if letter is None:
@@ -71,6 +71,7 @@ def replay(session: Session, letter_id: uuid.UUID) -> Job:
     session.refresh(letter)
     if letter.replayed_at is not None or job.state != JobState.FAILED or job.account_id is None:
         raise Conflict("this dead letter was replayed already", code="ALREADY_REPLAYED")
+    _assert_payload(session, job, job.account_id)
     credit_holds.hold(session, job.account_id, job.id, Money(job.price_minor, job.asset), f"Job execution again: {job.kind}")
     letter.replayed_at = now = clock.now()
     job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
@@ -79,6 +80,16 @@ def replay(session: Session, letter_id: uuid.UUID) -> Job:
     job.paid_at = now
     _queue_again(session, job)
     return job
+
+
+def _assert_payload(session: Session, job: Job, account_id: uuid.UUID) -> None:
+    """The file that its owner sent is kept from here on; Conflict when it is gone."""
+    key = job.settings.get("payload_key")
+    if key is None:
+        return
+    is_there = uploads.note_use(session, account_id, key)
+    if not is_there and job.settings["payload_ref"].startswith(uploads.REFERENCE):
+        raise Conflict("the file that this job worked on was deleted; its owner must send it again", code="PAYLOAD_GONE")
 
 
 def _queue_again(session: Session, job: Job) -> None:

@@ -1,5 +1,6 @@
 """Idempotency keys: one committed answer per caller and key, kept for a day."""
 
+import math
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,8 +14,9 @@ from app.models.accounts import IdempotencyKey
 from app.values import clock
 
 KEEP_HOURS = 24
-# How long one request may hold its key without an answer: longer than any request is let live by the server in front.
-HOLD_SECONDS = 600
+# How long one request may hold its key without an answer: longer than the server lets a worker be silent (app.serving.timeout),
+# with a margin. Only a holder that was killed holds it so long.
+HOLD_SECONDS = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UU
     """Take the key for this request: an id to `keep` or `release` it by, or the answer that is kept under it.
 
     Conflict when the key was used for another request (IDEMPOTENCY_KEY_REUSED), or when the same request is being
-    answered right now (IDEMPOTENCY_IN_PROGRESS). A holder that died is followed after HOLD_SECONDS.
+    answered right now (IDEMPOTENCY_IN_PROGRESS, with `retry_after`). A holder that died is followed after HOLD_SECONDS.
     """
     now = clock.now()
     row = {
@@ -52,9 +54,20 @@ def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UU
     if found is not None and found.request_hash != request_hash:
         raise Conflict("this Idempotency-Key was used for another request; make a new one", code="IDEMPOTENCY_KEY_REUSED")
     if found is None or found.status is None:
-        message = "a request with this Idempotency-Key is being answered; ask again in a moment"
-        raise Conflict(message, code="IDEMPOTENCY_IN_PROGRESS", details={"retry_after": 1})
+        raise _in_progress(found.expires_at - now if found else timedelta())
     return Kept(found.status, found.body or "")
+
+
+def _in_progress(left: timedelta) -> Conflict:
+    """Asked for soon at first, since most answers come within a second, then after as long as the key has been held already: who
+    keeps to it finds a key whose holder died soon after it is free."""
+    left_seconds = max(1, math.ceil(left.total_seconds()))
+    retry_after = min(left_seconds, max(1, HOLD_SECONDS - left_seconds))
+    message = (
+        f"a request with this Idempotency-Key is being answered; ask again in {retry_after} s"
+        f" (if it was lost, the key is free in {left_seconds} s)"
+    )
+    return Conflict(message, code="IDEMPOTENCY_IN_PROGRESS", details={"retry_after": retry_after, "free_after": left_seconds})
 
 
 def keep(session: Session, held_id: uuid.UUID, status: int, body: str) -> None:

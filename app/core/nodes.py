@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import cast, func, or_, select, text, update
+from sqlalchemy import ColumnElement, cast, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -47,11 +47,15 @@ class CallingNode:
     proven_at: datetime | None
     failures_in_a_row: int
     offered_until: datetime | None
+    # Its token is unproven while another one of the node is proven: it may be anybody who knows the public key.
+    is_doubtful: bool
 
 
 _CALLER = text("""
 SELECT n.id, n.provider_id, n.is_trusted, n.capabilities, n.public_key, n.last_heartbeat_at, n.unhealthy_until,
-    t.id, t.challenge, t.proven_at, n.failures_in_a_row, n.offered_until
+    t.id, t.challenge, t.proven_at, n.failures_in_a_row, n.offered_until,
+    t.proven_at IS NULL AND EXISTS (
+        SELECT 1 FROM node_tokens o WHERE o.node_id = n.id AND o.proven_at IS NOT NULL AND o.expires_at > :now)
 FROM node_tokens t JOIN nodes n ON n.id = t.node_id WHERE t.id = :token_id AND t.expires_at > :now
 """)
 
@@ -109,39 +113,59 @@ def tariff_of(provider: Provider) -> Tariff:
     )
 
 
-def register(session: Session, node: Mapping[str, Any], provider: Provider | None, is_trusted: bool) -> Registration:
+def register(
+    session: Session, node: Mapping[str, Any], provider: Provider | None, is_trusted: bool, proof_required: bool = True
+) -> Registration:
     """Register a node or find it again by its public key; every registration is a new, unproven token.
 
-    Enrolment can be added later but a registration without one never takes it away, and only the operator moves a node from
-    one provider to another: whoever registers has not proven the key yet. Conflict says so.
+    What is told of a known node waits with the token until its challenge is answered, where that is required: a public key is
+    no secret. The operator's own word counts at once. Enrolment can be added later but a registration without one never takes
+    it away, and only the operator moves a node from one provider to another; Conflict says so.
     """
     owner = provider.account_id if provider else accounts.ensure_identity(session, "node_key", node["public_key"])
     row = {"id": uuid.uuid4(), "account_id": owner, "public_key": node["public_key"], "created_at": clock.now()}
-    changes: dict[str, Any] = {key: node[key] for key in ("name", "capabilities", "machine", "agent")}
-    changes["gpu_memory_bytes"] = _largest_gpu_bytes(node["machine"])
-    if provider is not None:
-        changes |= {"provider_id": provider.id, "account_id": owner}
+    told: dict[str, Any] = {key: node[key] for key in ("name", "capabilities", "machine", "agent")}
+    enrolment: dict[str, Any] = {"provider_id": provider.id, "account_id": owner} if provider else {}
+    at_once: dict[str, Any] = {} if proof_required else _described(told)
+    if is_trusted or not proof_required:
+        at_once |= enrolment
     if is_trusted:
-        changes["is_trusted"] = True
-    statement = insert(Node).values(row | changes | {"is_trusted": is_trusted})
-    may_change = None
-    if provider is not None and not is_trusted:
-        may_change = or_(Node.provider_id.is_(None), Node.provider_id == provider.id)
+        at_once["is_trusted"] = True
+    may_change = _may_enrol(provider.id) if provider is not None and not is_trusted else None
+    statement = insert(Node).values(row | _described(told) | enrolment | {"is_trusted": is_trusted})
+    changes = at_once or {"public_key": node["public_key"]}  # nothing new, but its row is answered
     found = session.execute(
         statement.on_conflict_do_update(index_elements=["public_key"], set_=changes, where=may_change).returning(
             Node.id, Node.provider_id, Node.is_trusted
         )
     ).one_or_none()
     if found is None:
-        raise Conflict("this node is enrolled with another provider: give it a new key, or ask the operator", code="NODE_TAKEN")
+        raise _taken()
+    waits = proof_required and found[0] != row["id"]
+    told["provider_id"] = str(provider.id) if provider and not is_trusted else None
     token = NodeToken(
         id=uuid.uuid4(),
         node_id=found[0],
         challenge=secrets.token_hex(32),
+        told=told if waits else None,
         expires_at=clock.now() + timedelta(hours=TOKEN_HOURS),
     )
     session.add(token)
-    return Registration(found[0], token.id, token.challenge, found[1], found[2])
+    return Registration(found[0], token.id, token.challenge, found[1] or (provider.id if provider else None), found[2])
+
+
+def _described(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node said of itself, as columns of its row."""
+    words = {key: told[key] for key in ("name", "capabilities", "machine", "agent")}
+    return words | {"gpu_memory_bytes": _largest_gpu_bytes(told["machine"])}
+
+
+def _may_enrol(provider_id: uuid.UUID) -> ColumnElement[bool]:
+    return or_(Node.provider_id.is_(None), Node.provider_id == provider_id)
+
+
+def _taken() -> Conflict:
+    return Conflict("this node is enrolled with another provider: give it a new key, or ask the operator", code="NODE_TAKEN")
 
 
 def gpus_of(machine: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -165,16 +189,34 @@ def authenticate(session: Session, token_id: uuid.UUID) -> CallingNode:
 
 
 def prove(session: Session, node: CallingNode, signature: str) -> None:
-    """The node answers its token's challenge (base64 over the challenge's text); Unauthenticated for a wrong signature."""
+    """The node answers its token's challenge (base64 over the challenge's text), and what it told with it counts from now on.
+
+    Unauthenticated for a wrong signature; Conflict when it was enrolled with another provider meanwhile.
+    """
     if not node_keys.verifies(node.public_key, node.challenge, signature):
         raise Unauthenticated("the signature does not prove this node's key", code="PROOF_INVALID")
-    session.execute(update(NodeToken).where(NodeToken.id == node.token_id).values(proven_at=clock.now()))
+    told = session.scalar(select(NodeToken.told).where(NodeToken.id == node.token_id).with_for_update())
+    session.execute(update(NodeToken).where(NodeToken.id == node.token_id).values(proven_at=clock.now(), told=None))
+    if told is not None:
+        _apply(session, node.id, told)
 
 
-def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any]) -> str:
+def _apply(session: Session, node_id: uuid.UUID, told: Mapping[str, Any]) -> None:
+    changes, statement = _described(told), update(Node).where(Node.id == node_id)
+    if told["provider_id"] is not None:
+        provider = get_provider(session, uuid.UUID(told["provider_id"]))
+        changes |= {"provider_id": provider.id, "account_id": provider.account_id}
+        statement = statement.where(_may_enrol(provider.id))
+    if session.execute(statement.values(changes).returning(Node.id)).one_or_none() is None:
+        raise _taken()
+
+
+def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any], proof_required: bool = False) -> str:
     """Note a sign of life; returns the status that it leaves the node in. A load is cut to 0..1; `metadata` is kept beside the
-    machine's own figures."""
+    machine's own figures. Where proof is required, a doubtful caller is heard but changes nothing."""
     now = clock.now()
+    if proof_required and node.is_doubtful:
+        return _state(node, now)
     changes: dict[str, Any] = {
         "last_heartbeat_at": now,
         "current_load": _share(report.get("current_load")),
@@ -185,6 +227,10 @@ def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any]) ->
     if report.get("machine"):
         changes |= {"machine": report["machine"], "gpu_memory_bytes": _largest_gpu_bytes(report["machine"])}
     session.execute(update(Node).where(Node.id == node.id).values(changes))
+    return _state(node, now)
+
+
+def _state(node: CallingNode, now: datetime) -> str:
     return "UNHEALTHY" if node.unhealthy_until is not None and node.unhealthy_until > now else "HEALTHY"
 
 

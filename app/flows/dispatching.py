@@ -10,7 +10,7 @@ from app.config import Settings
 from app.core import dispatch, uploads
 from app.core.dispatch import DispatchOrder, NodeRules
 from app.core.uploads import Payload
-from app.db import Database
+from app.db import Database, Session
 from app.errors import InvalidInput, NotFound
 from app.formats.limits import SceneFacts, SceneLimits, parse_version
 from app.formats.names import clean_file_name
@@ -75,6 +75,7 @@ def submit(
         dispatch.choose_node(session, wanted.kind, rules)  # before the file is read: without a node there is no use in it
     arrived = _look(store, payload, wanted.kind, limits)
     with database.unit_of_work() as session:
+        _note_use(session, wanted.account_id, payload)
         scene = _note_scene(wanted.account_id, arrived)
         if scene is not None:
             session.add(scene)
@@ -89,6 +90,15 @@ def submit(
             frame=FIRST_FRAME if wanted.kind == RENDER else None,
         )
         return dispatch.dispatch(session, order, rules)
+
+
+def _note_use(session: Session, account_id: uuid.UUID, payload: Payload) -> None:
+    """From here on no sweep takes the file away; it may have, since it was looked at."""
+    if payload.storage_key is None:
+        return
+    is_there = uploads.note_use(session, account_id, payload.storage_key)
+    if payload.upload is not None and not is_there:
+        raise NotFound("this upload was not used for too long and is gone; order another at POST /api/v1/uploads")
 
 
 def node_rules(limits: Settings) -> NodeRules:

@@ -3,8 +3,10 @@
 import uuid
 from typing import Protocol
 
-from app.core import scenes
+from app.core import scenes, uploads
 from app.db import Database
+
+AT_ONCE = 100
 
 
 class Store(Protocol):
@@ -21,3 +23,19 @@ def delete_scene(database: Database, store: Store, scene_id: uuid.UUID) -> bool:
     with database.unit_of_work() as session:
         scenes.forget_file(session, scene_id)
     return True
+
+
+def delete_uploads(database: Database, store: Store, unused_seconds: int, kept_seconds: int) -> int:
+    """Delete files that users sent and nobody needs (`uploads.drop`), then their rows; returns how many. One whose deletion did
+    not come to its end is met again by the next run."""
+    deleted = 0
+    while True:
+        with database.unit_of_work() as session:
+            dropped = uploads.drop(session, unused_seconds, kept_seconds, AT_ONCE)
+        for key in dropped.values():
+            store.delete(key)
+        with database.unit_of_work() as session:
+            uploads.forget(session, list(dropped))
+        deleted += len(dropped)
+        if len(dropped) < AT_ONCE:
+            return deleted

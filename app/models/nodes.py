@@ -2,8 +2,10 @@
 
 import uuid
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, ForeignKey, Numeric, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -62,12 +64,16 @@ class Node(Base):
 
 
 class NodeToken(Base):
-    """A node's session: the challenge belongs to it, and so does the proof."""
+    """A node's session: the challenge belongs to it, and so does the proof.
+
+    `told` is what a registration with a known key said of the node; it waits here until the challenge is answered.
+    """
 
     __tablename__ = "node_tokens"
 
     id: Mapped[Id]
     node_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("nodes.id"), index=True)
     challenge: Mapped[Str]
+    told: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     proven_at: Mapped[Moment | None]
     expires_at: Mapped[Moment]

@@ -15,6 +15,7 @@ import structlog
 
 from app.core import claims, nodes, relays
 from app.core.claims import Claim
+from app.core.doorbells import queue_of
 from app.core.nodes import CallingNode
 from app.db import Session
 from app.errors import Forbidden, InvalidInput, LightyardError, Unauthenticated
@@ -53,6 +54,10 @@ class Held:
     is_acknowledged: bool
 
 
+def _queues_of(node: CallingNode) -> tuple[str, ...]:
+    return tuple(queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities)
+
+
 class NodeSession:
     """A node's newest socket. Its messages, wakes and its end come one after the other."""
 
@@ -62,10 +67,10 @@ class NodeSession:
     )
 
     def __init__(
-        self, parts: Parts, node: CallingNode, begun: relays.Begun, queues: tuple[str, ...], speaks_ours: bool
+        self, parts: Parts, node: CallingNode, begun: relays.Begun, speaks_ours: bool
     ) -> None:
         self.parts, self.node_id, self.token_id, self.epoch = parts, node.id, node.token_id, begun.epoch
-        self.ends_at, self.queues, self.speaks_ours = begun.expires_at.timestamp(), queues, speaks_ours
+        self.ends_at, self.queues, self.speaks_ours = begun.expires_at.timestamp(), _queues_of(node), speaks_ours
         self.line: Line | None = None
         self.slots = 0 if speaks_ours else 1  # ours says how many it has; a node that can't say has one
         self.is_draining, self._refusals = False, 0
@@ -258,8 +263,9 @@ class NodeSession:
                 node = relays.calling(session, self.token_id, self.epoch)
             if is_new:
                 draining = self.is_draining if report["draining"] is None else report["draining"]
-                nodes.heartbeat(session, node, {**report, "draining": draining})
+                nodes.heartbeat(session, node, {**report, "draining": draining}, self.parts.hub.settings.node_proof_required)
                 self.is_draining = draining
+        self.parts.board.requeue(self, _queues_of(node))  # a proof may have brought other capabilities
         self.may_work = self._is_allowed(node)
         self.wake(Wake(""))
 

@@ -15,11 +15,10 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from app.core import nodes, relays
-from app.core.doorbells import queue_of
 from app.core.nodes import CallingNode
 from app.errors import InvalidInput, Unauthenticated
 from app.relay.exchange import Exchange, take_from_server
-from app.relay.lines import BAD_TOKEN, Goodbye, Limits
+from app.relay.lines import BAD_TOKEN, UNPROVEN, Goodbye, Limits
 from app.relay.node_session import Describe, NodeSession, Parts
 from app.relay.switchboard import Switchboard
 from app.wiring import Hub
@@ -65,12 +64,11 @@ def install(app: Flask, hub: Hub, read_token: ReadToken, describe: Describe) -> 
         socket = take_from_server(request.environ)
         if socket is None:
             raise InvalidInput("this server can't serve websockets; run it under gunicorn's gevent worker, without its TLS")
-        if found is None:
-            parts.exchange.close(parts.exchange.attach(socket, STRANGER, greeting), BAD_TOKEN)
+        if isinstance(found, Goodbye):
+            parts.exchange.close(parts.exchange.attach(socket, STRANGER, greeting), found)
             return Upgraded(status=101)
         node, begun = found
-        queues = tuple(queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities)
-        session = NodeSession(parts, node, begun, queues, protocol.subprotocol == SUBPROTOCOL)
+        session = NodeSession(parts, node, begun, protocol.subprotocol == SUBPROTOCOL)
         session.start(parts.exchange.attach(socket, session, greeting))
         log.info("relay.joined", node_id=str(node.id), epoch=begun.epoch)
         return Upgraded(status=101)
@@ -111,8 +109,9 @@ def _choose(_protocol: ServerProtocol, offered: Any) -> Any:
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[CallingNode, relays.Begun] | None:
-    """The node that this token belongs to, its newest socket begun; None where the token is bad or another node's."""
+def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[CallingNode, relays.Begun] | Goodbye:
+    """The node that this token belongs to, its newest socket begun; else why not: the token is bad or another node's, or it may
+    be of somebody who only knows the node's public key, and would close the node's own socket."""
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     token = sent.strip() if scheme.lower() == "bearer" else request.args.get("token")
     try:
@@ -120,7 +119,9 @@ def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[Callin
         with hub.database.unit_of_work() as session:
             node = nodes.authenticate(session, token_id)
             if str(node.id) != node_id.lower():
-                return None
+                return BAD_TOKEN
+            if node.is_doubtful and hub.settings.node_proof_required:
+                return UNPROVEN
             return node, relays.begin(session, node)
     except Unauthenticated:
-        return None
+        return BAD_TOKEN

@@ -112,6 +112,12 @@ class Switchboard:
                 for queue in member.queues:
                     self._idle[queue][member] = None
 
+    def requeue(self, member: Member, queues: tuple[str, ...]) -> None:
+        """Other queues from now on; `place` follows."""
+        with self._lock:
+            self._take_off(member)
+            member.queues = queues
+
     def sign(self, member: Member, load: float | None = None) -> None:
         """A sign of life, to be noted with the next lot."""
         with self._lock:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from app.config import Settings
 from app.errors import ConfigError, LightyardError
-from app.stack import endpoints
+from app.stack import endpoints, interrupts
 from app.stack.ports import free_port
 from app.stack.stack import CHAIN_PORT_OFFSET, NODE_PYTHON, ROOT
 from app.stack.supervisor import die_with_parent
@@ -87,22 +87,33 @@ def running_stack(home: Path, watch: Stopwatch) -> Iterator[Mapping[str, Any]]:
     environment |= {"LIGHTYARD_HOME": str(home), "PORT": str(port), "RATE_LIMITS": "off", "NODES": "1"}
     environment["PYTHONPATH"] = str(ROOT)
     click.echo("starting PostgreSQL, Valkey, a local Solana, the API, workers and one GPU node ...")
-    process = subprocess.Popen(
+    process = None
+    try:
+        with watch.lap("start"):
+            with interrupts.held():
+                process = _start(environment)
+            _wait_until_ready(process)
+        yield endpoints.read(home)
+    finally:
+        if process is not None:
+            with watch.lap("stop"):
+                _stop(process)
+
+
+def _start(environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    def before_exec() -> None:
+        interrupts.let_through()
+        die_with_parent(signal.SIGTERM)
+
+    return subprocess.Popen(
         [sys.executable, "-m", "app.cli", "up"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: die_with_parent(signal.SIGTERM),
+        preexec_fn=before_exec,
     )
-    try:
-        with watch.lap("start"):
-            _wait_until_ready(process)
-        yield endpoints.read(home)
-    finally:
-        with watch.lap("stop"):
-            _stop(process)
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.stack import interrupts
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS, WELL_AFTER_SECONDS = 0.2, 10.0, 30.0
@@ -21,6 +23,11 @@ SERVERS, HUB, NODES = 0, 1, 2  # stages: the highest is stopped first
 def die_with_parent(by: int = signal.SIGKILL) -> None:
     """In the child, before exec: a supervisor that is killed leaves nothing behind."""
     _libc.prctl(PR_SET_PDEATHSIG, by)
+
+
+def _before_exec() -> None:
+    interrupts.let_through()
+    die_with_parent()
 
 
 @dataclass
@@ -60,7 +67,7 @@ class Supervisor:
     def _spawn(self, role: Role) -> None:
         if role.prepare is not None:
             role.prepare()
-        with self.log_of(role.name).open("ab") as log:
+        with self.log_of(role.name).open("ab") as log, interrupts.held():
             role.process = subprocess.Popen(
                 role.command,
                 env=dict(role.environment),
@@ -68,7 +75,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=_before_exec,
             )
         role.started_at = time.monotonic()
         self._write_processes()

@@ -1,13 +1,16 @@
 """Idempotency-Key: one committed answer per caller and key, for a day."""
 
 import io
+import re
 import threading
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from app.core import idempotency
+from app.errors import Conflict
 from app.factory import create_app
 from app.flows import submission
 from app.values import clock
@@ -124,6 +127,33 @@ def test_answers_are_kept_a_day_and_a_dead_holder_is_followed(database) -> None:
             assert isinstance(idempotency.begin(session, "caller", "key", "other hash"), uuid.UUID)
     finally:
         clock.replace_clock(None)
+
+
+def test_a_key_whose_holder_was_killed_says_when_to_ask_again(database) -> None:
+    """As after kill -9 mid-request: the key is held, and nobody will ever answer."""
+    with database.unit_of_work() as session:
+        idempotency.begin(session, "caller", "key", "hash")
+    held_since, waited = clock.datetime.now(clock.UTC), 0
+    try:
+        for _ in range(12):
+            clock.replace_clock(lambda: held_since + timedelta(seconds=waited))  # noqa: B023  called before the next turn
+            with database.unit_of_work() as session:
+                try:
+                    assert isinstance(idempotency.begin(session, "caller", "key", "hash"), uuid.UUID)
+                    break
+                except Conflict as refusal:
+                    assert refusal.code == "IDEMPOTENCY_IN_PROGRESS" and refusal.details["retry_after"] >= 1
+                    assert f"in {refusal.details['retry_after']} s" in refusal.message
+                    waited += refusal.details["retry_after"]
+    finally:
+        clock.replace_clock(None)
+    assert serving_timeout() < idempotency.HOLD_SECONDS <= waited <= 180
+
+
+def serving_timeout() -> int:
+    """What gunicorn is told, without its configuration's side effects."""
+    text = (Path(__file__).parents[2] / "app" / "serving.py").read_text()
+    return int(re.findall(r"^timeout = (\d+)$", text, re.M)[0])
 
 
 def test_a_nodes_result_is_answered_the_same_and_another_body_is_409(market: Market, payer: Payer, node: FakeNode) -> None:

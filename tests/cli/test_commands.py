@@ -189,6 +189,11 @@ def test_check_config_names_what_production_refuses(alone: CommandLine) -> None:
         "REDIS_URL": "redis://cache/0",
     }
     assert alone.run("check-config", **safe).stdout == "production would boot\n"
+    bad = {**safe, "TRUSTED_PROXIES": "everybody", "STORAGE_URL": "ftp://host/folder"}
+    told = alone.run("check-config", **bad)
+    assert told.returncode == 1 and told.stdout.startswith("no hub would boot:\nTRUSTED_PROXIES must be addresses or networks")
+    assert "STORAGE_URL must be file:///folder or s3://bucket/prefix" in told.stdout and "production" not in told.stdout
+    assert json.loads(alone.run("check-config", "--json", **bad).stdout)["malformed"] == ["TRUSTED_PROXIES", "STORAGE_URL"]
 
 
 def test_a_setting_of_the_wrong_shape_is_one_line(alone: CommandLine) -> None:

@@ -55,10 +55,28 @@ def read_gpus_with(library_path: str | None) -> list[dict[str, object]]:
     return list(json.loads(asked.stdout))
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler to make a libnvidia-ml with")
+def require_compiler() -> str:
+    """Loud where somebody counts on it, a skip with its reason elsewhere."""
+    found, reason = shutil.which("gcc") or shutil.which("cc"), "no C compiler (gcc or cc) to make a libnvidia-ml with"
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    return found or pytest.skip(reason)
+
+
+def test_under_ci_a_missing_compiler_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no C compiler"):
+        require_compiler()
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="no C compiler"):
+        require_compiler()
+
+
 def test_what_nvml_does_not_give_is_null_never_zero(tmp_path: Path) -> None:
+    compiler = require_compiler()
     (tmp_path / "nvml.c").write_text(FAKE_NVML)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "libnvidia-ml.so.1", tmp_path / "nvml.c"], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "libnvidia-ml.so.1", tmp_path / "nvml.c"], check=True)
     nothing = dict.fromkeys(("uuid", "memory_total_bytes", "memory_used_bytes", "utilization_percent",
                              "temperature_celsius", "power_watts"))
     assert read_gpus_with(str(tmp_path)) == [

@@ -242,6 +242,29 @@ def test_an_unproven_node_may_say_how_it_is_and_gets_no_work_until_it_proves_its
         assert socket.hear("job_dispatch")["job_type"] == "render"
 
 
+def test_who_only_knows_a_nodes_key_does_not_close_its_socket(apis, market: Market, payer) -> None:
+    node = RelayNode(market)
+    with node.connect(apis[0]) as socket:
+        own, node.body["capabilities"] = node.token, ["nothing"]
+        node.register(is_proven=False)
+        with node.connect(apis[1]) as thief:
+            assert thief.closed()[0] == 4004
+        with node.connect(apis[1], token=own) as newer:
+            assert socket.closed()[0] == 4003, "its own newer socket does"
+            bought(market, payer)
+            assert newer.hear("job_dispatch")["job_type"] == "render"
+
+
+def test_a_proof_over_the_socket_brings_what_was_told_with_the_token(apis, market: Market, payer) -> None:
+    node = RelayNode(market, is_proven=False, capabilities=("nothing",))
+    node.body["capabilities"] = ["render"]
+    node.register(is_proven=False)
+    with node.connect(apis[0]) as socket:
+        assert socket.ask({"type": "heartbeat_ping", "challenge_signature": node.proof()})["may_work"] is True
+        bought(market, payer)
+        assert socket.hear("job_dispatch")["job_type"] == "render"
+
+
 def test_our_own_nodes_say_what_they_hold_and_how_much_they_take(apis, market: Market, payer, environment) -> None:
     payments = [bought(market, payer) for _ in range(3)]
     node = RelayNode(market)

@@ -40,7 +40,7 @@ def register(body: dict[str, Any]) -> ResponseReturnValue:
     node = {**body, "public_key": key}
     with unit_of_work() as session:
         provider, is_trusted = _enrolment(session, body, key)
-        made = nodes.register(session, node, provider, is_trusted)
+        made = nodes.register(session, node, provider, is_trusted, hub().settings.node_proof_required)
     queue = "{}" if made.is_trusted or made.provider_id is None else f"{{}}.{made.provider_id}"
     return {
         "node_id": str(made.node_id),
@@ -92,7 +92,7 @@ def heartbeat(body: dict[str, Any]) -> ResponseReturnValue:
     """A sign of life; answers which of the node's attempts are dead."""
     with unit_of_work() as session:
         node = security.calling_node(session)
-        status = nodes.heartbeat(session, node, body)
+        status = nodes.heartbeat(session, node, body, hub().settings.node_proof_required)
         live = jobs.live_among(session, node.id, body["attempts"]) if body["attempts"] else set()
         dead = [str(attempt) for attempt in body["attempts"] if attempt not in live]
         return {"node_id": str(node.id), "status": status, "acknowledged": True, "dead_attempts": dead}

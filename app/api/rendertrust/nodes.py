@@ -5,7 +5,7 @@ from typing import Any
 from flask_smorest import Blueprint
 
 from app.api import security
-from app.api.context import unit_of_work
+from app.api.context import hub, unit_of_work
 from app.api.rendertrust.schemas import nodes as schemas
 from app.core import nodes
 from app.values import node_keys
@@ -28,7 +28,8 @@ def register(body: dict[str, Any]) -> dict[str, Any]:
     }
     with unit_of_work() as session:
         voucher = security.voucher(session, body["provider_id"])
-        made = nodes.register(session, node, voucher.provider, voucher.is_operators)
+        proof_required = hub().settings.node_proof_required
+        made = nodes.register(session, node, voucher.provider, voucher.is_operators, proof_required)
     token = security.make_node_token(made.token_id)
     return {"node_id": made.node_id, "challenge": made.challenge, "token": token, "status": "REGISTERED"}
 
@@ -44,5 +45,6 @@ def heartbeat(body: dict[str, Any]) -> dict[str, Any]:
         node = security.calling_node(session)
         if body["challenge_signature"] is not None:
             nodes.prove(session, node, body["challenge_signature"])
-        status = nodes.heartbeat(session, node, body)
+            node = security.calling_node(session)
+        status = nodes.heartbeat(session, node, body, hub().settings.node_proof_required)
     return {"node_id": node.id, "status": status, "acknowledged": True}

@@ -81,7 +81,11 @@ def test_a_known_key_is_the_same_node_with_an_unproven_token(client: FlaskClient
     with hub.database.read_only() as session:
         proven = session.query(NodeToken.proven_at).filter(NodeToken.challenge == second["challenge"]).scalar()
         [node] = session.query(Node).all()
-    assert proven is None and (node.name, node.capabilities) == ("renamed", ["render"])
+    assert proven is None and (node.name, node.capabilities) == ("gpu-node-east-1", ["render", "inference"])
+    assert beat(client, second, challenge_signature=sign(key, second["challenge"])).status_code == 200
+    with hub.database.read_only() as session:
+        [node] = session.query(Node).all()
+    assert (node.name, node.capabilities) == ("renamed", ["render"])
     raw = base64.b64encode(bytes(key.verify_key)).decode()
     assert register(client, key, public_key=raw)["node_id"] == first["node_id"]
 
@@ -173,3 +177,55 @@ def client(settings: Settings) -> Iterator[FlaskClient]:
     app = create_app(settings)
     yield app.test_client()
     app.extensions["lightyard"].database.engine.dispose()
+
+
+def seen(hub: Hub) -> tuple[Any, ...]:
+    with hub.database.read_only() as session:
+        [node] = session.query(Node).all()
+        return node.name, node.capabilities, node.machine, node.is_draining, node.current_load, node.last_heartbeat_at
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nodes/register", "/node/v1/nodes"])
+def test_who_only_knows_a_key_changes_nothing_of_its_node(client: FlaskClient, hub: Hub, key: SigningKey, path: str) -> None:
+    node = register(client, key)
+    assert beat(client, node, challenge_signature=sign(key, node["challenge"]), current_load=0.5).status_code == 200
+    before = seen(hub)
+    sent = {"name": "starved", "public_key": pem(key), "capabilities": ["nothing"]}
+    thief = client.post(path, json=sent).json
+    assert thief["node_id"] == node["node_id"]
+    head = {"Authorization": f"Bearer {thief['token']}"}
+    assert beat(client, thief, current_load=1, metadata={"gpu": "none"}).status_code == 200
+    drained = client.post("/node/v1/heartbeat", json={"draining": True, "machine": {"gpus": []}}, headers=head)
+    assert drained.status_code == 200 and drained.json["acknowledged"] is True
+    assert seen(hub) == before
+    proof = {"signature": sign(key, thief["challenge"])}
+    assert client.post("/node/v1/proof", json=proof, headers=head).status_code == 200
+    assert seen(hub)[:2] == ("starved", ["nothing"]), "it was the node itself: what it told counts"
+    beat(client, node, challenge_signature=sign(key, node["challenge"]))
+    assert seen(hub)[:2] == ("starved", ["nothing"]), "once"
+
+
+def test_where_no_proof_is_asked_for_a_registration_counts_at_once(settings: Settings, hub: Hub, key: SigningKey) -> None:
+    client = create_app(replace(settings, node_proof_required=False)).test_client()
+    register(client, key)
+    made = register(client, key, name="renamed", capabilities=["render"])
+    assert seen(hub)[:2] == ("renamed", ["render"])
+    beat(client, made, current_load=0.25)
+    assert seen(hub)[4] == 0.25
+
+
+def test_a_provider_has_a_node_of_nobody_only_once_its_key_is_proven(market: Market, hub: Hub, key: SigningKey) -> None:
+    with hub.database.unit_of_work() as session:
+        owner = accounts.ensure_identity(session, "solana", market.wallet.address)
+        secret = accounts.create_key(session, owner, "own", ["nodes:write"])
+    made = register(market.client, key)
+    enrolled = register(market.client, key, {"X-API-Key": secret}, provider_id=market.provider_id)
+
+    def provider() -> tuple[str, bool]:
+        with hub.database.read_only() as session:
+            node = session.get_one(Node, made["node_id"])
+            return str(node.provider_id), node.account_id == owner
+
+    assert provider() == ("None", False)
+    assert beat(market.client, enrolled, challenge_signature=sign(key, enrolled["challenge"])).status_code == 200
+    assert provider() == (market.provider_id, True)
