@@ -121,6 +121,10 @@ def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[Callin
             node = nodes.authenticate(session, token_id)
             if str(node.id) != node_id.lower():
                 return None
-            return node, relays.begin(session, node)
+            begun = relays.begin(session, node)
+        if begun.unheard:
+            with hub.database.unit_of_work() as session:
+                relays.give_back(session, begun.unheard)
+        return node, begun
     except Unauthenticated:
         return None
