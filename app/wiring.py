@@ -71,6 +71,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options={
             "visibility_timeout": 3600,
             "socket_connect_timeout": 2,
+            "socket_timeout": 3,  # one that is there and does not answer, too; longer than a worker's blocking read (1 s)
             "max_retries": 1,
             "interval_start": 0,
             "interval_step": 0,

@@ -51,10 +51,10 @@ def check_chain(proof, url):
     return f"and its root is in block {proof['block_number']}, sent by {found['from']}"
 
 
-arguments = sys.argv[1:]
-if len(arguments) not in (1, 3) or len(arguments) == 3 and arguments[1] != "--rpc":
+sys.excepthook = lambda kind, error, _: print(f"NOT PROVEN: it can't be read ({error!r})", file=sys.stderr)  # and 1 is the status
+if len(sys.argv) not in (2, 4) or len(sys.argv) == 4 and sys.argv[2] != "--rpc":
     sys.exit(__doc__)
-proof = json.load(sys.stdin if arguments[0] == "-" else open(arguments[0], encoding="utf-8"))
+proof = json.load(sys.stdin if sys.argv[1] == "-" else open(sys.argv[1], encoding="utf-8"))
 check_path(proof)
-on_chain = check_chain(proof, arguments[2]) if len(arguments) == 3 else "(not checked on the chain: give --rpc URL)"
+on_chain = check_chain(proof, sys.argv[3]) if len(sys.argv) == 4 else "(not checked on the chain: give --rpc URL)"
 print(f"PROVEN: leaf {proof['leaf_index']} of {proof['tree_size']} is entry {proof['entry_id']}:\n{proof['leaf']}\n{on_chain}")

@@ -257,9 +257,10 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
         select(WorkUnit.id, WorkUnit.attempt_id).where(*pending).order_by(WorkUnit.id).with_for_update()
     ).all()
     _end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
+    is_replayable = state == JobState.FAILED and dead_letters.is_dispatched(job)  # a replay starts the failed units over
     session.execute(
         update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(
-            state=UnitState.CANCELLED, lease_until=None, offered_node_id=None
+            state=UnitState.FAILED if is_replayable else UnitState.CANCELLED, lease_until=None, offered_node_id=None
         )
     )
     done = session.scalar(

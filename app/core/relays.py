@@ -72,27 +72,31 @@ class HeldAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A node's new socket: its place in the row of that node's sockets, when its token ends, and what the node still holds."""
+    """A node's new socket: its place in the row of that node's sockets, when its token ends, what the node still holds, and what
+    it was handed but never acknowledged."""
 
     epoch: int
     expires_at: datetime
     held: tuple[HeldAttempt, ...]
+    unheard: tuple[HeldAttempt, ...]
 
 
 def begin(session: Session, node: CallingNode) -> Begun:
     """A node opened a socket: it is the newest from now on, and a sign of life.
 
-    Units that it was handed but never acknowledged go back at once: whether they arrived, nobody knows.
+    What is `unheard` goes back at once, for nobody knows whether it arrived: by `give_back`, in a unit of work of its own. The
+    node's row is locked here, and whoever ends an attempt locks the job first and the node last.
     """
     now = clock.now()
     epoch, expires_at = session.execute(_BEGIN, {"node_id": node.id, "token_id": node.token_id, "now": now}).one()
     held = [HeldAttempt(*row) for row in session.execute(_LIVE, {"node_id": node.id})]
-    give_back(session, [item for item in held if not item.is_acknowledged])
-    return Begun(epoch, expires_at, tuple(item for item in held if item.is_acknowledged))
+    unheard = tuple(item for item in held if not item.is_acknowledged)
+    return Begun(epoch, expires_at, tuple(item for item in held if item.is_acknowledged), unheard)
 
 
 def give_back(session: Session, held: Collection[HeldAttempt]) -> int:
     """Return units unharmed; those that are not live any more are left alone. Returns how many went back."""
+    outcomes.lock_jobs(session, [item.id for item in held])
     return sum(outcomes.release(session, item.id, item.fence) for item in sorted(held, key=lambda item: item.id))
 
 

@@ -122,6 +122,10 @@ def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[Callin
                 return BAD_TOKEN
             if node.is_doubtful and hub.settings.node_proof_required:
                 return UNPROVEN
-            return node, relays.begin(session, node)
+            begun = relays.begin(session, node)
+        if begun.unheard:
+            with hub.database.unit_of_work() as session:
+                relays.give_back(session, begun.unheard)
+        return node, begun
     except Unauthenticated:
         return BAD_TOKEN

@@ -153,6 +153,13 @@ def test_a_lie_is_found_by_script_and_command(hub: Hub, operator: Ledger, chain:
     assert refused.returncode == 1 and refused.stderr.startswith("lightyard: "), refused
 
 
+@pytest.mark.parametrize("garbage", ["", "{}", "[]", "null", '{"leaf":5}', "[" * 100_000])
+def test_the_script_says_no_to_garbage_in_one_line(garbage: str) -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT), "-"], input=garbage, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("NOT PROVEN: ") and len(done.stderr.splitlines()) == 1
+
+
 def test_a_root_of_another_tree_on_the_chain_is_no_proof(hub: Hub, operator: Ledger, chain: EvmChain) -> None:
     build_trees(hub.database, 2)
     anchor(hub)

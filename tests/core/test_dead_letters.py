@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from app.core import dead_letters, nodes
+from app.core import dead_letters, nodes, outcomes
 from app.db import Database
 from app.errors import Conflict, NotFound, PaymentRequired
+from app.models.jobs import Job
 from app.models.nodes import Node
 from app.values import clock
 from tests.factories.dispatching import Dispatcher
@@ -110,6 +111,23 @@ def test_a_job_that_fails_again_after_its_replay_leaves_another_dead_letter(fail
     fail_for_good(failed)
     assert len(letters(failed)) == 1 and len(letters(failed, None)) == 2
     assert (failed.money(), failed.money("held")) == ("10.0000", "0.0000")
+
+
+def test_a_job_that_nobody_took_is_replayed_with_its_unit(market: Dispatcher) -> None:
+    node_id = market.node("compute")
+    job_id, _ = market.dispatch("echo", "10")
+    with market.database.unit_of_work() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(paid_at=clock.now() - timedelta(hours=2)))
+    with market.database.unit_of_work() as session:
+        assert outcomes.fail_untaken_jobs(session, 3600) == 1
+    [letter] = letters(market)
+    assert (letter["reason_code"], market.money()) == ("NO_TAKER", "10.0000")
+    with market.database.unit_of_work() as session:
+        dead_letters.replay(session, letter["id"])
+    [claim] = market.claim(node_id)
+    assert market.complete(claim)
+    assert (market.job(job_id).state, market.money("held")) == ("completed", "0.0000")
+    market.assert_books_balance()
 
 
 def test_an_owner_who_cannot_pay_gets_no_replay_and_the_letter_stays(failed: Dispatcher) -> None:

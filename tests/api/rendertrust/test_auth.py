@@ -318,8 +318,7 @@ def test_no_forged_token_is_refreshed(client: FlaskClient, settings, user: User)
     del forged["a refresh token"], forged["both types"]
     for name, token in {**forged, "an access token": user.tokens["access_token"], "": ""}.items():
         answer = client.post("/api/v1/auth/refresh", json={"refresh_token": token})
-        assert answer.status_code in (401, 422), (name, answer.json)
-        assert answer.status_code == 401 or len(token) > 4096, name
+        assert answer.status_code == 401, (name, answer.json)
     for body in ({}, {"refresh_token": None}, {"refresh_token": 5}, [], None):
         assert_refused(client.post("/api/v1/auth/refresh", json=body), 422)
     assert user.refresh().status_code == 200
