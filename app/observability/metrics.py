@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 
 import redis
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -39,12 +39,7 @@ LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
 SOCKETS = Gauge("active_websocket_connections", "Open websockets of all dialects", registry=None, multiprocess_mode="livesum")
 MESSAGES = Counter("lightyard_relay_messages", "Messages on the relay, in and out", ("direction", "type"), registry=None)
 CLOSES = Counter("lightyard_relay_closes", "Sockets of the relay that ended, and why", ("code", "reason"), registry=None)
-# RenderTrust's own names for what the exporter's families count in their way. `endpoint` is the rule, never the path.
-REQUESTS = Counter("http_requests", "Requests answered", ("method", "endpoint", "status_code"), registry=None)
-SECONDS = Histogram("http_request_duration_seconds", "Seconds to an answer", ("method", "endpoint"), registry=None)
-DISPATCHED = Counter("jobs_dispatched", "Jobs that were held for and offered to a node", ("job_type",), registry=None)
-OF_PROCESS: tuple[Collector, ...] = (SOCKETS, MESSAGES, CLOSES, REQUESTS, SECONDS, DISPATCHED)
-FLEET = "fleet_nodes_total"
+OF_PROCESS: tuple[Collector, ...] = (SOCKETS, MESSAGES, CLOSES)
 
 
 class MarketplaceCollector(Collector):
@@ -64,7 +59,7 @@ class MarketplaceCollector(Collector):
         for figure in [*self._database(), *self._audit()]:
             family = families[figure.name]
             family.add_metric([figure.labels[label] for label in LABELS.get(figure.name, ())], figure.value)
-        return [*families.values(), _fleet(families["nodes"])]
+        return families.values()
 
     def _database(self) -> list[Figure]:
         try:
@@ -84,25 +79,6 @@ class MarketplaceCollector(Collector):
         audit = json.loads(found)
         age = time.time() - audit["at"]
         return [Figure("cache_up", 1), Figure("ledger_differences", audit["count"]), Figure("ledger_audit_age_seconds", age)]
-
-
-def _fleet(nodes: Metric) -> Metric:
-    """The nodes again, under RenderTrust's name."""
-    fleet = GaugeMetricFamily(FLEET, nodes.documentation, labels=LABELS["nodes"])
-    for sample in nodes.samples:
-        fleet.add_metric([sample.labels["status"]], sample.value)
-    return fleet
-
-
-def note_request(method: str, endpoint: str, status_code: int, seconds: float) -> None:
-    """One answer."""
-    REQUESTS.labels(method, endpoint, str(status_code)).inc()
-    SECONDS.labels(method, endpoint).observe(seconds)
-
-
-def note_dispatch(kind: str, named: Container[str]) -> None:
-    """One dispatched job; kinds that only some node made up are counted together, or strangers would make families grow."""
-    DISPATCHED.labels(kind if kind in named else "other").inc()
 
 
 def note_audit(cache: redis.Redis, count: int, is_whole: bool) -> None:

@@ -38,26 +38,6 @@ def test_work_nodes_and_books_are_figures(market: Market, payer: Payer, node: Fa
     assert any(name[0] == "lightyard_http_request_total" and "402" in name for name in found)
 
 
-def test_requests_and_nodes_under_rendertrusts_names(market: Market, node: FakeNode) -> None:
-    for method in ("MADE_UP", "TOO"):
-        assert market.client.open("/api/v1/health", method=method).status_code == 405
-    assert market.client.get("/api/v1/jobs/x").status_code == 401
-    found = scrape(market.client)
-    assert found["http_requests_total", "/api/v1/jobs/<job_id>", "401", "GET"] >= 1
-    assert found["http_request_duration_seconds_count", "/api/v1/jobs/<job_id>", "GET"] >= 1
-    assert found["fleet_nodes_total", "healthy"] == 1
-    assert found["http_requests_total", "405", "UNKNOWN", "none"] >= 2
-    assert not [key for key in found if "MADE_UP" in key], "a stranger's words are no labels"
-
-
-def test_dispatched_jobs_are_counted_by_a_type_that_has_a_price() -> None:
-    counted = {kind: metrics.DISPATCHED.labels(kind)._value.get() for kind in ("echo", "other")}
-    for kind in ("echo", "made-up", "made-up-too"):
-        metrics.note_dispatch(kind, {"echo", "other"})
-    found = {kind: metrics.DISPATCHED.labels(kind)._value.get() for kind in ("echo", "other")}
-    assert found == {"echo": counted["echo"] + 1, "other": counted["other"] + 2}
-
-
 def test_a_difference_stays_until_a_whole_audit_finds_none(market: Market, hub: Hub) -> None:
     for count, is_whole, shown in ((3, False, 3), (0, False, 3), (0, True, 0)):
         metrics.note_audit(hub.cache, count, is_whole)

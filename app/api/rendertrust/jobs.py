@@ -18,7 +18,6 @@ from app.core.owned import OwnedJob
 from app.db import Session
 from app.errors import Forbidden, NotFound
 from app.flows import dispatching
-from app.observability import metrics
 from app.values import clock
 from app.values.states import JobState
 
@@ -42,7 +41,6 @@ def submit(body: dict[str, Any]) -> dict[str, Any]:
         caller = security.caller(session, "jobs:write")
     wanted = dispatching.Wanted(DIALECT, caller.account_id, body["job_type"], body["payload_ref"])
     job, node_id = dispatching.submit(hub().database, hub().store, hub().settings, hub().prices, wanted)
-    metrics.note_dispatch(job.kind, hub().prices)
     return {"job_id": job.id, "node_id": node_id, "status": job_states.DISPATCHED}
 
 
