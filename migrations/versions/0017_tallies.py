@@ -11,7 +11,11 @@ depends_on = None
 # A replay of a dead letter pays a job again: it is dispatched once more. A quote that nobody paid was never dispatched.
 TRIGGERS = {
     "tally_dispatched": ("jobs_dispatched", "INSERT", "NEW.paid_at IS NOT NULL"),
-    "tally_paid": ("jobs_dispatched", "UPDATE OF paid_at", "NEW.paid_at IS NOT NULL AND NEW.paid_at IS DISTINCT FROM OLD.paid_at"),
+    "tally_paid": (
+        "jobs_dispatched",
+        "UPDATE OF paid_at",
+        "NEW.paid_at IS NOT NULL AND NEW.paid_at IS DISTINCT FROM OLD.paid_at",
+    ),
     "tally_ended": (
         "jobs_completed",
         "UPDATE OF state",
