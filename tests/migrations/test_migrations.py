@@ -58,10 +58,10 @@ def test_each_step_can_be_undone_alone(postgres: Postgres) -> None:
 
 
 def test_totals_begin_with_what_was_counted_before_there_were_any(postgres: Postgres) -> None:
-    """0017 counts the past: paid jobs by how they ended, a replayed failure beside what came of it, credits used for good."""
+    """0018 counts the past: paid jobs by how they ended, a replayed failure beside what came of it, credits used for good."""
     database = empty(postgres, "migrations_tallies")
     config = alembic_config(database)
-    command.upgrade(config, "0016")
+    command.upgrade(config, str(ScriptDirectory.from_config(config).get_revision("0018").down_revision))
     job = """
         INSERT INTO jobs (id, dialect, kind, name, state, payment_state, settings, breakdown, price_minor, asset, priority, tier,
             units_total, units_completed, render_seconds, created_at, paid_at)
@@ -80,7 +80,7 @@ def test_totals_begin_with_what_was_counted_before_there_were_any(postgres: Post
         hold = """INSERT INTO credit_holds (id, account_id, job_id, number, amount_minor, state, created_at)
             VALUES (gen_random_uuid(), :owner, :job, 2, 25000, 'captured', now())"""
         session.execute(text(hold), {"owner": session.execute(owner).scalar_one(), "job": done})
-    command.upgrade(config, "0017")
+    command.upgrade(config, "0018")
     with database.unit_of_work() as session:
         found = {(item.name, *item.labels.values()): item.value for item in tallies.read(session, ("echo",)) if item.value}
     assert found == {
