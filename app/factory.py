@@ -22,10 +22,11 @@ from app.api.rayment import views as rayment
 from app.api.rendertrust import document as rendertrust
 from app.api.rendertrust import routes as rendertrust_routes
 from app.config import Settings
-from app.core import figures
+from app.core import figures, tallies
 from app.core.figures import Figure
 from app.observability import logs, requests
 from app.observability.metrics import OF_PROCESS, MarketplaceCollector
+from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
 from app.values.json_text import check_json
@@ -77,12 +78,12 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     app.extensions["lightyard"] = hub or build(settings)
     JWTManager(app)
     requests.install(app)
+    _install_metrics(app, settings, app.extensions["lightyard"])  # early: what others refuse is timed, too
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
     _guard_bodies(app, settings)
-    _install_metrics(app, settings, app.extensions["lightyard"])
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
@@ -148,13 +149,15 @@ def _guard_bodies(app: Flask, settings: Settings) -> None:
 
 def _figures(hub: Hub) -> list[Figure]:
     with hub.database.unit_of_work() as session:
-        return list(figures.read(session, hub.settings.node_unhealthy_seconds))
+        seconds = hub.settings.node_unhealthy_seconds
+        return [*figures.read(session, seconds), *figures.read_fleet(session, seconds), *tallies.read(session, hub.prices)]
 
 
 def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     """Request figures from every gunicorn process in one exposition."""
     shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
     registry = CollectorRegistry()
+    bound_methods(app)
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
     marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache)
     if not shared:
@@ -171,4 +174,4 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
             source = CollectorRegistry()
             multiprocess.MultiProcessCollector(source)
             source.register(marketplace)
-        return Response(generate_latest(source), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(RequestFamilies(source)), content_type=CONTENT_TYPE_LATEST)

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
-from app.core import audit, ledger
+from app.core import audit, ledger, tallies
 from app.core.ledger import Party
 from app.db import Database
 from bench import seeding
@@ -74,6 +74,8 @@ def write_history(database: Database, jobs: int) -> None:
             count = min(CHUNK, jobs - first)
             with database.unit_of_work() as session:
                 _write(session, scene_id, first, count)
+            with database.unit_of_work() as session:
+                tallies.fold(session, {"render"})
             bar.update(count)
     with database.unit_of_work() as session:
         audit.number_entries(session, look_back=8 * jobs)

@@ -8,7 +8,7 @@ from celery import shared_task
 from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
-from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins
+from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins, tallies
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
 from app.flows import anchors, push, retention
@@ -115,7 +115,7 @@ def sweep_uploads() -> None:
 
 @shared_task(name="hub.keep_books")
 def keep_books() -> None:
-    """Number the ledger's new entries, and hold them against the books."""
+    """Number the ledger's new entries, hold them against the books, and fold what was counted."""
     with hub().database.unit_of_work() as session:
         first, _ = audit.number_entries(session)
         accounts.forget_used_messages(session)
@@ -123,6 +123,8 @@ def keep_books() -> None:
         sign_ins.forget_expired(session)
     with hub().database.unit_of_work() as session:
         _tell(audit.differences_since(session, first))
+    with hub().database.unit_of_work() as session:
+        tallies.fold(session, hub().prices)
 
 
 @shared_task(name="hub.sweep_anchors")

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core import credits, ledger, settlement
+from app.core import credits, ledger, settlement, tallies
 from app.core.credits import ASSET, HOLD, RELEASE
 from app.core.ledger import Party
 from app.errors import Conflict
@@ -96,6 +96,8 @@ def capture(
     if earned.amount.minor:
         _pay(session, operator_id, earned.amount, f"credits:earning:{name}", job_id)
     _note(row, operator_id, part, earned)
+    if whole.minor:
+        tallies.count_credits(session, whole)
     return row
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.core import ledger, settlement
+from app.core import ledger, settlement, tallies
 from app.core.ledger import Party
 from app.errors import Conflict, PaymentRequired
 from app.models.ledger import Entry, EntryNumber, LedgerAccount, Transfer
@@ -83,7 +83,8 @@ def deduct(
     Conflict REFERENCE_REUSED for another amount under it; PaymentRequired says what is available.
     """
     reference = f"{USER}{account_id}:DEBIT:{reference_id}"
-    spend(session, Party("balance", account_id), Party("fees"), amount, reference, None, description)
+    if spend(session, Party("balance", account_id), Party("fees"), amount, reference, None, description):
+        tallies.count_credits(session, amount)
     entry, transfer, number = session.execute(_entries(account_id).where(Transfer.reference == reference)).one()
     return _shown(account_id, entry, transfer, number)
 
@@ -96,10 +97,10 @@ def spend(
     reference: str,
     job_id: uuid.UUID | None,
     description: str | None,
-) -> None:
-    """Post a use of credits, with refusals in a user's words."""
+) -> bool:
+    """Post a use of credits, with refusals in a user's words; False if it was posted before."""
     try:
-        ledger.post(session, source, destination, amount, reference, job_id, Purpose.USAGE, description)
+        return ledger.post(session, source, destination, amount, reference, job_id, Purpose.USAGE, description)
     except PaymentRequired as error:
         available = error.details["available"]
         message = f"Insufficient credits: {amount} requested, {available} available; buy more, or ask for less"

@@ -52,6 +52,13 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
+FLEET = ("REGISTERED", "HEALTHY", "UNHEALTHY")
+_FLEET = text("""
+SELECT CASE WHEN last_heartbeat_at IS NULL THEN 'REGISTERED'
+    WHEN last_heartbeat_at < now() - make_interval(secs => :silence) OR unhealthy_until > now() THEN 'UNHEALTHY'
+    ELSE 'HEALTHY' END AS status, count(*) FROM nodes GROUP BY 1
+""")
+
 
 def ping(session: Session) -> None:
     """One round trip to the database."""
@@ -64,3 +71,10 @@ def read(session: Session, silence_seconds: int) -> Iterator[Figure]:
         values: dict[str, Any] = {"silence": silence_seconds} if ":silence" in sql else {}
         for row in session.execute(text(sql), values):
             yield Figure(name, float(row[-1]), dict(zip(labels, row[:-1], strict=True)))
+
+
+def read_fleet(session: Session, silence_seconds: int) -> Iterator[Figure]:
+    """Nodes in the words of `nodes.status`; a status that no node has is 0."""
+    found = {row[0]: row[1] for row in session.execute(_FLEET, {"silence": silence_seconds})}
+    for status in FLEET:
+        yield Figure("fleet_nodes_total", found.get(status, 0), {"status": status})

@@ -1,5 +1,29 @@
 """The tables, one file per aggregate; importing this package makes them all known to Alembic."""
 
-from app.models import accounts, anchors, card_payments, credits, jobs, ledger, nodes, payments, sign_ins, uploads
+from app.models import (
+    accounts,
+    anchors,
+    card_payments,
+    credits,
+    jobs,
+    ledger,
+    nodes,
+    payments,
+    sign_ins,
+    tallies,
+    uploads,
+)
 
-__all__ = ["accounts", "anchors", "card_payments", "credits", "jobs", "ledger", "nodes", "payments", "sign_ins", "uploads"]
+__all__ = [
+    "accounts",
+    "anchors",
+    "card_payments",
+    "credits",
+    "jobs",
+    "ledger",
+    "nodes",
+    "payments",
+    "sign_ins",
+    "tallies",
+    "uploads",
+]

@@ -1,4 +1,5 @@
-"""Every metric of the marketplace, named once. Requests are counted by prometheus-flask-exporter; these are read at a scrape."""
+"""Every metric of the marketplace, named once; most are read at a scrape. Requests are counted by prometheus-flask-exporter, and
+told again by `request_families`."""
 
 import json
 import time
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterable
 import redis
 import structlog
 from prometheus_client import Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.core.figures import Figure
@@ -34,12 +35,32 @@ NAMES = {
 }
 LABELS = {"units": ("capability", "state"), "oldest_unit_age_seconds": ("capability",), "nodes": ("status",)}
 LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
+# RenderTrust's families, under its names and without our prefix: totals since the first day, and its nodes.
+TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "jobs_dispatched": ("Jobs that were paid, or tried again, and given to nodes", ("job_type",)),
+    "jobs_completed": ("Dispatched jobs that ended: completed, failed or cancelled", ("job_type", "status")),
+    "credits_consumed": ("Credits used for good: captured for jobs that are done, or deducted", ()),
+}
+FLEET = {"fleet_nodes_total": ("Nodes: REGISTERED before their first heartbeat, then HEALTHY or UNHEALTHY", ("status",))}
 
 # Of each process: registered by the factory, and summed over processes by prometheus_client's files.
 SOCKETS = Gauge("active_websocket_connections", "Open websockets of all dialects", registry=None, multiprocess_mode="livesum")
 MESSAGES = Counter("lightyard_relay_messages", "Messages on the relay, in and out", ("direction", "type"), registry=None)
 CLOSES = Counter("lightyard_relay_closes", "Sockets of the relay that ended, and why", ("code", "reason"), registry=None)
 OF_PROCESS: tuple[Collector, ...] = (SOCKETS, MESSAGES, CLOSES)
+
+
+_Family = GaugeMetricFamily | CounterMetricFamily
+
+
+def _families() -> dict[str, tuple[_Family, tuple[str, ...]]]:
+    """Each family, still empty, with its labels."""
+    ours = {name: (text, LABELS.get(name, ())) for name, text in NAMES.items()}
+    made: dict[str, tuple[_Family, tuple[str, ...]]] = {
+        name: (GaugeMetricFamily(PREFIX + name, text, labels=labels), labels) for name, (text, labels) in ours.items()
+    }
+    made |= {name: (GaugeMetricFamily(name, text, labels=labels), labels) for name, (text, labels) in FLEET.items()}
+    return made | {name: (CounterMetricFamily(name, text, labels=labels), labels) for name, (text, labels) in TOTALS.items()}
 
 
 class MarketplaceCollector(Collector):
@@ -53,13 +74,11 @@ class MarketplaceCollector(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        families = {
-            name: GaugeMetricFamily(PREFIX + name, text, labels=LABELS.get(name, ())) for name, text in NAMES.items()
-        }
+        families = _families()
         for figure in [*self._database(), *self._audit()]:
-            family = families[figure.name]
-            family.add_metric([figure.labels[label] for label in LABELS.get(figure.name, ())], figure.value)
-        return families.values()
+            family, labels = families[figure.name]
+            family.add_metric([figure.labels[label] for label in labels], figure.value)
+        return [family for family, _ in families.values()]
 
     def _database(self) -> list[Figure]:
         try:

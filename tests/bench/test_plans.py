@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app.api.rendertrust import job_states
-from app.core import claims, completions, jobs, outcomes, owned, payments, pushes
+from app.core import claims, completions, figures, jobs, outcomes, owned, payments, pushes, tallies
 from app.core.claims import Claim
 from app.core.completions import Finished
 from app.db import Database
@@ -140,3 +140,16 @@ def test_dispatching_reads_no_large_table_whole(market: Marketplace, database: D
     seen = plans()
     assert len(seen) >= 10
     assert [scanned(plan) & LARGE for plan in seen if scanned(plan) & LARGE] == []
+
+
+def test_a_scrape_reads_no_large_table_whole(market: Marketplace, database: Database, plans: Any) -> None:
+    """Totals are sums of a few rows, however many jobs were counted."""
+    with database.unit_of_work() as session:
+        found = {(item.name, *item.labels.values()): item.value for item in tallies.read(session, ("render",))}
+        assert found["jobs_dispatched", "render"] == PAST_JOBS + 1
+        assert len([*figures.read(session, 90), *figures.read_fleet(session, 90)]) > 5
+    seen = plans()
+    assert len(seen) >= 10
+    assert [scanned(plan) & LARGE for plan in seen if scanned(plan) & LARGE] == []
+    with database.unit_of_work() as session:
+        assert session.execute(text("SELECT count(*) FROM tallies")).scalar_one() < tallies.FOLD_FROM

@@ -15,8 +15,10 @@ ROOT = Path(__file__).parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 HUB = ("migrate", "api", "relay", "worker", "beat")
-EXPORTED = {"lightyard_http_request_total", "lightyard_http_request_duration_seconds_bucket"}
-LABELS = {"url_rule", "status", "le", "method"}
+EXPORTED = {"lightyard_http_request_total", "lightyard_http_request_duration_seconds_bucket", "active_websocket_connections"}
+EXPORTED |= {"http_requests_total", "http_request_duration_seconds_bucket", *metrics.FLEET}
+EXPORTED |= {f"{name}_total" for name in metrics.TOTALS}
+LABELS = {"url_rule", "status", "le", "method", "endpoint", "job_type"}
 
 
 def test_every_service_is_pinned_supervised_and_whole() -> None:
@@ -66,7 +68,7 @@ def expressions() -> list[str]:
 @pytest.mark.parametrize("expression", expressions())
 def test_what_is_watched_is_exported(expression: str) -> None:
     known = EXPORTED | {metrics.PREFIX + name for name in metrics.NAMES}
-    names = re.findall(r"lightyard_[a-z_]+", expression)
+    names = re.findall(r"\b[a-z]+(?:_[a-z]+)+\b(?! *\()", re.sub(r"\bby \([^)]*\)|{[^}]*}", "", expression))
     assert names and set(names) <= known
     labels = {label for group in re.findall(r"by \(([a-z_, ]+)\)", expression) for label in group.split(", ")}
     assert labels <= LABELS | {label for _, labels in figures.QUERIES.values() for label in labels}
