@@ -204,4 +204,4 @@ def test_a_callers_request_is_one_query_more(user: User, hub: Hub) -> None:
     assert len(said) == 2, said  # who calls, and what they have
     said.clear()
     assert deduct(user, "1", "next").status_code == 200
-    assert len(said) == 3, said  # who calls, one statement that posts, and the entry
+    assert len(said) == 4, said  # who calls, one statement that posts, the count of credits consumed, and the entry
