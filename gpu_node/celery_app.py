@@ -109,7 +109,7 @@ def _start_agent(app: Celery) -> Agent:
     if broker is None:
         agent.close()
         raise NoBroker("lightyard-node: the hub gave no broker and BROKER_URL is not set: ask the hub's operator for it, "
-                       "or use `lightyard-node run --relay` or `run --poll`, which need none")
+                       "or use `lightyard-node --relay` or `run --poll`, which need none")
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = broker
     agent.start()
     _agent = agent
