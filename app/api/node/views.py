@@ -251,7 +251,9 @@ def fail(body: dict[str, Any]) -> ResponseReturnValue:
     answers = []
     with unit_of_work() as session:
         node = security.calling_node(session)
-        _assert_own(session, node.id, [item["attempt_id"] for item in body["failures"]])
+        attempts = [item["attempt_id"] for item in body["failures"]]
+        _assert_own(session, node.id, attempts)
+        outcomes.lock_jobs(session, attempts)
         for item in sorted(body["failures"], key=lambda item: item["attempt_id"]):
             state = outcomes.fail(session, item["attempt_id"], item["fence"], item["code"], item["message"], limits())
             answers.append({"attempt_id": str(item["attempt_id"]), "accepted": state is not None, "unit_state": state})
@@ -267,4 +269,5 @@ def release(body: dict[str, Any]) -> ResponseReturnValue:
         node = security.calling_node(session)
         _assert_own(session, node.id, [item["attempt_id"] for item in body["attempts"]])
         pairs = sorted((item["attempt_id"], item["fence"]) for item in body["attempts"])
+        outcomes.lock_jobs(session, [attempt for attempt, _ in pairs])
         return {"released": sum(outcomes.release(session, attempt, fence) for attempt, fence in pairs)}
