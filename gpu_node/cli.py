@@ -33,6 +33,9 @@ from gpu_node.session import Limits
 log = logging.getLogger(__name__)
 
 
+SIGNAL_LOOK_SECONDS = 1.0
+
+
 def _settings() -> NodeSettings:
     try:
         settings = read_settings()
@@ -111,7 +114,8 @@ def _serve(settings: NodeSettings) -> None:
         raise click.ClickException(str(error)) from error
     if not stop.is_set():
         agent.start()
-        stop.wait()
+        while not stop.wait(SIGNAL_LOOK_SECONDS):
+            pass  # a signal that comes just before a wait begins is handled only when that wait ends
     agent.close()
 
 
