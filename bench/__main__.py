@@ -1,4 +1,4 @@
-"""`python -m bench [a b c d e f g] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
+"""`python -m bench [a b c d e f g h] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app import outbox
 from app.observability import logs
-from bench import doorbell, finished_jobs, http_requests, relay, render_job, unit_throughput, verification
+from bench import doorbell, finished_jobs, http_requests, relay, render_job, transfers, unit_throughput, verification
 from bench.report import RESULTS, Part, conditions, write
 from bench.rounds import Options
 
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "e": verification.measure,
     "f": finished_jobs.measure,
     "g": relay.measure,
+    "h": transfers.measure,
 }
 
 
@@ -40,7 +41,7 @@ def run_part(letter: str, options: Options) -> Part:
 
 def main() -> int:
     reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    reader.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="a b c d e f g; all of them without any")
+    reader.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="a b c d e f g h; all of them without any")
     reader.add_argument("--rounds", type=int, default=5, help="turns of each side (5)")
     reader.add_argument("--quick", action="store_true", help="small and few turns: does the bench work?")
     reader.add_argument("--output", type=Path, default=RESULTS, help="file to write")

@@ -28,14 +28,14 @@ HOW = (
     f"{CLIENTS} client processes, one connection each, one commit a piece, PostgreSQL with its commits flushed. A transfer: "
     "`core.ledger.post` in a unit of work of its own, from a user's balance to the platform's one account (or to another "
     "user's). Bare: the same clients and units of work insert one row of the same size into a table without any other "
-    "index than its key. Anchoring on: meanwhile another process-wide loop numbers the new entries and builds trees of at "
+    "index than its key. Anchoring on: meanwhile another process numbers the new entries and builds trees of at "
     f"least 100 over them, every {TREE_SECONDS} s, far more often than the hub does."
 )
 
 
 def measure(options: Options) -> Part:
     part = Part("h", "Ledger transfers per second", HOW)
-    count = options.size(400, 20)
+    count = options.size(1500, 20)
     with BenchStack() as stack:
         stack.pause("worker", "beat")  # their own numbering and trees would be in every side
         users = _users(stack.database)
