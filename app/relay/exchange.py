@@ -277,7 +277,9 @@ class Exchange:
 
     def _ping(self, lines: Iterable[Line]) -> None:
         before = time.monotonic() - self.limits.silence_seconds
-        for line in lines:
+        for number, line in enumerate(lines, 1):
+            if number % EVENTS_AT_ONCE == 0:
+                time.sleep(0)  # others may have their turn
             with self._lock:
                 if not line.is_open:
                     continue
