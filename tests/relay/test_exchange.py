@@ -16,6 +16,7 @@ from websockets.utils import accept_key
 
 from app.relay.exchange import Exchange
 from app.relay.lines import RESTART, Goodbye, Limits, Line
+from tests.factories.stacks import wait_until
 
 FAST = Limits(ping_seconds=0.2, silence_seconds=1.0, messages_per_second=50, waiting_bytes=65_536)
 PATIENT = Limits(messages_per_second=50, waiting_bytes=65_536)
@@ -231,9 +232,11 @@ def test_a_slow_reader_is_closed_and_costs_nothing_more() -> None:
 
 
 def _line(hub: Served) -> Line:
-    owner = hub.owners[0]
-    assert owner.line is not None
-    return owner.line
+    """The socket's line, which is made after the client has its handshake's answer."""
+    wait_until(lambda: bool(hub.owners) and hub.owners[0].line is not None, "the socket is attached")
+    line = hub.owners[0].line
+    assert line is not None
+    return line
 
 
 def test_a_reader_that_is_only_a_little_slow_gets_everything() -> None:
