@@ -1,6 +1,7 @@
 """The local Solana as a process: `python -m devnet --help`."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -68,6 +69,19 @@ def open_doors(chain: Chain, host: str, port: int, ws_port: int | None) -> tuple
     raise AssertionError("the last try returns or raises")
 
 
+def expect_signals() -> int:
+    """A pipe that can be read once SIGINT or SIGTERM came.
+
+    Not an Event: a signal that the kernel hands to one of the servers' threads would not wake a main thread that waits on one.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return reader
+
+
 def main() -> int:
     chosen = read_options()
     try:
@@ -79,14 +93,12 @@ def main() -> int:
     except OSError as error:
         print(f"devnet: {error}; is another one running? Choose another --port (it needs the next one too)", file=sys.stderr)
         return 1
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    told_to_end = expect_signals()
     server = threading.Thread(target=http.serve_forever, args=(POLL_SECONDS,), name="http")
     server.start()
     try:
         print(f"devnet ready http://{chosen.host}:{http.server_port} ws://{chosen.host}:{second}", flush=True)
-        stopping.wait()
+        os.read(told_to_end, 1)
     finally:  # also when nobody is there to be told: the servers' threads would keep the process for ever
         http.shutdown()
         server.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from gpu_node.doctor import examine
 from gpu_node.failures import NodeError, WorkFailed
 from gpu_node.host import find_host
 from gpu_node.installation import prepare
+from gpu_node.interruption import call_when_told_to_end
 from gpu_node.keys import load_or_create_key, public_key_text
 from gpu_node.logs import set_up_logging
 from gpu_node.machine import describe_machine
@@ -31,9 +31,6 @@ from gpu_node.runners.blender.runner import BlenderRunner, Picture, Scene
 from gpu_node.session import Limits
 
 log = logging.getLogger(__name__)
-
-
-SIGNAL_LOOK_SECONDS = 1.0
 
 
 def _settings() -> NodeSettings:
@@ -97,13 +94,12 @@ def _serve(settings: NodeSettings) -> None:
         raise click.ClickException(str(error)) from error
     stop, joined = threading.Event(), threading.Event()
 
-    def leave(*_: object) -> None:
+    def leave() -> None:
         stop.set()
         if not joined.is_set():
             agent.stopping.set()  # a hub that is away would be waited for
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
+    call_when_told_to_end(leave)
     try:
         agent.join()
         joined.set()
@@ -114,8 +110,7 @@ def _serve(settings: NodeSettings) -> None:
         raise click.ClickException(str(error)) from error
     if not stop.is_set():
         agent.start()
-        while not stop.wait(SIGNAL_LOOK_SECONDS):
-            pass  # a signal that comes just before a wait begins is handled only when that wait ends
+        stop.wait()
     agent.close()
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from app.stack import interrupts
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS, WELL_AFTER_SECONDS = 0.2, 10.0, 30.0
+LOOK_SECONDS = 0.2  # between two looks at the children
 SERVERS, HUB, NODES = 0, 1, 2  # stages: the highest is stopped first
 
 
@@ -53,7 +53,8 @@ class Supervisor:
     """
 
     def __init__(self, home: Path, say: Callable[[str], None] | None = None) -> None:
-        self._home, self.roles, self.stopping = home, list[Role](), threading.Event()
+        self._home, self.roles = home, list[Role]()
+        self.is_stopping = False  # no Event: a signal handler sets it, and may interrupt the thread that holds an Event's lock
         self.say = say or (lambda line: print(f"lightyard: {line}", file=sys.stderr, flush=True))
         (home / "logs").mkdir(parents=True, exist_ok=True)
 
@@ -91,8 +92,11 @@ class Supervisor:
         part.replace(self._home / "processes.json")
 
     def watch(self) -> None:
-        """Until `stopping` is set: bring killed children back."""
-        while not self.stopping.wait(0.2):
+        """Until `is_stopping`: bring killed children back."""
+        while True:
+            time.sleep(LOOK_SECONDS)
+            if self.is_stopping:
+                return
             for role in self.roles:
                 self._revive(role)
 

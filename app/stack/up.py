@@ -14,13 +14,13 @@ class Interrupted(BaseException):
 def up(settings: Settings) -> None:
     """Everything in the foreground until Ctrl-C or SIGTERM, which stops it all cleanly; a second one kills it at once."""
     stack = Stack(settings)
-    stopping, is_starting = stack.supervisor.stopping, True
+    supervisor, is_starting = stack.supervisor, True
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if stopping.is_set():
-            stack.supervisor.kill()
+        if supervisor.is_stopping:
+            supervisor.kill()
             return
-        stopping.set()
+        supervisor.is_stopping = True
         if is_starting:
             raise Interrupted
 
@@ -30,10 +30,10 @@ def up(settings: Settings) -> None:
         stack.start()
         is_starting = False
         print(f"lightyard ready {stack.url}", flush=True)
-        stack.supervisor.watch()
+        supervisor.watch()
     except Interrupted:
         print("lightyard: interrupted while starting", flush=True)
     finally:
         is_starting = False
-        stopping.set()
+        supervisor.is_stopping = True
         stack.stop()

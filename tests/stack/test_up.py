@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from app.stack import leftovers
+from app.stack.ports import free_port
 from app.stack.postgres import Postgres
 from devnet.evm import program
 from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
@@ -72,8 +73,8 @@ def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
     "offset, name", [(0, "PORT"), (899, "PORT + 899, for the local chain"), (900, "PORT + 900, for the local chain's websocket")]
 )
 def test_a_taken_port_is_named(home: Path, offset: int, name: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1] - offset
+    port = free_port(899, 900)
+    with socket.create_server(("127.0.0.1", port + offset)):
         refused = lightyard("up", home=home, PORT=str(port), NODES="0")
     assert refused.returncode == 1
     assert f"port {port + offset} ({name}) is taken" in refused.stderr and "set PORT to another" in refused.stderr
