@@ -452,7 +452,7 @@ def test_a_software_that_failed_is_not_pushed_to_again_meanwhile(farm: Farm, pay
     farm.set_leases(-1)
     with farm.hub.database.unit_of_work() as session:
         outcomes.expire_leases(session, (3, 5))
-        assert pushes.waiting(session) == []
+        assert pushes.waiting(session, set()) == []
 
 
 def test_without_its_counter_nothing_is_pushed_and_nothing_is_lost(farm: Farm, payer: Payer) -> None:
