@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.core.claims import Claim
-from app.errors import InvalidInput
+from app.errors import Forbidden, InvalidInput
+from app.values.json_text import read_json
 
 REF_PREFIX = "s3://"
 TEXT_LIMIT, LIST_LIMIT, NUMBER_LIMIT = 4000, 256, 2**53
 ECHOED = ("request", "job_id", "attempt")
+HEARTBEATS = ("heartbeat_ping", "heartbeat_pong")
 
 
 def answer(message: Mapping[str, Any], kind: str, **facts: Any) -> dict[str, Any]:
@@ -124,6 +126,17 @@ def heartbeat(message: Mapping[str, Any]) -> dict[str, Any]:
         "signature": read_text(message, "challenge_signature"),
         "attempts": read_ids(message, "attempts") if "attempts" in message else [],
     }
+
+
+def proof(text: bytes) -> str:
+    """The signature in a heartbeat of a socket that has nothing else to say yet; Forbidden for anything else."""
+    message = read_json(text)
+    is_heartbeat = isinstance(message, dict) and message.get("type") in HEARTBEATS
+    signature = read_text(message, "challenge_signature") if is_heartbeat else None
+    if signature is None:
+        said = "another token of this node is proven: answer this one's challenge first, by heartbeat_ping {challenge_signature}"
+        raise Forbidden(said, code="NODE_UNPROVEN")
+    return signature
 
 
 def ready(message: Mapping[str, Any], most_slots: int, most_at_once: int) -> dict[str, Any]:

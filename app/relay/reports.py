@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 RUNNING, FAILED, COMPLETED = ("running", "started", "accepted", "rendering"), ("failed", "error"), ("completed", "success")
 RELEASED = ("released",)
 STATUSES = "running, failed or released"
-REPORT_BYTES = 262_144
 
 
 def acknowledge(session: "NodeSession", message: Mapping[str, Any]) -> None:

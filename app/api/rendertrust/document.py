@@ -15,7 +15,8 @@ Edge nodes are handed work over `WS /api/v1/relay/ws/{node_id}`, with the node's
 Out: `job_dispatch` with `job_id`, `job_type`, `payload_ref`, `attempt`, `payload_url` (GET), `upload_url` (PUT), `result_ref` and
 `lease_seconds`. In: `job_status` (`running` with `progress` renews the lease; `failed`; `released`), then, after the upload,
 `job_result` with that `result_ref`; `job_ack` and `heartbeat_ping`. Each that matters is answered by `job_ack`, `heartbeat_pong`
-or `error`. Closes: 4001 bad token, 4002 no pong for 90 s, 4003 a newer connection of the node, 1003, 1008, 1009, 1011, 1012."""
+or `error`. Closes: 4001 bad token, 4002 no pong for 90 s, 4003 a newer connection of the node, 1002, 1003, 1008, 1009, 1011,
+1012; 4004 the token is unproven while another one of the node is proven: send `heartbeat_ping` with `challenge_signature`."""
 
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
