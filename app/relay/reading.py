@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.core.claims import Claim
+from app.core.nodes import MACHINE_LIMIT_BYTES, METADATA_LIMIT_BYTES
 from app.errors import Forbidden, InvalidInput
-from app.values.json_text import read_json
+from app.values.json_text import read_json, size_bytes
 
 REF_PREFIX = "s3://"
 TEXT_LIMIT, LIST_LIMIT, NUMBER_LIMIT = 4000, 256, 2**53
@@ -113,9 +114,11 @@ def heartbeat(message: Mapping[str, Any]) -> dict[str, Any]:
     load = message.get("current_load")
     if load is not None and (isinstance(load, bool) or not isinstance(load, int | float)):
         raise InvalidInput("current_load must be a number")
-    for name in ("machine", "metadata"):
+    for name, most_bytes in (("machine", MACHINE_LIMIT_BYTES), ("metadata", METADATA_LIMIT_BYTES)):
         if not isinstance(message.get(name), dict | None):
             raise InvalidInput(f"{name} must be an object")
+        if name in message and size_bytes(message[name]) > most_bytes:
+            raise InvalidInput(f"{name} may have at most {most_bytes} bytes of JSON")
     if not isinstance(message.get("draining", False), bool):
         raise InvalidInput("draining must be true or false")
     return {

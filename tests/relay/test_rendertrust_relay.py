@@ -399,6 +399,20 @@ def test_garbage_is_answered_with_an_error_and_the_socket_lives(once, garbage: s
         assert socket.ask({"type": "heartbeat_ping"})["type"] == "heartbeat_pong"
 
 
+@pytest.mark.parametrize(("name", "most_bytes"), [("metadata", 16_384), ("machine", 131_072)])
+def test_what_a_node_says_of_itself_is_as_small_here_as_at_the_other_doors(once, name: str, most_bytes: int) -> None:
+    api, market, _ = once
+    node = RelayNode(market)
+    with node.connect(api) as socket:
+        fits = {"a": "x" * (most_bytes - len('{"a": ""}'))}
+        assert socket.ask({"type": "heartbeat_ping", name: fits})["type"] == "heartbeat_pong"
+        answer = socket.ask({"type": "heartbeat_ping", name: {"a": fits["a"] + "x"}})
+        assert answer["type"] == "error" and f"{name} may have at most {most_bytes} bytes" in answer["detail"]
+    if name == "machine":
+        node.body["machine"] = {"a": fits["a"] + "x"}
+        assert market.client.post("/node/v1/nodes", json=node.body).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("message", "code"), [(b"{}", 1003), ('{"type":"%s"}' % ("x" * (1 << 20)), 1009)], ids=["bytes", "large"]
 )

@@ -8,8 +8,8 @@ Sign in with `Authorization: Bearer <access token>`, or with an API key in the s
 good for 30 minutes. A refresh token is good once, for 7 days: shown again later it ends the sign-in, since two parties hold it.
 
 Errors are `{"detail": "…"}`; a 402 says beside it what is `available` and what was `requested`. POSTs that move money take
-`Idempotency-Key`: the same key and body get the same answer for 24 hours. Per address: 10 registrations, 5 logins and 3
-refreshes a minute; a 429 carries Retry-After.
+`Idempotency-Key`: the same key and body get the same answer for 24 hours. Per address: 10 registrations, 5 logins, 3 refreshes
+and 600 registrations of nodes a minute; a 429 carries Retry-After.
 
 Edge nodes are handed work over `WS /api/v1/relay/ws/{node_id}`, with the node's token as `Authorization: Bearer …` or `?token=`.
 Out: `job_dispatch` with `job_id`, `job_type`, `payload_ref`, `attempt`, `payload_url` (GET), `upload_url` (PUT), `result_ref` and
