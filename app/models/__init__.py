@@ -12,6 +12,7 @@ from app.models import (
     sign_ins,
     tallies,
     uploads,
+    wallet_challenges,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "sign_ins",
     "tallies",
     "uploads",
+    "wallet_challenges",
 ]
