@@ -8,7 +8,7 @@ from app.errors import InvalidInput
 _MAGIC = bytes.fromhex("b5ee9c72")
 _HAS_INDEX, _HAS_CHECKSUM, _SIZE_MASK, _RESERVED = 0x80, 0x40, 0x07, 0x18
 _EXOTIC, _WITH_HASHES, _LEVELS = 0x08, 0x10, 0xE0
-_REFS_MOST, _CELL_BITS_MOST = 4, 1023
+_REFS_MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,7 @@ def _count_bits(raw: _Raw) -> int:
     last = raw.data[-1]
     if last & 0x7F == 0:
         raise refusal("a cell's padding is broken")
-    bits = whole - (last & -last).bit_length()
-    if bits > _CELL_BITS_MOST:
-        raise refusal("a cell is too long")
-    return bits
+    return whole - (last & -last).bit_length()
 
 
 def _table() -> tuple[int, ...]:

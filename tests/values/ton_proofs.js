@@ -1,8 +1,11 @@
-// npm install @ton/ton@16.3.0 @ton/core@0.63.1 @ton/crypto@3.3.0; node vectors.js > ton_proofs.json
-// Wallets, their initial states and addresses are made by @ton/ton, keys and signatures by @ton/crypto.
+// How ton_proofs.json was made, once:
+//   npm install @ton/ton@16.3.0 @ton/core@0.63.1 @ton/crypto@3.3.0 && node ton_proofs.js > ton_proofs.json
+// Wallets, their initial states and addresses are @ton/ton's, keys and signatures @ton/crypto's. What is signed is put together
+// here. `published` is a wallet of the main network whose proof TON Connect's own demonstration backend documents: the signature
+// is that wallet's, its key is what its contract answers to get_public_key, and its initial state is @ton/ton's for that key.
 const { createHash } = require('crypto');
 const ton = require('@ton/ton');
-const { beginCell, storeStateInit } = require('@ton/core');
+const { beginCell, contractAddress, storeStateInit } = require('@ton/core');
 const { keyPairFromSeed, sign } = require('@ton/crypto');
 
 const sha = (data) => createHash('sha256').update(data).digest();
@@ -30,11 +33,22 @@ for (const [version, Contract] of Object.entries(versions)) {
       proof: proofOf(wallet, keys, domain, 1790000000, 'a challenge of 43 characters, or of any length', options) });
   }
 }
-const beta = ton.WalletContractV5Beta.create({ workchain: 0, publicKey: keyPairFromSeed(sha('beta')).publicKey });
+const older = ton.WalletContractV2R2.create({ workchain: 0, publicKey: keyPairFromSeed(sha('older')).publicKey });
+// A v5r1 whose initial data switch signatures off: its first bit is 0.
+const keys = keyPairFromSeed(sha('off'));
+const on = ton.WalletContractV5R1.create({ workchain: 0, publicKey: keys.publicKey }).init;
+const slice = on.data.beginParse(); slice.loadBit();
+const off = { code: on.code, data: beginCell().storeBit(false).storeSlice(slice).endCell() };
+const switchedOff = { init: off, address: contractAddress(0, off) };
 const published = ton.WalletContractV4.create({ workchain: 0,
   publicKey: Buffer.from('db642e022c80911fe61f19eb4f22d7fb95c1ea0b589c0f74ecf0cbf6db746c13', 'hex') });
 console.log(JSON.stringify({
-  made_by: found,
-  published: { address: published.address.toRawString(), state_init: stateInit(published) },
-  unknown_code: { address: beta.address.toRawString(), state_init: stateInit(beta) },
+  made_by_ton_js: found,
+  published: { address: published.address.toRawString(),
+    public_key: 'db642e022c80911fe61f19eb4f22d7fb95c1ea0b589c0f74ecf0cbf6db746c13',
+    proof: { timestamp: 1668094767, domain: { lengthBytes: 21, value: 'ton-connect.github.io' },
+      signature: '28tWSg8RDB3P/iIYupySINq1o3F5xLodndzNFHOtdi16Z+MuII8LAPnHLT3E6WTB27//qY4psU5Rf5/aJaIIAA==',
+      payload: 'E5B4ARS6CdOI2b5e1jz0jnS-x-a3DgfNXprrg_3pec0=', state_init: stateInit(published) } },
+  switched_off: { address: switchedOff.address.toRawString(), state_init: stateInit(switchedOff) },
+  unknown_code: { address: older.address.toRawString(), state_init: stateInit(older) },
 }, null, 1));
