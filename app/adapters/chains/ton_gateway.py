@@ -147,7 +147,8 @@ def _assert_linked(address: TonAddress, found: list[TonTransaction], lt: int | N
     for item in found:
         if wanted is not None and (item.lt, item.hash) != wanted:
             raise ChainUnreadable(f"TON's list of {address} lacks a link: {wanted[0]} was to come, not {item.lt}")
-        if not to_lt < item.lt < 2**63 or item.previous_lt >= item.lt or (item.previous_lt == 0) != (item.previous_hash == ZERO_HASH):
+        is_first = item.previous_lt == 0
+        if not to_lt < item.lt < 2**63 or item.previous_lt >= item.lt or is_first != (item.previous_hash == ZERO_HASH):
             raise ChainUnreadable(f"TON's list of {address} has {item.lt} where it can't stand")
         wanted = (item.previous_lt, item.previous_hash)
 
