@@ -129,7 +129,7 @@ class DevMethods:
         return {"wallet": addresses.friendly(address), "balance": str(balance), "master": master, "asset": asset}
 
     def pay_jetton(self, params: Params) -> dict[str, Any]:
-        """A real jetton transfer by the wallet `from`: `amount` to `to`, who is told the `comment` with `forward_amount` nanotons."""
+        """A jetton transfer by the wallet `from`: `amount` to `to`, told the `comment` by `forward_amount` nanotons."""
         to, amount, asset = addresses.read(params.get("to")), self._amount(params), self._asset(params)
         forward = whole(params, "forward_amount", jettons.FORWARD_NANO, 0, 10**12) or 0
         name = text(params, "from")
