@@ -49,12 +49,16 @@ def read_key(state_init: str, address: TonAddress) -> bytes:
     if wallet is None:
         raise unknown_wallet()
     if wallet.switch_offset is not None and not data.number(wallet.switch_offset, 1):
-        raise Unauthenticated("this wallet does not obey its key: signing is switched off in it", code="WALLET_KEY_OFF")
+        raise switched_off()
     return data.number(wallet.key_offset, _KEY_BITS).to_bytes(_KEY_BITS // 8)
 
 
 def unknown_wallet() -> Unauthenticated:
     return Unauthenticated(f"this is no wallet of a known version ({VERSIONS})", code="WALLET_UNKNOWN")
+
+
+def switched_off() -> Unauthenticated:
+    return Unauthenticated("this wallet does not obey its key: signing is switched off in it", code="WALLET_KEY_OFF")
 
 
 def _decode(text: str) -> bytes:

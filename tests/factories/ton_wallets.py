@@ -24,8 +24,8 @@ class TonWallet:
     proof: dict[str, Any]
 
     @property
-    def state_init(self) -> str:
-        return str(self.proof["state_init"])
+    def state_init(self) -> Any:
+        return self.proof["state_init"]
 
     def prove(self, payload: str, host: str, timestamp: int, **changes: Any) -> dict[str, Any]:
         """What the wallet answers to ton_proof; `changes` overwrite members of the proof after it was signed."""
