@@ -122,6 +122,18 @@ def test_several_challenges_stand_side_by_side_and_payload_names_one(door: Door)
     door.enter(door.solana_body(wallet, second))
 
 
+def test_challenges_that_a_stranger_asks_for_cannot_crowd_out_one_that_is_named(door: Door, hub: Hub) -> None:
+    wallet = Keypair()
+    address = str(wallet.pubkey())
+    made = door.challenge("solana", address)
+    with hub.database.unit_of_work() as session:
+        for _ in range(wallet_challenges.SIGNED_AMONG):
+            wallet_challenges.offer(session, "solana", address, 300).created_at += timedelta(seconds=1)
+    body = door.solana_body(wallet, made)
+    refused(door.login(body), 401, "SIGNATURE_INVALID")  # so many are looked through, and no more
+    door.enter({**body, "payload": made["payload"]})
+
+
 def ton_refusals(door: Door) -> list[tuple[dict[str, Any], int, str]]:
     """(the body, the status, the code) of proofs that must not sign in."""
     now = int(clock.now().timestamp())
