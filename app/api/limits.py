@@ -64,6 +64,18 @@ def rendertrust_limit(method: str, path: str) -> Limit | None:
     return RENDERTRUST_LIMITS.get(path) if method == "POST" else None
 
 
+WALLET_LIMITS = {
+    "/rnp/v1/wallet/challenge": Limit("wallet-challenge", 30),
+    "/rnp/v1/wallet/login": Limit("wallet-login", 20),
+    "/rnp/v1/wallet/link": Limit("wallet-link", 20),
+}
+
+
+def rnp019_limit(method: str, path: str) -> Limit | None:
+    """RNP-019: what needs no token and writes rows or checks signatures."""
+    return WALLET_LIMITS.get(path) if method == "POST" else None
+
+
 def node_limit(method: str, path: str) -> Limit | None:
     """600/min to register. Everything else is bounded by the node's own token."""
     return NODE_REGISTRATIONS if method == "POST" and path == "/node/v1/nodes" else None

@@ -3,6 +3,7 @@
 from app.models import (
     accounts,
     anchors,
+    arrivals,
     card_payments,
     credits,
     jobs,
@@ -12,11 +13,13 @@ from app.models import (
     sign_ins,
     tallies,
     uploads,
+    wallet_challenges,
 )
 
 __all__ = [
     "accounts",
     "anchors",
+    "arrivals",
     "card_payments",
     "credits",
     "jobs",
@@ -26,4 +29,5 @@ __all__ = [
     "sign_ins",
     "tallies",
     "uploads",
+    "wallet_challenges",
 ]
