@@ -139,7 +139,7 @@ class DevMethods:
 
     def advance(self, params: Params) -> dict[str, Any]:
         """Let `blocks` (1) and `seconds` (0) pass at once."""
-        blocks, seconds = whole(params, "blocks", 1, 0, 10**6) or 0, whole(params, "seconds", 0, 0, 10**9) or 0
+        blocks, seconds = whole(params, "blocks", 1, 1, 10**6) or 1, whole(params, "seconds", 0, 0, 10**9) or 0
         head = self.chain.advance(blocks, seconds)
         return {"seqno": head, "unix_time": self.chain.blocks.unix_time(head)}
 
