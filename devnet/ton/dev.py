@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from pytoniq_core import Address
+from pytoniq_core import Address, Cell
 
 from devnet.ton import addresses, jettons, views
 from devnet.ton.chain import Chain, NotAccepted, message_hash
 from devnet.ton.errors import ApiError, invalid
 from devnet.ton.faults import Faults
 from devnet.ton.ledger import Entry
-from devnet.ton.messages import COMMENT_BYTES_LIMIT, GIVER, comment_body, internal
+from devnet.ton.machine import to_text
+from devnet.ton.messages import COMMENT_BYTES_LIMIT, GIVER, body_of, comment_body, internal
 from devnet.ton.methods import Params, text, whole
 from devnet.ton.wallets import Outgoing, WalletV4
 
@@ -27,6 +28,7 @@ class DevMethods:
             "faucet": self.faucet,
             "wallet": self.wallet,
             "pay": self.pay,
+            "sign": self.sign,
             "jettons": self.jettons,
             "mint": self.mint,
             "jetton_wallet": self.jetton_wallet,
@@ -80,22 +82,34 @@ class DevMethods:
 
     def pay(self, params: Params) -> dict[str, Any]:
         """A real transfer of the test wallet `from` to `to`: `amount` nanotons, `comment`, `bounce` (true unless given)."""
+        return self._send_from(text(params, "from"), [self._payment(params)])
+
+    def sign(self, params: Params) -> dict[str, Any]:
+        """The same transfer, signed and not sent: `boc` is what `sendBoc` takes, `body` what `estimateFee` does."""
+        name = text(params, "from")
+        message, seqno = self._signed(name, [self._payment(params)])
+        return {"boc": to_text(message), "body": to_text(body_of(message)), "seqno": seqno, "message_hash": message_hash(message)}
+
+    def _payment(self, params: Params) -> Outgoing:
         destination, amount = addresses.read(params.get("to")), self._amount(params)
-        message = internal(destination, amount, comment_body(self._comment(params)), bounce=bool(params.get("bounce", True)))
-        return self._send_from(text(params, "from"), [Outgoing(message)])
+        body = comment_body(self._comment(params))
+        return Outgoing(internal(destination, amount, body, bounce=bool(params.get("bounce", True))))
 
     def _send_from(self, name: str, outgoing: list[Outgoing]) -> dict[str, Any]:
-        wallet = WalletV4.named(name)
-        entry = self._last(wallet.address)
-        seqno = views.wallet_fields(entry).get("seqno", 0)
-        valid_until = int(self.chain.blocks.clock()) + VALID_SECONDS
-        message = wallet.transfer(outgoing, seqno, valid_until)
+        message, seqno = self._signed(name, outgoing)
         try:
             self.chain.send(message)
         except NotAccepted as refusal:
             advice = "has the wallet money, and has its last transfer landed?"
             raise ApiError(409, f"the wallet {name!r} can't pay: {refusal} ({advice})") from None
-        return {"from": addresses.friendly(wallet.address), "seqno": seqno, "message_hash": message_hash(message)}
+        address = addresses.friendly(WalletV4.named(name).address)
+        return {"from": address, "seqno": seqno, "message_hash": message_hash(message)}
+
+    def _signed(self, name: str, outgoing: list[Outgoing]) -> tuple[Cell, int]:
+        """By the wallet's next sequence number, which is given too; good for an hour."""
+        wallet = WalletV4.named(name)
+        seqno = int(views.wallet_fields(self._last(wallet.address)).get("seqno", 0))
+        return wallet.transfer(outgoing, seqno, int(self.chain.blocks.clock()) + VALID_SECONDS), seqno
 
     def jettons(self, _: Params) -> dict[str, Any]:
         """The test jettons' masters."""
