@@ -12,7 +12,7 @@ from devnet.ton.faults import Faults
 from devnet.ton.ledger import Entry
 from devnet.ton.machine import to_text
 from devnet.ton.messages import COMMENT_BYTES_LIMIT, GIVER, body_of, comment_body, internal
-from devnet.ton.methods import Params, text, whole
+from devnet.ton.methods import Params, bag_of_cells, text, whole
 from devnet.ton.wallets import Outgoing, WalletV4
 
 NANO_LIMIT = 2**63
@@ -81,7 +81,10 @@ class DevMethods:
         return self.chain.last(address, self.chain.head())
 
     def pay(self, params: Params) -> dict[str, Any]:
-        """A real transfer of the test wallet `from` to `to`: `amount` nanotons, `comment`, `bounce` (true unless given)."""
+        """A real transfer of the test wallet `from` to `to`: `amount` nanotons, `comment`, `bounce` (true unless given).
+
+        Instead of a comment any `body`, base64: a forged notice of a jetton, say.
+        """
         return self._send_from(text(params, "from"), [self._payment(params)])
 
     def sign(self, params: Params) -> dict[str, Any]:
@@ -92,7 +95,8 @@ class DevMethods:
 
     def _payment(self, params: Params) -> Outgoing:
         destination, amount = addresses.read(params.get("to")), self._amount(params)
-        body = comment_body(self._comment(params))
+        given = params.get("body")
+        body = bag_of_cells(given, "body") if isinstance(given, str) and given else comment_body(self._comment(params))
         return Outgoing(internal(destination, amount, body, bounce=bool(params.get("bounce", True))))
 
     def _send_from(self, name: str, outgoing: list[Outgoing]) -> dict[str, Any]:
