@@ -51,7 +51,7 @@ class Machine:
     """Not for two threads at once: the chain holds a lock."""
 
     def __init__(self) -> None:
-        path = next(Path(pytvm.engine.__file__).parent.glob("libemulator-linux*.so"))
+        path = next(Path(pytvm.engine.__file__).parent.glob("libemulator*"))
         engine = EmulatorEngineC(str(path))  # it declares what the library's functions take
         engine.emulator_set_verbosity_level(QUIET)
         self._library = engine.lib
