@@ -110,9 +110,13 @@ def test_a_fork_undoes_and_what_was_sent_may_land_again(ton_chain: TonChain) -> 
     alice, bob = ton_chain.wallet("alice", 10 * TON), ton_chain.wallet("bob")
     ton_chain.pay("alice", bob, TON, "first")
     head = ton_chain.call("getMasterchainInfo")["last"]["seqno"]
-    assert ton_chain.fork(4, keep_sent=True) == head - 4
+    made = ton_chain.call("getBlockHeader", seqno=head - 4)["gen_utime"]
+    ton_chain.advance(seconds=600)
+    assert ton_chain.fork(5, keep_sent=True) == head - 4
+    assert ton_chain.call("getBlockHeader", seqno=head - 4)["gen_utime"] == made, "what stays is as it was"
     assert ton_chain.balance(bob) == 0 and ton_chain.call("getWalletInformation", address=alice).get("seqno") is None
     ton_chain.advance(3)
+    assert ton_chain.call("getBlockHeader", seqno=head - 3)["gen_utime"] >= made + 600, "time does not go back"
     assert ton_chain.balance(bob) == TON
     assert ton_chain.call("getWalletInformation", address=alice)["seqno"] == 1
     ton_chain.fork(4)

@@ -73,3 +73,19 @@ def test_blocks_pass_with_time_and_while_the_process_is_away(tmp_path: Path) -> 
     again = TonChain(tmp_path / "ton", block_ms=20)
     assert again.call("getMasterchainInfo")["last"]["seqno"] > head and again.balance(bob) == TON
     assert again.end() == (0, "")
+
+
+def test_another_pace_changes_nothing_that_was(tmp_path: Path) -> None:
+    first = TonChain(tmp_path / "ton", block_ms=20)
+    head = first.advance(5)
+    times = [first.call("getBlockHeader", seqno=number)["gen_utime"] for number in range(1, head + 1)]
+    first.end(signal.SIGKILL)
+    slow = TonChain(tmp_path / "ton")
+    stopped = slow.call("getMasterchainInfo")["last"]["seqno"]
+    assert stopped >= head, "blocks passed while nobody looked"
+    assert [slow.call("getBlockHeader", seqno=number)["gen_utime"] for number in range(1, head + 1)] == times
+    assert slow.advance() == stopped + 1 and slow.call("getMasterchainInfo")["last"]["seqno"] == stopped + 1
+    assert slow.end() == (0, "")
+    again = TonChain(tmp_path / "ton")
+    assert again.call("getMasterchainInfo")["last"]["seqno"] == stopped + 1
+    assert again.end() == (0, "")
