@@ -6,6 +6,7 @@ What it says when a liteserver answers is not shown here, nor anywhere in the su
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -40,13 +41,14 @@ from app.values.ton_address import TonAddress
 servers = Liteservers(Path(sys.argv[1]), Path(sys.argv[2]), 2)
 assert "pytonlib" not in sys.modules
 ton, account = CheckedTonGateway(servers), TonAddress(0, bytes(32))
-for ask in (
+questions = (
     ton.now,
     lambda: ton.account(account),
     lambda: ton.transactions(account, 10),
     lambda: ton.run_get_method(account, "seqno"),
     lambda: ton.send(bytes.fromhex("b5ee9c72010101010002000000")),
-):
+)
+for ask in questions[:int(sys.argv[4])]:
     begun = time.monotonic()
     try:
         print("answered", ask())
@@ -74,19 +76,32 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def asked(config: Path, tmp_path: Path, ending: str, questions: int) -> list[str]:
+    """What a process of the library's own printed; it must have ended by itself, and well."""
+    if importlib.util.find_spec("pytonlib") is None:
+        go_without("pytonlib is not installed (`make liteservers`), so it was not loaded")
+    command = [sys.executable, "-c", PROGRAM, str(config), str(tmp_path / "keys"), ending, str(questions)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, env=os.environ | {"PYTHONPATH": "."})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 @pytest.mark.parametrize("ending", ["close", "just end"])
 def test_without_a_network_the_real_library_is_silent_in_time_and_lets_its_process_end(
     config: Path, tmp_path: Path, ending: str
 ) -> None:
-    if importlib.util.find_spec("pytonlib") is None:
-        go_without("pytonlib is not installed (`make liteservers`), so it was not loaded")
-    command = [sys.executable, "-c", PROGRAM, str(config), str(tmp_path / "keys"), ending]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, env=os.environ | {"PYTHONPATH": "."})
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in lines[:5]] == ["unavailable"] * 5, done.stdout
+    lines = asked(config, tmp_path, ending, questions=5)
+    assert [line.split()[0] for line in lines[:5]] == ["unavailable"] * 5, lines
     assert lines[5] == "loaded True"
     assert "before this process was forked" in lines[6]
+
+
+def test_a_liteserver_that_takes_the_connection_and_says_nothing_is_left_in_time(config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mute = NOBODY | {"port": silent.getsockname()[1]}
+        config.write_text(json.dumps(CONFIG | {"liteservers": [mute, mute]}))
+        lines = asked(config, tmp_path, "close", questions=2)
+    assert [line.split()[0] for line in lines[:2]] == ["unavailable"] * 2, lines
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"liteservers": []}', '{"liteservers": [1]}', "[" * 9999])
