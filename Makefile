@@ -9,7 +9,7 @@ LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=lib
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus
 TEST_PROCESSES ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain ton-chain
+.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain ton-chain liteservers
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -68,6 +68,14 @@ ton-chain:
 		.venv-ton/bin/python -c 'from devnet.ton.machine import Machine; Machine()' && touch .venv-ton/.stamp; then :; \
 	else echo "no local TON: set TON_API_URL to a chain's, or go without"; fi
 
+# pytonlib, for TON straight from liteservers (TON_CONFIG). Nothing stops without it: toncenter needs none. One of its parts is
+# no wheel, so it wants a C compiler and Python's headers.
+liteservers:
+	@[ .venv/.liteservers -nt requirements-liteserver.lock ] || \
+	if echo "installing TON's liteserver client (pytonlib, 33 MB) ..." && \
+		$(PY) -m pip install -q --require-hashes -r requirements-liteserver.lock && touch .venv/.liteservers; then :; \
+	else echo "no liteserver client: it needs gcc and python3-dev; use TON_API_URL, or install those and run \`make liteservers\`"; fi
+
 demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
 	@.venv/bin/lightyard demo
 
@@ -79,7 +87,7 @@ check: .venv/.stamp  ## ruff, mypy, import-linter
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
-test: install evm-chain ton-chain  ## the suite on the embedded parts
+test: install evm-chain ton-chain liteservers  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
 
 system-packages:
@@ -89,7 +97,7 @@ system-packages:
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
-test-system: install system-packages evm-chain ton-chain  ## what needs Debian packages or npm
+test-system: install system-packages evm-chain ton-chain liteservers  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
 chaos: install  ## the long fault runs
@@ -103,6 +111,7 @@ settings: .venv/.stamp  ## write docs/settings.md anew
 
 lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-liteserver.in -o requirements-liteserver.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 	@uv pip compile -q --python-version 3.11.0 --prerelease allow --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/evm/requirements.in -o devnet/evm/requirements.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/ton/requirements.in -o devnet/ton/requirements.lock

@@ -6,6 +6,7 @@ its silence without a network, and its JSON, which is toncenter v2's.
 """
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from app.errors import ChainUnavailable, ChainUnreadable, ConfigError
 
 log = structlog.get_logger()
 MARGIN_SECONDS = 5  # the library looks for calls that are too old once a second
+CLOSE_SECONDS = 10  # its threads look up that often
 _NOBODY_ANSWERED = ("LITE_SERVER_NETWORK", "LITE_SERVER_NOTREADY", "timeout", "adnl")
 
 
@@ -68,9 +70,10 @@ class Liteservers:
     def close(self) -> None:
         """End the library's threads; the next call starts it again."""
         with self._lock:
-            self._leave()
-            loop, self._loop = self._loop, None
+            left, loop, self._loop = self._leave(), self._loop, None
         if loop is not None:
+            if left is not None:
+                concurrent.futures.wait([left], timeout=CLOSE_SECONDS)
             loop.call_soon_threadsafe(loop.stop)
 
     def _call(self, ask: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -114,12 +117,13 @@ class Liteservers:
             self._client = client
         return self._client
 
-    def _leave(self) -> None:
-        """Try another liteserver the next time."""
+    def _leave(self) -> concurrent.futures.Future[None] | None:
+        """Try another liteserver the next time; the one there is closes by itself."""
         client, self._client = self._client, None
         self._number += 1
-        if client is not None and self._loop is not None:
-            asyncio.run_coroutine_threadsafe(_closed(client), self._loop)
+        if client is None or self._loop is None:
+            return None
+        return asyncio.run_coroutine_threadsafe(_closed(client), self._loop)
 
 
 def _started_loop() -> asyncio.AbstractEventLoop:

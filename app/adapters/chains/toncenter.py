@@ -68,6 +68,6 @@ class Toncenter:
             body = json.loads(data)
         except MALFORMED as error:
             raise ValueError(f"status {status} without JSON") from error
-        if not isinstance(body, dict) or ("result" if status < 300 else "error") not in body:
+        if not isinstance(body, dict) or not {"result", "error"} & body.keys():
             raise TypeError(f"status {status} without an answer")
         return body
