@@ -53,7 +53,8 @@ class FakeWorker:
         body: dict[str, Any] = {
             "status": {
                 "wallet_balance": 3_141_592_653, "actual_image_hash": self.is_image_actual, "actual_model": self.is_model_actual,
-                "ton_last_synced_at": int(time.time() - self.synced_seconds_ago), "enabled": True, "git_commit": "c0c0", "git_commit_data": "x",
+                "ton_last_synced_at": int(time.time() - self.synced_seconds_ago), "enabled": True, "git_commit": "c0c0",
+                "git_commit_data": "x",
             },
             "stats": {
                 "queries": slots(self.requests, 0.5), "success": slots(success, self.success_rate),
@@ -73,8 +74,8 @@ class FakeWorker:
             "root_contract_config": {
                 "owner_address": "EQrootowner", "proxy_hashes": ["ab" * 32], "registered_proxies": [
                     {"seqno": 1, "address_for_clients": "proxy.example:8888", "address_for_workers": "proxy.example:8889"}],
-                "last_proxy_seqno": 1, "worker_hashes": ["cd" * 32], "model_hashes": ["ef" * 32], "version": 1, "struct_version": 4,
-                "params_version": 12, "unique_id": 0, "is_test": 0, "price_per_token": 20,
+                "last_proxy_seqno": 1, "worker_hashes": ["cd" * 32], "model_hashes": ["ef" * 32], "version": 1,
+                "struct_version": 4, "params_version": 12, "unique_id": 0, "is_test": 0, "price_per_token": 20,
                 "worker_fee_per_token": self.fee_per_token, "prompt_tokens_price_multiplier": 10_000,
                 "cached_tokens_price_multiplier": 1000, "completion_tokens_price_multiplier": 80_000,
                 "proxy_min_stake": 1_000_000_000, "client_min_stake": 1_000_000_000, "proxy_sc_code_hash": "01" * 32,
