@@ -14,6 +14,7 @@ from app.models import (
     sign_ins,
     tallies,
     uploads,
+    workers,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "sign_ins",
     "tallies",
     "uploads",
+    "workers",
 ]
