@@ -54,6 +54,7 @@ class Settings:
     s3_path_style: bool = setting(False, "bucket in the path, not in the host name; most servers other than AWS want it")
     solana_rpc_url: str = setting("", "Solana JSON-RPC, comma-separated; empty: the local chain on PORT+899")
     solana_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s")
+    ton_network: str = setting("mainnet", "which TON addresses are taken: test-only ones on testnet", choices="mainnet testnet")
     evm_rpc_url: str = setting("", "EVM JSON-RPC that roots are anchored on, comma-separated; empty: they are not anchored")
     evm_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s", least=1)
     evm_anchor_key: str = setting("", "private key, hex, of the address that anchors; only the worker needs it")
@@ -91,6 +92,9 @@ class Settings:
     offer_seconds: int = setting(5, "a dispatched job is kept so long for the node it was offered to", "s", least=1, most=600)
     max_run_result_bytes: int = setting(16_777_216, "largest result that is no picture", "bytes")
     platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%", most=100)
+    participant_share_percent: int = setting(
+        95, "a Cocoon participant's part of what its workers earn, unless it has its own", "%", most=100
+    )
     rates_usd: str = setting(
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
     )

@@ -13,6 +13,8 @@ from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
 from app.api import files, headers, limits, security
+from app.api.cocoon import document as cocoon
+from app.api.cocoon import routes as cocoon_routes
 from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
@@ -58,7 +60,18 @@ RENDERTRUST = Dialect(
     error_schema=rendertrust.ERROR_SCHEMA,
     security_schemes=rendertrust.SECURITY_SCHEMES,
 )
-DIALECTS = (RAYMENT, NODE, RENDERTRUST)
+COCOON = Dialect(
+    "cocoon",
+    ("/api/v1/workers", "/api/v1/participants", "/api/v1/payouts", "/ws/metrics"),
+    cocoon.error_body,
+    invalid_status=422,
+    limit=limits.cocoon_limit,
+    title="Cocoon: workers, participants and payouts on TON",
+    introduction=cocoon.INTRODUCTION,
+    error_schema=cocoon.ERROR_SCHEMA,
+    security_schemes=cocoon.SECURITY_SCHEMES,
+)
+DIALECTS = (RAYMENT, NODE, RENDERTRUST, COCOON)
 UNLIMITED = ("/metrics",)
 SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
 
@@ -88,6 +101,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
         (RENDERTRUST, _install_dialect(app, RENDERTRUST, *rendertrust_routes.BLUEPRINTS)),
+        (COCOON, _install_dialect(app, COCOON, *cocoon_routes.BLUEPRINTS)),
     )
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])

@@ -61,6 +61,14 @@ def rendertrust_limit(method: str, path: str) -> Limit | None:
     return SIGN_IN_LIMITS.get(path) if method == "POST" else None
 
 
+COCOON_READS, COCOON_WRITES = Limit("cocoon-reads", 100), Limit("cocoon-writes", 20)
+
+
+def cocoon_limit(method: str, path: str) -> Limit:
+    """Cocoon: 100/min for what reads, 20/min for what writes."""
+    return COCOON_READS if method in ("GET", "HEAD") else COCOON_WRITES
+
+
 def node_limit(method: str, path: str) -> Limit | None:
     """Ours: a registration needs no token and writes rows. Everything else is bounded by the node's own token."""
     return Limit("node-registrations", 600) if method == "POST" and path == "/node/v1/nodes" else None

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, any_, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -56,6 +56,12 @@ def change(session: Session, participant_id: int, values: Mapping[str, Any], amo
     row.updated_at = clock.now()
 
 
+def set_operator(session: Session, participant_id: int, is_operator: bool) -> None:
+    """Give a participant's account the operator's role, or take it away."""
+    account_id = get(session, participant_id).account_id
+    (accounts.grant_role if is_operator else accounts.revoke_role)(session, account_id, "operator")
+
+
 def get(session: Session, participant_id: int, among: Among = None) -> Participant:
     """One participant; NotFound for one that is not among those, as for none."""
     return _one(session, select(Participant).where(Participant.id == participant_id), among)
@@ -79,7 +85,7 @@ def page(
 
 
 def _has_role(role: str) -> ColumnElement[bool]:
-    return select(Account.id).where(Account.id == Participant.account_id, Account.roles.any(role)).exists()
+    return select(Account.id).where(Account.id == Participant.account_id, literal(role) == any_(Account.roles)).exists()
 
 
 def _one(session: Session, query: Select[Participant], among: Among) -> Participant:

@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,12})?", re.ASCII)
 
 
 def read_decimal(value: Any, places: int) -> Decimal:
-    """A JSON number, or text that looks like one, without a sign or an exponent of its own; ValidationError says what it must be."""
+    """A JSON number, or text such as 25.5, not negative, of at most `places` decimals; ValidationError says what it must be."""
     is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if is_number and abs(value) >= 10**13:
         raise ValidationError("is too large")
