@@ -14,6 +14,7 @@ from app.models import (
     sign_ins,
     tallies,
     uploads,
+    wallet_challenges,
     workers,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "sign_ins",
     "tallies",
     "uploads",
+    "wallet_challenges",
     "workers",
 ]
