@@ -125,7 +125,7 @@ def page(
     return [(row[0], row[1]) for row in rows]
 
 
-def _visible(among: Among) -> Select[tuple[CocoonWorker, WorkerState]]:
+def _visible(among: Among) -> Select[CocoonWorker, WorkerState]:
     query = select(CocoonWorker, WorkerState).join(WorkerState, WorkerState.worker_id == CocoonWorker.id)
     return query if among is None else query.where(CocoonWorker.participant_id.in_(among))
 
