@@ -95,8 +95,14 @@ class Settings:
     participant_share_percent: int = setting(
         95, "a Cocoon participant's part of what its workers earn, unless it has its own", "%", most=100
     )
+    payout_period_hours: int = setting(
+        168, "Cocoon earnings are proposed for payout by periods of so long, from a Monday's midnight (UTC) on", "h", least=1, most=8760
+    )
     rates_usd: str = setting(
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
+    )
+    rates_usd_since: str = setting(
+        "", "past rates for tax reports, each from a day (UTC) on: `TON@2025-01-01=5.5,…`; else RATES_USD", "US dollars"
     )
     credit_usd: str = setting("0.10", "what one CREDIT is worth, unless RATES_USD says so", "US dollars")
     credit_packages: str = setting(
