@@ -64,6 +64,26 @@ class Settings:
     anchor_tree_entries: int = setting(1000, "most leaves of one tree", "entries", least=1, most=100_000)
     anchor_confirmations: int = setting(12, "blocks, its own counted, that make an anchor final", "blocks", least=1, most=1000)
     anchor_replace_seconds: int = setting(300, "an anchor not mined for so long is replaced by one that offers more", "s")
+    solana_mints: str = setting(
+        "USDC=EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v,USDT=Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB,"
+        "RENDER=rndrizKT3MK1iimdxRdWabcF7Zg7AR5T4nud4EkHBof",
+        "mints that tokens are paid out of, and no others; `lightyard up` sets the local chain's",
+    )
+    minimum_payout: str = setting("0.01", "smallest payout, in units of its asset; some assets' own: `0.01,SOL=0.002`")
+    payout_cool_off_hours: int = setting(24, "a new payout address counts after", "h", most=8760)
+    payout_valid_seconds: int = setting(180, "a TON message of ours may be executed so long", "s", least=30, most=600)
+    payout_lag_seconds: int = setting(120, "a chain's node whose newest final block is older is not believed", "s", least=5)
+    signer_home: str = setting("", "the signer's folder with the hot wallets' keys and its journal; empty: LIGHTYARD_HOME/signer")
+    signer_socket: str = setting("", "unix socket on which the signer listens; empty: LIGHTYARD_HOME/signer.sock")
+    signer_max_payout: str = setting(
+        "SOL=20,USDC=2000,USDT=2000,RENDER=500,TON=1000", "the most that the signer signs for one payout, by asset"
+    )
+    signer_max_day: str = setting(
+        "SOL=200,USDC=20000,USDT=20000,RENDER=5000,TON=10000", "the most that the signer signs in 24 hours, by asset"
+    )
+    signer_quiet_seconds: int = setting(
+        240, "after its start the signer signs nothing new for so long: what it forgot with a lost disk has expired by then", "s"
+    )
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
     trusted_proxies: str = setting("", "networks whose X-Forwarded-For counts, comma-separated")
     metrics_token: str = setting("", "bearer token that /metrics wants; empty: open")
@@ -155,6 +175,14 @@ class Settings:
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
+
+    @property
+    def signer_folder(self) -> Path:
+        return Path(self.signer_home or self.home / "signer").resolve()
+
+    @property
+    def signer_socket_path(self) -> Path:
+        return Path(self.signer_socket or self.home / "signer.sock").resolve()
 
     @property
     def own_bucket(self) -> str | None:
