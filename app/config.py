@@ -54,7 +54,6 @@ class Settings:
     s3_path_style: bool = setting(False, "bucket in the path, not in the host name; most servers other than AWS want it")
     solana_rpc_url: str = setting("", "Solana JSON-RPC, comma-separated; empty: the local chain on PORT+899")
     solana_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s")
-    ton_network: str = setting("mainnet", "which TON addresses are taken: test-only ones on testnet", choices="mainnet testnet")
     evm_rpc_url: str = setting("", "EVM JSON-RPC that roots are anchored on, comma-separated; empty: they are not anchored")
     evm_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s", least=1)
     evm_anchor_key: str = setting("", "private key, hex, of the address that anchors; only the worker needs it")
@@ -123,7 +122,7 @@ class Settings:
         95, "a Cocoon participant's part of what its workers earn, unless it has its own", "%", most=100
     )
     payout_period_hours: int = setting(
-        168, "Cocoon earnings are proposed for payout by periods of so long, from a Monday's midnight (UTC) on", "h", least=1, most=8760
+        168, "Cocoon earnings are proposed for payout by periods of so long, since a Monday in UTC", "h", least=1, most=8760
     )
     rates_usd: str = setting(
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
@@ -182,6 +181,14 @@ class Settings:
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
+
+    @property
+    def signer_folder(self) -> Path:
+        return Path(self.signer_home or self.home / "signer").resolve()
+
+    @property
+    def signer_socket_path(self) -> Path:
+        return Path(self.signer_socket or self.home / "signer.sock").resolve()
 
     @property
     def ton_api_urls(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-from app.values.payouts import TON
 from flask import Response
 from flask_smorest import Blueprint
 
@@ -20,6 +19,7 @@ from app.core.tax_reports import TaxRow
 from app.errors import Forbidden
 from app.values import clock
 from app.values.money import Money
+from app.values.payouts import TON
 from app.values.spreadsheet import Cell
 
 SCOPE = "payouts:read"

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from app.values.payouts import CHAINS, read_transaction_hash
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api.cocoon.schemas.loose import Loose, PageSchema
 from app.api.cocoon.schemas.numbers import DecimalNumber, TonAmount
 from app.api.cocoon.schemas.texts import Moment, Wallet, row_id
 from app.errors import InvalidInput
+from app.values.payouts import CHAINS, read_transaction_hash
 
 COUNT_MOST = 2**53 - 1
 USD_MOST = Decimal(10**12)
