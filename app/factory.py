@@ -23,6 +23,8 @@ from app.api.rayment import document, provider_views
 from app.api.rayment import views as rayment
 from app.api.rendertrust import document as rendertrust
 from app.api.rendertrust import routes as rendertrust_routes
+from app.api.rnp019 import document as rnp019
+from app.api.rnp019 import routes as rnp019_routes
 from app.config import Settings
 from app.core import figures, tallies
 from app.core.figures import Figure
@@ -60,6 +62,15 @@ RENDERTRUST = Dialect(
     error_schema=rendertrust.ERROR_SCHEMA,
     security_schemes=rendertrust.SECURITY_SCHEMES,
 )
+RNP019 = Dialect(
+    "rnp019",
+    ("/rnp/v1",),
+    envelope,
+    limit=limits.rnp019_limit,
+    title="Render Network RNP-019: wallets and keys",
+    introduction=rnp019.INTRODUCTION,
+    security_schemes=rnp019.SECURITY_SCHEMES,
+)
 COCOON = Dialect(
     "cocoon",
     ("/api/v1/workers", "/api/v1/participants", "/api/v1/payouts", "/ws/metrics"),
@@ -71,7 +82,7 @@ COCOON = Dialect(
     error_schema=cocoon.ERROR_SCHEMA,
     security_schemes=cocoon.SECURITY_SCHEMES,
 )
-DIALECTS = (RAYMENT, NODE, RENDERTRUST, COCOON)
+DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON)
 UNLIMITED = ("/metrics",)
 SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
 
@@ -101,6 +112,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
         (RENDERTRUST, _install_dialect(app, RENDERTRUST, *rendertrust_routes.BLUEPRINTS)),
+        (RNP019, _install_dialect(app, RNP019, *rnp019_routes.BLUEPRINTS)),
         (COCOON, _install_dialect(app, COCOON, *cocoon_routes.BLUEPRINTS)),
     )
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)

@@ -8,7 +8,18 @@ from celery import shared_task
 from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
-from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins, tallies
+from app.core import (
+    accounts,
+    audit,
+    doorbells,
+    idempotency,
+    inspections,
+    outcomes,
+    payments,
+    sign_ins,
+    tallies,
+    wallet_challenges,
+)
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
 from app.flows import anchors, push, retention
@@ -121,6 +132,7 @@ def keep_books() -> None:
         accounts.forget_used_messages(session)
         idempotency.forget_expired(session)
         sign_ins.forget_expired(session)
+        wallet_challenges.forget_expired(session)
     with hub().database.unit_of_work() as session:
         _tell(audit.differences_since(session, first))
     with hub().database.unit_of_work() as session:

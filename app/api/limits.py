@@ -69,6 +69,18 @@ def cocoon_limit(method: str, path: str) -> Limit:
     return COCOON_READS if method in ("GET", "HEAD") else COCOON_WRITES
 
 
+WALLET_LIMITS = {
+    "/rnp/v1/wallet/challenge": Limit("wallet-challenge", 30),
+    "/rnp/v1/wallet/login": Limit("wallet-login", 20),
+    "/rnp/v1/wallet/link": Limit("wallet-link", 20),
+}
+
+
+def rnp019_limit(method: str, path: str) -> Limit | None:
+    """RNP-019: what needs no token and writes rows or checks signatures."""
+    return WALLET_LIMITS.get(path) if method == "POST" else None
+
+
 def node_limit(method: str, path: str) -> Limit | None:
     """Ours: a registration needs no token and writes rows. Everything else is bounded by the node's own token."""
     return Limit("node-registrations", 600) if method == "POST" and path == "/node/v1/nodes" else None

@@ -72,12 +72,17 @@ def optional_caller(session: Session, scope: str) -> Caller | None:
 def identify(session: Session, token: str, scope: str | None = None, *, is_wallet_signed: bool = False) -> Caller:
     """Whose access token or API key this is (a websocket's `?token=`); one query. Errors as `caller`."""
     if tokens.is_jwt(token):
-        found = _signed_in(session, token)
+        found = _signed_in(session, token, "access")
     else:
         found = _key_holder(session, token, is_wallet_signed)
     if scope is not None:
         found.require(scope)
     return found
+
+
+def identify_socket(session: Session, token: str) -> Caller:
+    """Whose cookie this is (app/api/cookies.py); one query. Unauthenticated for any other token."""
+    return _signed_in(session, token, tokens.SOCKET)
 
 
 def signed_in(session: Session) -> uuid.UUID:
@@ -89,8 +94,8 @@ def signed_in(session: Session) -> uuid.UUID:
     return found.sign_in_id
 
 
-def _signed_in(session: Session, token: str) -> Caller:
-    claims = tokens.read(token, "access")
+def _signed_in(session: Session, token: str, token_type: str) -> Caller:
+    claims = tokens.read(token, token_type)
     account = sign_ins.account_of(session, claims.sign_in_id, claims.account_id)
     if account is None:
         raise Unauthenticated("this sign-in is over; log in again", code="SIGN_IN_ENDED")

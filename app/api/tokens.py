@@ -18,6 +18,7 @@ from app.values import clock
 
 ACCESS_SECONDS = 1800
 TOKEN_LIMIT_CHARS = 4096
+SOCKET = "socket"
 REFUSAL = "this token is not valid or is over; log in again"
 # Every way in which reading a stranger's token can end. A header nested without end is one of them.
 BROKEN = (PyJWTError, JWTExtendedException, ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -51,6 +52,13 @@ def make_pair(signed_in: SignedIn) -> dict[str, str]:
         expires_delta=timedelta(seconds=REFRESH_SECONDS),
     )
     return {"access_token": access, "refresh_token": refresh, "token_type": "bearer"}
+
+
+def make_socket_token(signed_in: SignedIn) -> str:
+    """What the cookie of a sign-in holds: worth nothing but to a websocket that reads cookies, and over when the sign-in is."""
+    claims = {"sid": str(signed_in.id), "token_type": SOCKET}
+    lifetime = timedelta(seconds=REFRESH_SECONDS)
+    return str(create_access_token(str(signed_in.account_id), additional_claims=claims, expires_delta=lifetime))
 
 
 def read(token: str, token_type: str) -> Claims:

@@ -46,6 +46,13 @@ def register(session: Session, kind: str, value: str, name: str, secret_hash: st
     return account
 
 
+def link_identity(session: Session, account_id: uuid.UUID, kind: str, value: str) -> uuid.UUID:
+    """Give the account one more identity, unless somebody has it already. Returns whose it is."""
+    row = {"id": uuid.uuid4(), "account_id": account_id, "kind": kind, "value": value, "created_at": clock.now()}
+    session.execute(insert(Identity).values(row).on_conflict_do_nothing())
+    return session.scalars(select(Identity.account_id).where(Identity.kind == kind, Identity.value == value)).one()
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What an account is signed in to by: the password's hash, and whether the account may be used."""

@@ -15,6 +15,7 @@ from app.models import (
     sign_ins,
     tallies,
     uploads,
+    wallet_challenges,
     workers,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "sign_ins",
     "tallies",
     "uploads",
+    "wallet_challenges",
     "workers",
 ]

@@ -31,9 +31,9 @@ class CocoonWorker(Base):
 class WorkerState(Base):
     """What a worker said last, written by whoever polled it; apart from the worker's row, which its owner changes.
 
-    Who takes a worker to poll sets `due_at` ahead; `polled_at` is the fence that an answer is written by. `told_active` is what the
-    worker last said of being enabled, `said_coefficient` of its price. `said_*` are the worker's own counters, the others add up over
-    its restarts and never fall.
+    Who takes a worker to poll sets `due_at` ahead; `polled_at` is the fence that an answer is written by. `told_active` is what
+    the worker last said of being enabled, `said_coefficient` of its price. `said_*` are the worker's own counters, the others
+    add up over its restarts and never fall.
     """
 
     __tablename__ = "cocoon_worker_states"
@@ -64,8 +64,8 @@ class WorkerState(Base):
 
 
 class _Figures:
-    """What happened in a stretch of time that begins at `at`: how often the worker was asked, how often it answered, and how it was
-    at its worst; rises of counters; sums of GPU figures over the `gpu_samples` that had some; the totals at the end."""
+    """What happened in a stretch of time that begins at `at`: how often the worker was asked, how often it answered, and how it
+    was at its worst; rises of counters; sums of GPU figures over the `gpu_samples` that had some; the totals at the end."""
 
     worker_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
@@ -108,8 +108,8 @@ class WorkerHour(_Figures, Base):
 
 
 class WorkerPastHour(_Figures, Base):
-    """An hour of a day that is over, laid down a day at a time in the order of workers: a month of one worker lies on as few pages
-    beside a thousand others as it does alone."""
+    """An hour of a day that is over, laid down a day at a time in the order of workers: a month of one worker lies on as few
+    pages beside a thousand others as it does alone."""
 
     __tablename__ = "cocoon_worker_past_hours"
     __table_args__ = (Index("ix_cocoon_worker_past_hours_at", "at", postgresql_using="brin"),)

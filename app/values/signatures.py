@@ -8,12 +8,21 @@ from nacl.signing import VerifyKey
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from app.errors import InvalidInput
+
 SIGNATURE_BYTES = 64
 
 
 def is_solana_address(text: object) -> bool:
     """Whether this is the base58 text of 32 bytes."""
     return isinstance(text, str) and _address(text) is not None
+
+
+def read_solana_address(text: str) -> str:
+    """The address of a Solana wallet; InvalidInput when it is none."""
+    if not is_solana_address(text):
+        raise InvalidInput("a Solana address is the base58 text of 32 bytes", code="SOLANA_ADDRESS_INVALID")
+    return text
 
 
 def is_transaction_signature(text: object) -> bool:

@@ -1,7 +1,7 @@
 """How a Cocoon worker is, judged by what it really says. The worst that is found decides.
 
-down: no answer, or one that is no worker's. degraded: it can't earn as it is (not initialised, wrong image or model, out of sync).
-warning: it works, and somebody should look (late sync, many failures, no proxy, a hot GPU). healthy: none of these.
+down: no answer, or one that is no worker's. degraded: it can't earn as it is (not initialised, wrong image or model, out of
+sync). warning: it works, and somebody should look (late sync, many failures, no proxy, a hot GPU). healthy: none of these.
 """
 
 from dataclasses import dataclass

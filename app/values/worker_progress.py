@@ -12,8 +12,8 @@ _LARGEST = 2**63 - 1
 class Counters:
     """What is known of a worker's counters: as it said them last (`said_*`), and added up over its restarts.
 
-    `earned` holds the most tokens seen for each of the worker's contracts: they lie on the chain, so a worker that forgets a proxy
-    and finds it again has earned nothing in between. Revenue in nanoTON.
+    `earned` holds the most tokens seen for each of the worker's contracts: they lie on the chain, so a worker that forgets a
+    proxy and finds it again has earned nothing in between. Revenue in nanoTON.
     """
 
     said_requests: int | None = None
@@ -30,7 +30,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How much more there is than at the last answer; never negative, and nothing at the first one: when that was is not known."""
+    """How much more there is than at the last answer. Never negative; nothing at the first one, which may be of any time."""
 
     requests: int = 0
     success: int = 0

@@ -1,8 +1,8 @@
 """What a Cocoon worker says of itself at /jsonstats, read so that nothing it leaves out becomes a zero.
 
-A counter there is an array of seven: the total since the worker began, then decayed rates per second over 1 s, 10 s, 1 min, 10 min,
-1 h and 1 d. `wallet` and `root_contract_config` are absent until the worker is initialised, and one key appears twice: the last
-one counts.
+A counter there is an array of seven: the total since the worker began, then decayed rates per second over 1 s, 10 s, 1 min, 10
+min, 1 h and 1 d. `wallet` and `root_contract_config` are absent until the worker is initialised, and one key appears twice: the
+last one counts.
 """
 
 import json

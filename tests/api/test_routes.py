@@ -77,9 +77,16 @@ ACCESS = {
     ("PATCH", "/api/v1/participants/<participant_id>"): "reach participants:write",
     ("GET", "/api/v1/participants/wallet/<wallet_address>"): "reach participants:read",
     ("GET", "/openapi/cocoon.json"): "public",
+    ("POST", "/rnp/v1/wallet/challenge"): "public",
+    ("POST", "/rnp/v1/wallet/login"): "proof",
+    ("POST", "/rnp/v1/wallet/link"): "signed in",
+    ("POST", "/rnp/v1/keys"): "keys:write",
+    ("GET", "/rnp/v1/keys"): "keys:read",
+    ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",
+    ("GET", "/openapi/rnp019.json"): "public",
     ("GET", "/docs"): "public",
     ("GET", "/docs/<name>"): "public",
     ("GET", "/docs/static/<path:filename>"): "public",
@@ -97,6 +104,7 @@ EMPTY_BODIES = {
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/credits/deduct": {"amount": "1.0000", "reference_id": "x"},
     "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
+    "/rnp/v1/keys": {"scopes": ["keys:write"]},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
 SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
@@ -243,6 +251,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
+           "<key_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<wallet_address>": "0:" + "0" * 64}
 
 
@@ -261,7 +270,7 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     if owner_of(path, DIALECTS) is RENDERTRUST:
         assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
         return str(body["detail"])
-    if path.startswith(("/node/", "/files/")):
+    if path.startswith(("/node/", "/files/", "/rnp/")):
         assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
         return str(body["error"]["message"])
     assert body["success"] is False and isinstance(body["error"], str)

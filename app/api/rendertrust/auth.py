@@ -4,7 +4,7 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import security, tokens
+from app.api import cookies, security, tokens
 from app.api.context import hub, unit_of_work
 from app.api.rendertrust.document import SIGNED_IN
 from app.api.rendertrust.schemas import auth as schemas
@@ -59,4 +59,5 @@ def logout() -> dict[str, str]:
     """End this sign-in: its access and refresh tokens are worth nothing from now on, everywhere."""
     with unit_of_work() as session:
         sign_ins.end(session, security.signed_in(session))
+    cookies.take_back()
     return {"message": "Logged out successfully"}
