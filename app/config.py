@@ -54,16 +54,42 @@ class Settings:
     s3_path_style: bool = setting(False, "bucket in the path, not in the host name; most servers other than AWS want it")
     solana_rpc_url: str = setting("", "Solana JSON-RPC, comma-separated; empty: the local chain on PORT+899")
     solana_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s")
-    ton_network: str = setting("mainnet", "which TON addresses are taken: test-only ones on testnet", choices="mainnet testnet")
     evm_rpc_url: str = setting("", "EVM JSON-RPC that roots are anchored on, comma-separated; empty: they are not anchored")
     evm_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s", least=1)
     evm_anchor_key: str = setting("", "private key, hex, of the address that anchors; only the worker needs it")
     evm_max_fee_gwei: int = setting(200, "most that an anchor offers for gas", "gwei", least=1, most=1_000_000)
+    ton_api_url: str = setting("", "TON by toncenter's v2 interface, comma-separated; empty: no TON, unless TON_CONFIG is set")
+    ton_api_key: str = setting("", "key of toncenter")
+    ton_config: str = setting("", "a network's global configuration file: TON straight from its liteservers, by pytonlib")
+    ton_network: str = setting("mainnet", "which addresses are good", choices="mainnet testnet")
+    ton_wallet: str = setting("", "TON address that payments to the hub go to; empty: it takes none")
+    ton_jetton_masters: str = setting("", "jettons that are money: `master address:asset`, comma-separated")
+    ton_timeout_seconds: int = setting(10, "longest wait for one call", "s", least=1)
     anchor_interval_seconds: int = setting(300, "an entry waits so long for its tree at most", "s", least=1)
     anchor_entries: int = setting(100, "so many waiting entries get a tree at once", "entries", least=1)
     anchor_tree_entries: int = setting(1000, "most leaves of one tree", "entries", least=1, most=100_000)
     anchor_confirmations: int = setting(12, "blocks, its own counted, that make an anchor final", "blocks", least=1, most=1000)
     anchor_replace_seconds: int = setting(300, "an anchor not mined for so long is replaced by one that offers more", "s")
+    solana_mints: str = setting(
+        "USDC=EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v,USDT=Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB,"
+        "RENDER=rndrizKT3MK1iimdxRdWabcF7Zg7AR5T4nud4EkHBof",
+        "mints that tokens are paid out of, and no others; `lightyard up` sets the local chain's",
+    )
+    minimum_payout: str = setting("0.01", "smallest payout, in units of its asset; some assets' own: `0.01,SOL=0.002`")
+    payout_cool_off_hours: int = setting(24, "a new payout address counts after", "h", most=8760)
+    payout_valid_seconds: int = setting(180, "a TON message of ours may be executed so long", "s", least=30, most=600)
+    payout_lag_seconds: int = setting(120, "a chain's node whose newest final block is older is not believed", "s", least=5)
+    signer_home: str = setting("", "the signer's folder with the hot wallets' keys and its journal; empty: LIGHTYARD_HOME/signer")
+    signer_socket: str = setting("", "unix socket on which the signer listens; empty: LIGHTYARD_HOME/signer.sock")
+    signer_max_payout: str = setting(
+        "SOL=20,USDC=2000,USDT=2000,RENDER=500,TON=1000", "the most that the signer signs for one payout, by asset"
+    )
+    signer_max_day: str = setting(
+        "SOL=200,USDC=20000,USDT=20000,RENDER=5000,TON=10000", "the most that the signer signs in 24 hours, by asset"
+    )
+    signer_quiet_seconds: int = setting(
+        240, "after its start the signer signs nothing new for so long: what it forgot with a lost disk has expired by then", "s"
+    )
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
     trusted_proxies: str = setting("", "networks whose X-Forwarded-For counts, comma-separated")
     metrics_token: str = setting("", "bearer token that /metrics wants; empty: open")
@@ -95,8 +121,14 @@ class Settings:
     participant_share_percent: int = setting(
         95, "a Cocoon participant's part of what its workers earn, unless it has its own", "%", most=100
     )
+    payout_period_hours: int = setting(
+        168, "Cocoon earnings are proposed for payout by periods of so long, since a Monday in UTC", "h", least=1, most=8760
+    )
     rates_usd: str = setting(
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
+    )
+    rates_usd_since: str = setting(
+        "", "past rates for tax reports, each from a day (UTC) on: `TON@2025-01-01=5.5,…`; else RATES_USD", "US dollars"
     )
     credit_usd: str = setting("0.10", "what one CREDIT is worth, unless RATES_USD says so", "US dollars")
     credit_packages: str = setting(
@@ -160,6 +192,18 @@ class Settings:
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
+
+    @property
+    def signer_folder(self) -> Path:
+        return Path(self.signer_home or self.home / "signer").resolve()
+
+    @property
+    def signer_socket_path(self) -> Path:
+        return Path(self.signer_socket or self.home / "signer.sock").resolve()
+
+    @property
+    def ton_api_urls(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.ton_api_url.split(",") if part.strip())
 
     @property
     def own_bucket(self) -> str | None:
@@ -248,6 +292,7 @@ def unsafe(settings: Settings) -> dict[str, str]:
         "TEST_MINTS": (settings.test_mints, "must be off: test money would count"),
         "SOLANA_RPC_URL": (is_local, "must be an RPC of the real chain, not a local one"),
         "EVM_RPC_URL": (any(_is_here(url) for url in settings.evm_rpc_urls), "must be an RPC of a real chain, not a local one"),
+        "TON_API_URL": (any(_is_here(url) for url in settings.ton_api_urls), "must be a server of a real chain, not a local one"),
         "EVM_ANCHOR_KEY": (_is_known_key(settings.evm_anchor_key), "is the key that every local chain gives money to"),
         "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
         "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),

@@ -12,7 +12,11 @@ from redis.retry import Retry
 
 from app import outbox
 from app.adapters.chains.evm import EvmGateway
+from app.adapters.chains.liteserver import Liteservers, read_config
 from app.adapters.chains.solana import SolanaGateway
+from app.adapters.chains.ton import TonGateway
+from app.adapters.chains.ton_gateway import CheckedTonGateway
+from app.adapters.chains.toncenter import Toncenter
 from app.adapters.outbound import OutboundClient
 from app.adapters.publisher import Publisher
 from app.adapters.signals import Signals
@@ -21,7 +25,7 @@ from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
-from app.core import card_payments
+from app.core import card_payments, ton_hub
 from app.core.completions import Terms
 from app.db import Database, make_engine
 from app.errors import ConfigError
@@ -30,6 +34,7 @@ from app.values.money import Money
 from app.values.networks import read_networks
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
+from app.values.usd_rates import UsdRates, read_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,12 @@ class Hub:
     store: ObjectStore
     chain: SolanaGateway
     evm: EvmGateway
+    ton: TonGateway
     outbound: OutboundClient
     cache: redis.Redis
     signals: Signals
     rates: RateSource
+    usd_rates: UsdRates
     celery: Celery
     card_terms: card_payments.Terms
     prices: Mapping[str, Money]
@@ -99,16 +106,26 @@ def build(settings: Settings) -> Hub:
         evm=EvmGateway(
             settings.evm_rpc_urls, settings.evm_timeout_seconds, settings.evm_anchor_key, settings.evm_max_fee_gwei
         ),
+        ton=_ton(settings),
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),
         rates=read_table(settings.rates),
+        usd_rates=read_days(settings.rates_usd_since, read_table(settings.rates)),
         celery=celery,
         card_terms=card_payments.read_terms(settings),
         prices=read_prices(settings.dispatch_prices),
     )
     outbox.connect(Publisher(celery, cache))
     return hub
+
+
+def _ton(settings: Settings) -> TonGateway:
+    """Liteservers where a configuration of them is given, else toncenter, which may be none at all."""
+    if settings.ton_config:
+        folder = settings.home / "tonlib"
+        return CheckedTonGateway(Liteservers(Path(settings.ton_config), folder, settings.ton_timeout_seconds))
+    return CheckedTonGateway(Toncenter(settings.ton_api_urls, settings.ton_timeout_seconds, settings.ton_api_key))
 
 
 def connect_cache(url: str) -> redis.Redis:
@@ -122,9 +139,13 @@ def malformed(settings: Settings) -> dict[str, str]:
     readers: dict[str, Callable[[], object]] = {
         "TRUSTED_PROXIES": lambda: read_networks(settings.trusted_proxies),
         "RATES_USD": lambda: read_table(settings.rates),
+        "RATES_USD_SINCE": lambda: read_days(settings.rates_usd_since, read_table(settings.rates)),
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
+        "TON_WALLET": lambda: ton_hub.read_wallet(settings),
+        "TON_JETTON_MASTERS": lambda: ton_hub.read_masters(settings),
+        "TON_CONFIG": lambda: read_config(Path(settings.ton_config)) if settings.ton_config else None,
     }
     problems: dict[str, str] = {}
     for name, read in readers.items():

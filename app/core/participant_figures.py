@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.models.accounts import Account
 from app.models.participants import Participant
 from app.models.payouts import Payout
+from app.models.workers import CocoonWorker
 from app.values.money import Money
 
 ASSET = "TON"
@@ -55,5 +56,10 @@ def _payouts(session: Session, ids: Sequence[int]) -> dict[int, tuple[Money, int
 
 
 def _workers(session: Session, ids: Sequence[int]) -> Counts:
-    """Of those with any. The table of workers comes with `core.cocoon_workers`; until it is there nobody has one."""
-    return {}
+    """Of those that have any."""
+    query = (
+        select(CocoonWorker.participant_id, func.count(), func.count().filter(CocoonWorker.is_active))
+        .where(CocoonWorker.participant_id.in_(ids))
+        .group_by(CocoonWorker.participant_id)
+    )
+    return {found: (total, active) for found, total, active in session.execute(query)}

@@ -34,7 +34,7 @@ class ExactBlueprint(Blueprint):
     def response(self, status_code: Any, schema: Any = None, **options: Any) -> Callable[[View], View]:
         """As flask-smorest's; a view that returns a Response of its own is left alone."""
         documented = super().response(status_code, schema, **options)
-        dump = (schema() if isinstance(schema, type) else schema).dump if schema is not None else None
+        dump = getattr(schema() if isinstance(schema, type) else schema, "dump", None)
 
         def decorate(view: View) -> View:
             @wraps(view)

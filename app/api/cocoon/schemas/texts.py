@@ -34,7 +34,8 @@ class Wallet(fields.String):
 class Moment(fields.AwareDateTime):
     """A moment in UTC; one without an offset is UTC. Written in ISO 8601 with a Z."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, ahead: timedelta = AHEAD, **options: Any) -> None:
+        self.ahead = ahead
         super().__init__(format="iso", default_timezone=UTC, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
@@ -43,8 +44,8 @@ class Moment(fields.AwareDateTime):
             moment = found.astimezone(UTC)
         except OverflowError:
             raise ValidationError("lies outside of time") from None
-        if not FIRST_MOMENT <= moment <= clock.now() + AHEAD:
-            raise ValidationError("must lie between 2019 and now")
+        if not FIRST_MOMENT <= moment <= clock.now() + self.ahead:
+            raise ValidationError("must lie after 2018, and not so far ahead")
         return moment
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> str | None:
