@@ -36,7 +36,9 @@ class ExpositionShelf:
             elif stamp != self._stamp:
                 found = self._cache.mget(STAMP, BODY)
                 assert isinstance(found, list)
-                self._stamp, self._body = (found[0], found[1]) if all(found) else (b"", b"")
+                self._stamp, self._body = b"", b""
+                if isinstance(found[0], bytes) and isinstance(found[1], bytes):
+                    self._stamp, self._body = found[0], found[1]
             return self._body
         except redis.RedisError as error:
             log.warning("exposition.away", error=str(error))

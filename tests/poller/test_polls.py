@@ -9,10 +9,10 @@ import pytest
 import redis
 from sqlalchemy.orm import Session
 
+from app.adapters.worker_news import WORKERS_CHANNEL
 from app.core import cocoon_workers, nodes
 from app.errors import NotFound
 from app.models.nodes import Node
-from app.poller.cocoon import WORKERS_CHANNEL
 from app.values import clock
 from tests.factories.cocoon_workers import FakeWorker
 from tests.poller.conftest import Pool, make_participant
