@@ -11,7 +11,7 @@ from app.config import Settings
 from app.wiring import Hub
 from tests.api.cocoon.conftest import Person, join
 from tests.factories import cocoon_workers as fakes
-from tests.factories.cocoon_workers import Farm, FakeWorker
+from tests.factories.cocoon_workers import FakeWorker, Farm
 from tests.poller.conftest import Pool
 
 SEED = {"worker_name": "Worker-0", "instance_number": 0, "host": "localhost", "stats_port": 12000, "price_coefficient": 1.0}
