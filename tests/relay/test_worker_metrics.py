@@ -128,8 +128,8 @@ def test_the_seeds_script_works_after_a_wallet_login(apis: tuple[Api, Api], hub:
     api = apis[0]
     worker, _ = pool.add()
     asked = api.post("/rnp/v1/wallet/challenge", json={"chain": "solana", "address": payer.address})
-    signature = payer.sign(asked.json["message"])
-    login = httpx.post(f"{api.url}/rnp/v1/wallet/login", json={"chain": "solana", "address": payer.address, "signature": signature})
+    body = {"chain": "solana", "address": payer.address, "signature": payer.sign(asked.json["message"])}
+    login = httpx.post(f"{api.url}/rnp/v1/wallet/login", json=body)
     assert login.status_code == 200, login.text
     cookie = {"Cookie": login.headers["set-cookie"].split(";")[0]}
     with watching(api, additional_headers=cookie, origin=api.url) as socket:  # nobody's wallet yet
