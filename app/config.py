@@ -70,6 +70,26 @@ class Settings:
     anchor_tree_entries: int = setting(1000, "most leaves of one tree", "entries", least=1, most=100_000)
     anchor_confirmations: int = setting(12, "blocks, its own counted, that make an anchor final", "blocks", least=1, most=1000)
     anchor_replace_seconds: int = setting(300, "an anchor not mined for so long is replaced by one that offers more", "s")
+    solana_mints: str = setting(
+        "USDC=EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v,USDT=Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB,"
+        "RENDER=rndrizKT3MK1iimdxRdWabcF7Zg7AR5T4nud4EkHBof",
+        "mints that tokens are paid out of, and no others; `lightyard up` sets the local chain's",
+    )
+    minimum_payout: str = setting("0.01", "smallest payout, in units of its asset; some assets' own: `0.01,SOL=0.002`")
+    payout_cool_off_hours: int = setting(24, "a new payout address counts after", "h", most=8760)
+    payout_valid_seconds: int = setting(180, "a TON message of ours may be executed so long", "s", least=30, most=600)
+    payout_lag_seconds: int = setting(120, "a chain's node whose newest final block is older is not believed", "s", least=5)
+    signer_home: str = setting("", "the signer's folder with the hot wallets' keys and its journal; empty: LIGHTYARD_HOME/signer")
+    signer_socket: str = setting("", "unix socket on which the signer listens; empty: LIGHTYARD_HOME/signer.sock")
+    signer_max_payout: str = setting(
+        "SOL=20,USDC=2000,USDT=2000,RENDER=500,TON=1000", "the most that the signer signs for one payout, by asset"
+    )
+    signer_max_day: str = setting(
+        "SOL=200,USDC=20000,USDT=20000,RENDER=5000,TON=10000", "the most that the signer signs in 24 hours, by asset"
+    )
+    signer_quiet_seconds: int = setting(
+        240, "after its start the signer signs nothing new for so long: what it forgot with a lost disk has expired by then", "s"
+    )
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
     trusted_proxies: str = setting("", "networks whose X-Forwarded-For counts, comma-separated")
     metrics_token: str = setting("", "bearer token that /metrics wants; empty: open")
@@ -98,8 +118,17 @@ class Settings:
     offer_seconds: int = setting(5, "a dispatched job is kept so long for the node it was offered to", "s", least=1, most=600)
     max_run_result_bytes: int = setting(16_777_216, "largest result that is no picture", "bytes")
     platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%", most=100)
+    participant_share_percent: int = setting(
+        95, "a Cocoon participant's part of what its workers earn, unless it has its own", "%", most=100
+    )
+    payout_period_hours: int = setting(
+        168, "Cocoon earnings are proposed for payout by periods of so long, since a Monday in UTC", "h", least=1, most=8760
+    )
     rates_usd: str = setting(
         "SOL=150,TON=3,USDC=1,USDT=1,RENDER=4,RCREDIT=4", "what one unit of each asset is worth", "US dollars"
+    )
+    rates_usd_since: str = setting(
+        "", "past rates for tax reports, each from a day (UTC) on: `TON@2025-01-01=5.5,…`; else RATES_USD", "US dollars"
     )
     credit_usd: str = setting("0.10", "what one CREDIT is worth, unless RATES_USD says so", "US dollars")
     credit_packages: str = setting(
@@ -127,6 +156,20 @@ class Settings:
     )
     relay_waiting_bytes: int = setting(262_144, "what may wait for a slow reader; more closes its socket", "bytes", least=4096)
     relay_poll_seconds: int = setting(15, "how often a process looks for work that no doorbell told of", "s", least=1)
+    worker_poll_seconds: int = setting(15, "how often a Cocoon worker is asked how it is", "s", least=1, most=3600)
+    worker_timeout_seconds: int = setting(5, "longest wait for one answer of a Cocoon worker", "s", least=1, most=60)
+    worker_answer_bytes: int = setting(1_048_576, "largest answer of a Cocoon worker", "bytes", least=4096, most=2**26)
+    worker_late_seconds: int = setting(600, "a Cocoon worker that synced with TON so long ago is a warning", "s", least=1)
+    worker_lost_seconds: int = setting(3600, "and so long ago is degraded", "s", least=1)
+    worker_failing_percent: int = setting(10, "a larger share of failed requests in ten minutes is a warning", "%", most=100)
+    worker_hot_celsius: int = setting(85, "a hotter GPU beside a Cocoon worker is a warning", "°C", least=1)
+    worker_samples_hours: int = setting(3, "each poll of a Cocoon worker is kept so long", "h", least=2, most=720)
+    worker_steps_hours: int = setting(72, "its figures by five minutes are kept so long", "h", least=50, most=8760)
+    worker_history_days: int = setting(400, "its figures by the hour are kept so long", "days", least=31, most=36_500)
+    metrics_scrape_seconds: int = setting(15, "how often the workers' exposition for /metrics is made", "s", least=1, most=600)
+    metrics_waiting_bytes: int = setting(
+        8_388_608, "what may wait for a slow reader of /ws/metrics; more closes its socket", "bytes", least=4096
+    )
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)
@@ -152,6 +195,14 @@ class Settings:
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
+
+    @property
+    def signer_folder(self) -> Path:
+        return Path(self.signer_home or self.home / "signer").resolve()
+
+    @property
+    def signer_socket_path(self) -> Path:
+        return Path(self.signer_socket or self.home / "signer.sock").resolve()
 
     @property
     def ton_api_urls(self) -> tuple[str, ...]:

@@ -12,7 +12,11 @@ from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
+from app.adapters.exposition_shelf import ExpositionShelf
 from app.api import files, headers, limits, security
+from app.api.cocoon import document as cocoon
+from app.api.cocoon import routes as cocoon_routes
+from app.api.cocoon import watching
 from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
@@ -31,6 +35,7 @@ from app.observability.metrics import OF_PROCESS, MarketplaceCollector
 from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
+from app.relay import worker_metrics
 from app.values.json_text import check_json
 from app.values.networks import read_networks
 from app.web import docs
@@ -69,7 +74,18 @@ RNP019 = Dialect(
     introduction=rnp019.INTRODUCTION,
     security_schemes=rnp019.SECURITY_SCHEMES,
 )
-DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019)
+COCOON = Dialect(
+    "cocoon",
+    ("/api/v1/workers", "/api/v1/participants", "/api/v1/payouts", "/ws/metrics"),
+    cocoon.error_body,
+    invalid_status=422,
+    limit=limits.cocoon_limit,
+    title="Cocoon: workers, participants and payouts on TON",
+    introduction=cocoon.INTRODUCTION,
+    error_schema=cocoon.ERROR_SCHEMA,
+    security_schemes=cocoon.SECURITY_SCHEMES,
+)
+DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON)
 UNLIMITED = ("/metrics",)
 SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
 
@@ -100,10 +116,12 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
         (RENDERTRUST, _install_dialect(app, RENDERTRUST, *rendertrust_routes.BLUEPRINTS)),
         (RNP019, _install_dialect(app, RNP019, *rnp019_routes.BLUEPRINTS)),
+        (COCOON, _install_dialect(app, COCOON, *cocoon_routes.BLUEPRINTS)),
     )
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])
     rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
+    worker_metrics.install(app, app.extensions["lightyard"], watching.admit)
     install_errors(app, DIALECTS)
     return app
 
@@ -172,6 +190,7 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     bound_methods(app)
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
     marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache)
+    shelf = ExpositionShelf(settings.redis_url)
     if not shared:
         for collector in (marketplace, *OF_PROCESS):
             registry.register(collector)
@@ -186,4 +205,5 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
             source = CollectorRegistry()
             multiprocess.MultiProcessCollector(source)
             source.register(marketplace)
-        return Response(generate_latest(RequestFamilies(source)), content_type=CONTENT_TYPE_LATEST)
+        body = [generate_latest(RequestFamilies(source)), shelf.read()]
+        return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -27,6 +27,15 @@ FAILPOINTS = {
     "anchor.signed": "an anchor's bytes are stored, and were not sent",
     "anchor.sent": "the chain has an anchor's bytes, the hub has not noted it",
     "anchor.landed": "an anchor is in a block, the hub has not noted it",
+    "payout.opening": "a balance is on its way out, nothing is committed",
+    "payout.signed": "the signer has signed payouts, their bytes are stored nowhere in the hub",
+    "payout.stored": "signed payouts are stored, and were not sent",
+    "payout.sent": "the chain has signed payouts, the hub has not noted it",
+    "payout.landed": "the chain has shown what became of signed payouts, nothing is booked",
+    "payout.booking": "payouts are booked, nothing is committed",
+    "payout.expired": "signed payouts have provably expired, the hub has not noted it",
+    "payout.adopting": "a transaction was found that the books do not know, and is not noted",
+    "signer.noted": "the signer has signed and noted payouts, nobody was told",
 }
 
 

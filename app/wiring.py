@@ -34,6 +34,7 @@ from app.values.money import Money
 from app.values.networks import read_networks
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
+from app.values.usd_rates import UsdRates, read_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Hub:
     cache: redis.Redis
     signals: Signals
     rates: RateSource
+    usd_rates: UsdRates
     celery: Celery
     card_terms: card_payments.Terms
     prices: Mapping[str, Money]
@@ -109,6 +111,7 @@ def build(settings: Settings) -> Hub:
         cache=cache,
         signals=Signals(cache),
         rates=read_table(settings.rates),
+        usd_rates=read_days(settings.rates_usd_since, read_table(settings.rates)),
         celery=celery,
         card_terms=card_payments.read_terms(settings),
         prices=read_prices(settings.dispatch_prices),
@@ -136,6 +139,7 @@ def malformed(settings: Settings) -> dict[str, str]:
     readers: dict[str, Callable[[], object]] = {
         "TRUSTED_PROXIES": lambda: read_networks(settings.trusted_proxies),
         "RATES_USD": lambda: read_table(settings.rates),
+        "RATES_USD_SINCE": lambda: read_days(settings.rates_usd_since, read_table(settings.rates)),
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),

@@ -64,6 +64,14 @@ def rendertrust_limit(method: str, path: str) -> Limit | None:
     return RENDERTRUST_LIMITS.get(path) if method == "POST" else None
 
 
+COCOON_READS, COCOON_WRITES = Limit("cocoon-reads", 100), Limit("cocoon-writes", 20)
+
+
+def cocoon_limit(method: str, path: str) -> Limit:
+    """Cocoon: 100/min for what reads, 20/min for what writes."""
+    return COCOON_READS if method in ("GET", "HEAD") else COCOON_WRITES
+
+
 WALLET_LIMITS = {
     "/rnp/v1/wallet/challenge": Limit("wallet-challenge", 30),
     "/rnp/v1/wallet/login": Limit("wallet-login", 20),

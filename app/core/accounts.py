@@ -139,6 +139,12 @@ def grant_role(session: Session, account_id: uuid.UUID, role: str) -> None:
     account.roles = sorted({*account.roles, role})
 
 
+def revoke_role(session: Session, account_id: uuid.UUID, role: str) -> None:
+    """Take a role from an account; one that it does not have is no matter."""
+    account = session.get_one(Account, account_id, with_for_update=True)
+    account.roles = sorted({*account.roles} - {role})
+
+
 def use_once(session: Session, message: str, window_seconds: int) -> None:
     """Note a signed message as used; a second use is a Conflict. Committed with whatever the message ordered."""
     row = {

@@ -53,6 +53,10 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "outbox_messages": ("SELECT count(*) FROM outbox_messages", ()),
     "outbox_age_seconds": ("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox_messages", ()),
     "card_problems": ("SELECT count(*) FROM card_events WHERE outcome = 'problem' AND ended_at IS NULL", ()),
+    "worker_polls_overdue_seconds": (
+        "SELECT greatest(0, coalesce(extract(epoch FROM now() - min(due_at)), 0)) FROM cocoon_worker_states",
+        (),
+    ),
     "refunds_owed_minor": ("SELECT asset, sum(amount_minor) FROM refunds WHERE status = 'owed' GROUP BY asset", ("asset",)),
     "anchors": ("SELECT state, count(*) FROM anchor_batches WHERE state <> 'final' GROUP BY state", ("state",)),
     "anchor_age_seconds": (

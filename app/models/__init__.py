@@ -9,11 +9,15 @@ from app.models import (
     jobs,
     ledger,
     nodes,
+    participants,
     payments,
+    payout_proposals,
+    payouts,
     sign_ins,
     tallies,
     uploads,
     wallet_challenges,
+    workers,
 )
 
 __all__ = [
@@ -25,9 +29,13 @@ __all__ = [
     "jobs",
     "ledger",
     "nodes",
+    "participants",
+    "payout_proposals",
     "payments",
+    "payouts",
     "sign_ins",
     "tallies",
     "uploads",
     "wallet_challenges",
+    "workers",
 ]

@@ -28,6 +28,7 @@ NAMES = {
     "outbox_messages": "Durable doorbells that nobody carried away yet",
     "outbox_age_seconds": "Age of the oldest of them",
     "card_problems": "Stripe events that were acknowledged and could not be applied: lightyard stripe problems",
+    "worker_polls_overdue_seconds": "How long the Cocoon worker that waits longest for its poll is overdue",
     "refunds_owed_minor": "What providers owe clients, in minor units",
     "anchors": "Trees over the ledger whose root is not final on the chain",
     "anchor_age_seconds": "Age of the oldest tree whose root is on its way to the chain",

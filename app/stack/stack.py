@@ -263,6 +263,7 @@ class Stack:
         self.supervisor.start(Role("api", [*python, "gunicorn", "-c", "python:app.serving", "wsgi:app"], self.environment, HUB))
         self.supervisor.start(Role("worker", worker, self.environment, HUB))
         self.supervisor.start(Role("beat", beat, self.environment, NODES))
+        self.supervisor.start(Role("poller", [*python, "app.cli", "poller"], self.environment, NODES))
 
     def _start_node(self, number: int, operator_key: str, provider_id: str) -> None:
         capabilities = self.environment.get("NODE_CAPABILITIES") or NODE_CAPABILITIES

@@ -20,3 +20,8 @@ def replace_clock(source: Callable[[], datetime] | None) -> None:
 def to_milliseconds(moment: datetime | None) -> int | None:
     """Rayment's unit of time: milliseconds since 1970."""
     return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def to_iso(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with a Z, to the microsecond where there are any."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 from app.errors import InvalidInput
@@ -22,6 +23,12 @@ def read_json(data: bytes | str) -> Any:
         raise InvalidInput("the body is not valid JSON", code="INVALID_JSON") from None
     _check(value, MAX_DEPTH)
     return value
+
+
+def read_exact_json(data: bytes) -> Any:
+    """The same with every number that has a point or an exponent as a Decimal: no digit of an amount is lost."""
+    read_json(data)
+    return json.loads(data, parse_float=Decimal)
 
 
 def check_json(data: bytes) -> None:

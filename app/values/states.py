@@ -1,4 +1,4 @@
-"""The state machines of jobs, held credits and anchors. Each has its row of TRANSITIONS; a test tries every pair."""
+"""The state machines of jobs, held credits, anchors and payouts. Each has its row of TRANSITIONS; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -53,6 +53,27 @@ class AnchorState(StrEnum):
     FINAL = "final"
 
 
+class PayoutState(StrEnum):
+    """Of a payout: SIGNED means that a transaction with it is stored, SENT that a node has answered to it. EXPIRED: that
+    transaction has provably not paid it, so another may be signed."""
+
+    CREATED = "created"
+    SIGNED = "signed"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class SigningOutcome(StrEnum):
+    """Of a signed transaction, once decided: LANDED paid (all or some), FAILED is on the chain and paid nothing, EXPIRED never
+    got there and never will."""
+
+    LANDED = "landed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
 class HoldState(StrEnum):
     HELD = "held"
     CAPTURED = "captured"
@@ -60,7 +81,7 @@ class HoldState(StrEnum):
 
 
 P, U, J, A = PaymentState, UnitState, JobState, AttemptState
-N = AnchorState
+N, X = AnchorState, PayoutState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
 HELD = (U.ASSIGNED, U.RENDERING, U.UPLOADED)  # a node has the unit, until its lease ends
 
@@ -93,6 +114,15 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
         N.SENT: {N.SIGNED, N.CONFIRMED, N.BUILT},  # back: a replacement was signed; another transaction has used the nonce
         N.CONFIRMED: {N.FINAL, N.SENT},  # back: the block is gone
         N.FINAL: {N.SENT},  # back: the chain has forgotten what was deep enough, as a local one does
+    },
+    PayoutState: {
+        # straight to CONFIRMED: recorded ones, and what the chain shows to a restored backup
+        X.CREATED: {X.SIGNED, X.CANCELLED, X.CONFIRMED},
+        X.SIGNED: {X.SENT, X.CONFIRMED, X.EXPIRED},
+        X.SENT: {X.CONFIRMED, X.EXPIRED},
+        X.EXPIRED: {X.SIGNED, X.CANCELLED, X.CONFIRMED},
+        X.CONFIRMED: set(),
+        X.CANCELLED: set(),
     },
     HoldState: {
         HoldState.HELD: {HoldState.CAPTURED, HoldState.RELEASED},

@@ -12,17 +12,19 @@ from flask_jwt_extended import create_access_token
 
 from app.api.dialect import owner_of
 from app.core import accounts
-from app.factory import DIALECTS, RENDERTRUST, create_app
+from app.factory import COCOON, DIALECTS, RENDERTRUST, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, FakeNode, Market
 from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
-# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`:
-# likewise, refused by a close code); `enrol` (open, and an API key with nodes:write enrols); `url` (a signed address); `metrics`
-# (METRICS_TOKEN where it is set); `signed in` (an access token); `stripe` (Stripe's signature); a scope (an access token, or
-# an API key that has it); `operator` (likewise with an admin scope, and the role).
+# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`,
+# `watcher socket`: likewise, refused by a close code; the latter takes an access token, a key or a cookie); `enrol` (open, and
+# an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set); `signed in` (an
+# access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it); `operator` (likewise with
+# an admin scope, and the role); `reach <scope>` (Cocoon: likewise with that scope, of a participant, who sees its own rows, or
+# an operator; tests/api/cocoon/test_access.py).
 ACCESS = {
     ("GET", "/health"): "public",
     ("GET", "/stats"): "public",
@@ -70,6 +72,19 @@ ACCESS = {
     ("POST", "/api/v1/nodes/register"): "enrol",
     ("POST", "/api/v1/nodes/heartbeat"): "node",
     ("GET", "/api/v1/relay/ws/<node_id>"): "node socket",
+    ("GET", "/api/v1/participants"): "reach participants:read",
+    ("POST", "/api/v1/participants"): "reach participants:write",
+    ("GET", "/api/v1/participants/<participant_id>"): "reach participants:read",
+    ("PATCH", "/api/v1/participants/<participant_id>"): "reach participants:write",
+    ("GET", "/api/v1/participants/wallet/<wallet_address>"): "reach participants:read",
+    ("GET", "/openapi/cocoon.json"): "public",
+    ("GET", "/api/v1/workers"): "reach workers:read",
+    ("POST", "/api/v1/workers"): "reach workers:write",
+    ("GET", "/api/v1/workers/<worker_id>"): "reach workers:read",
+    ("PATCH", "/api/v1/workers/<worker_id>"): "reach workers:write",
+    ("GET", "/api/v1/workers/<worker_id>/metrics"): "reach workers:read",
+    ("GET", "/api/v1/workers/<worker_id>/stats"): "reach workers:read",
+    ("GET", "/ws/metrics"): "watcher socket",
     ("POST", "/rnp/v1/wallet/challenge"): "public",
     ("POST", "/rnp/v1/wallet/login"): "proof",
     ("POST", "/rnp/v1/wallet/link"): "signed in",
@@ -245,7 +260,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<key_id>": UNKNOWN,
-           "<name>": "rayment", "<path:filename>": "x"}
+           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1",
+           "<wallet_address>": "0:" + "0" * 64}
 
 
 def concrete(rule: str) -> str:
@@ -257,6 +273,9 @@ def concrete(rule: str) -> str:
 def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     """The error text in the envelope of whoever owns the path."""
     body = answer.json
+    if owner_of(path, DIALECTS) is COCOON:
+        assert set(body) == {"detail"} and isinstance(body["detail"], str)
+        return str(body["detail"])
     if owner_of(path, DIALECTS) is RENDERTRUST:
         assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
         return str(body["detail"])
@@ -268,9 +287,10 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
 
 
 def test_wrong_methods_and_unknown_paths_below_answer_in_the_envelope(client: FlaskClient) -> None:
-    for path in map(concrete, sorted({rule for _, rule in ACCESS})):
-        answer = client.open(path, method="PATCH")
-        assert answer.status_code == 405 and "PATCH" not in answer.headers["Allow"], path
+    for rule in sorted({rule for _, rule in ACCESS}):
+        path, wrong = concrete(rule), "PATCH" if ("PATCH", rule) not in ACCESS else "PUT"
+        answer = client.open(path, method=wrong)
+        assert answer.status_code == 405 and wrong not in answer.headers["Allow"], path
         assert error_of(client, path, answer)
         answer = client.get(f"{path}/no/such/thing") if not path.startswith("/files") else client.post("/files")
         assert answer.status_code in (404, 405), path
@@ -283,7 +303,7 @@ def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(c
     assert client.get("/nothing").json["success"] is False
 
 
-JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT") and not rule.startswith("/files")
+JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
 NO_BODY = ("/api/v1/auth/logout", "/api/v1/jobs/<job_id>/cancel", "/api/v1/jobs/dead-letters/<letter_id>/replay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,

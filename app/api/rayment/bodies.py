@@ -12,29 +12,10 @@ from app.models.nodes import Provider
 from app.models.payments import ChainTransaction, Payment, Refund
 from app.values.clock import to_milliseconds
 from app.values.money import Money
+from app.values.plain_numbers import number, written_out
 from app.values.states import JobState, PaymentState
 
 SHOWN_PLACES = Decimal("1e-12")
-
-
-class Plain(Decimal):
-    """A decimal that JSON shows without an exponent."""
-
-    def __str__(self) -> str:
-        return format(self.normalize(), "f") if self else "0"
-
-
-def number(value: Decimal | str | int) -> Plain:
-    return Plain(value)
-
-
-def written_out(value: Any) -> Any:
-    """A stranger's JSON with every float as a number without an exponent."""
-    if isinstance(value, float):
-        return Plain(repr(value))
-    if isinstance(value, dict):
-        return {name: written_out(item) for name, item in value.items()}
-    return [written_out(item) for item in value] if isinstance(value, list) else value
 
 
 def answer(body: dict[str, Any], status: int = 200) -> Response:

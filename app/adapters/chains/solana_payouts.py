@@ -1,0 +1,230 @@
+"""The hub's door to Solana for payouts. What decides about money, every configured node must say alike; else nothing is known."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from solders.transaction import VersionedTransaction
+
+from app.adapters.chains import json_rpc
+from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
+from app.errors import ChainUnavailable, ChainUnreadable
+from app.values import clock
+from app.values.payouts import BATCH, SOLANA, UNDECIDED, Fate, Order, Outgoing, Page, Signing, Terms
+from app.values.solana_payouts import Shown, parts
+from app.values.states import SigningOutcome
+
+FINAL = {"commitment": "finalized"}
+PAGE, MOST_PAGES = 1000, 50
+FEE_LAMPORTS, RENT_LAMPORTS = 5000, 2_039_280
+
+
+class SolanaPayouts:
+    """One signature, one transaction: the same bytes never land twice, and a block hash ends their life.
+
+    ChainUnavailable when a node does not answer, answers with an error, or lies behind.
+    """
+
+    name = SOLANA
+    batch = BATCH
+
+    def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, mints: Mapping[str, str], lag_seconds: int) -> None:
+        self._urls, self._timeout_seconds, self._mints, self._lag_seconds = rpc_urls, timeout_seconds, mints, lag_seconds
+        self._http = httpx.Client(timeout=timeout_seconds)
+
+    def _ask(self, url: str, method: str, *params: Any) -> Any:
+        try:
+            body = json_rpc.call(self._http, url, self._timeout_seconds, method, list(params))
+            if "error" not in body:
+                return body["result"]
+            problem = str(body["error"])
+        except UNCLEAR as error:
+            problem = f"{type(error).__name__}: {error}"
+        raise ChainUnavailable(f"Solana did not answer {method}: {problem[:200]}")
+
+    def terms(self, source: str) -> Terms:
+        """The newest final block hash that all nodes know; not while one of them lies behind."""
+        found = [self._head(url) for url in self._urls]
+        oldest = min(found, key=lambda terms: terms.slot or 0)
+        for url in self._urls:
+            valid = self._ask(url, "isBlockhashValid", oldest.blockhash, {"commitment": "processed"})
+            if valid != {**valid, "value": True}:
+                raise ChainUnavailable("Solana's nodes do not agree on a block hash")
+        return oldest
+
+    def _head(self, url: str) -> Terms:
+        """A node's newest final block, which must be of now: one that lies behind knows neither what landed nor what expired."""
+        try:
+            answer = self._ask(url, "getLatestBlockhash", FINAL)
+            slot, value = int(answer["context"]["slot"]), answer["value"]
+            block_time = int(self._ask(url, "getBlockTime", slot))
+            height = int(value["lastValidBlockHeight"])
+            terms = Terms(blockhash=str(value["blockhash"]), slot=slot, expires_at_height=height)
+        except MALFORMED as error:
+            raise ChainUnreadable(f"Solana's newest block can't be read: {error}") from error
+        late_seconds = clock.now().timestamp() - block_time
+        if late_seconds > self._lag_seconds:
+            raise ChainUnavailable(f"a Solana node lies {late_seconds:.0f} s behind")
+        return terms
+
+    def affordable(self, source: str, orders: Sequence[Order]) -> tuple[Order, ...]:
+        """Of these orders, those that the wallet can pay now, fees and rents of token accounts counted."""
+        has = {asset: self.funds(source, asset) for asset in {"SOL", *(order.asset for order in orders)}}
+        has["SOL"] -= FEE_LAMPORTS
+        found = []
+        for order in orders:
+            rent = 0 if order.asset == "SOL" else RENT_LAMPORTS
+            if has[order.asset] >= order.amount_minor and has["SOL"] >= rent + (order.amount_minor if not rent else 0):
+                has[order.asset] -= order.amount_minor
+                has["SOL"] -= rent
+                found.append(order)
+        return tuple(found)
+
+    def funds(self, source: str, asset: str) -> int:
+        """What the wallet has, final, in minor units: what the first node says."""
+        try:
+            if asset == "SOL":
+                return int(self._ask(self._urls[0], "getBalance", source, FINAL)["value"])
+            chosen = {"mint": self._mints[asset]}
+            answer = self._ask(self._urls[0], "getTokenAccountsByOwner", source, chosen, {**FINAL, "encoding": "jsonParsed"})
+            infos = [row["account"]["data"]["parsed"]["info"] for row in answer["value"]]
+            return sum(int(info["tokenAmount"]["amount"]) for info in infos)
+        except MALFORMED as error:
+            raise ChainUnreadable(f"Solana's balance of {source} can't be read: {error}") from error
+
+    def send(self, raw: bytes) -> str:
+        """Hand the bytes to every node; what they answered, for the log only. ChainUnavailable when none took them: it may have
+        been all the same."""
+        options = {"encoding": "base64", "skipPreflight": True, "maxRetries": 5}
+        answers, is_taken = [], False
+        for url in self._urls:
+            try:
+                answers.append(str(self._ask(url, "sendTransaction", base64.b64encode(raw).decode(), options)))
+                is_taken = True
+            except ChainUnavailable as error:
+                answers.append(error.message)
+        if not is_taken:
+            raise ChainUnavailable("; ".join(answers)[:500])
+        return "; ".join(answers)
+
+    def fate(self, signing: Signing) -> Fate:
+        """Landed when every node shows it final. Expired when every node is past its last block and its whole history does not
+        have it. Everything else is undecided."""
+        looks = [self._look(url, signing) for url in self._urls]
+        if any(look.outcome != looks[0].outcome or look.error != looks[0].error for look in looks):
+            return Fate(is_known=any(look.is_known for look in looks))
+        return Fate(**{**_fields(looks[0]), "is_known": any(look.is_known for look in looks)})
+
+    def _look(self, url: str, signing: Signing) -> Fate:
+        """What one node says. The block height is read first, so that the status is of a state at least as new."""
+        tx_hash, terms = signing.signed.tx_hash, signing.signed.terms
+        try:
+            height = int(self._ask(url, "getBlockHeight", FINAL))
+            status = self._ask(url, "getSignatureStatuses", [tx_hash], {"searchTransactionHistory": True})["value"][0]
+            if status is not None:
+                is_final = status["confirmationStatus"] == "finalized"
+                return self._landed(url, signing, status["err"]) if is_final else Fate(is_known=True)
+            if terms.expires_at_height is None or height <= terms.expires_at_height:
+                return UNDECIDED
+            return self._expired(url, terms)
+        except MALFORMED as error:
+            raise ChainUnreadable(f"Solana's status of {tx_hash} can't be read: {error}") from error
+
+    def _expired(self, url: str, terms: Terms) -> Fate:
+        """Past its last block; believed only of a node that is of now, takes the hash for dead, and has the blocks since then."""
+        self._head(url)
+        is_valid = self._ask(url, "isBlockhashValid", terms.blockhash, {"commitment": "processed"})["value"]
+        first = int(self._ask(url, "getFirstAvailableBlock"))
+        if is_valid is not False or first > (terms.slot or 0):
+            return UNDECIDED
+        return Fate(SigningOutcome.EXPIRED, error="its block hash expired")
+
+    def _landed(self, url: str, signing: Signing, error: Any) -> Fate:
+        shown = self._ask(url, "getTransaction", signing.signed.tx_hash, _OPTIONS)
+        if shown is None:
+            return Fate(is_known=True)
+        raw = base64.b64decode(shown["transaction"][0])
+        if (signing.signed.raw and raw != signing.signed.raw) or shown["meta"]["err"] != error:
+            raise ChainUnreadable(f"Solana shows another transaction as {signing.signed.tx_hash}")
+        is_paid = error is None
+        return Fate(
+            SigningOutcome.LANDED if is_paid else SigningOutcome.FAILED,
+            True,
+            frozenset(order.payout_id for order in signing.signed.orders) if is_paid else frozenset(),
+            None if is_paid else str(error),
+            signing.signed.tx_hash,
+            int(shown["slot"]),
+            _moment(shown.get("blockTime")),
+        )
+
+    def outgoing(self, source: str, cursor: str | None) -> Page:
+        """Final transactions by which money left, since `cursor` (a signature): of all nodes together, the oldest first."""
+        rows: dict[str, int] = {}
+        for url in self._urls:
+            self._head(url)
+            rows |= self._history(url, source, cursor)
+        order = sorted(rows, key=lambda signature: rows[signature])
+        found = [(signature, self._outgoing(signature, source)) for signature in order]
+        return Page(tuple((place, item) for place, item in found if item is not None), order[-1] if order else cursor)
+
+    def _history(self, url: str, source: str, cursor: str | None) -> dict[str, int]:
+        """Signature → its place, the newest the highest; a node's order within a slot is kept."""
+        rows: list[tuple[str, int]] = []
+        before: str | None = None
+        for _ in range(MOST_PAGES):
+            given = {"limit": PAGE, "until": cursor, "before": before, **FINAL}
+            page = self._ask(url, "getSignaturesForAddress", source, {key: value for key, value in given.items() if value})
+            try:
+                rows += [(str(row["signature"]), int(row["slot"])) for row in page]
+                if len(page) < PAGE:
+                    return {signature: slot * 10**6 - place for place, (signature, slot) in enumerate(rows)}
+                before = rows[-1][0]
+            except MALFORMED as error:
+                raise ChainUnreadable(f"Solana's list for {source} can't be read: {error}") from error
+        raise ChainUnreadable(f"{source} has more than {PAGE * MOST_PAGES} transactions that were not read")
+
+    def _outgoing(self, signature: str, source: str) -> Outgoing | None:
+        for url in self._urls:
+            shown = self._ask(url, "getTransaction", signature, _OPTIONS)
+            if shown is not None:
+                break
+        else:
+            raise ChainUnreadable(f"no Solana node shows {signature}, which they list")
+        try:
+            if shown["meta"]["err"] is not None:
+                return None
+            found = parts(_shown(shown), source, self._mints)
+            slot, block_time = int(shown["slot"]), _moment(shown.get("blockTime"))
+        except MALFORMED as error:
+            raise ChainUnreadable(f"Solana's transaction {signature} can't be read: {error}") from error
+        return None if found is None else Outgoing(signature, signature, slot, block_time, *found)
+
+
+_OPTIONS = {"encoding": "base64", "maxSupportedTransactionVersion": 0, **FINAL}
+
+
+def _fields(fate: Fate) -> dict[str, Any]:
+    return {name: getattr(fate, name) for name in Fate.__slots__}
+
+
+def _moment(seconds: Any) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(int(seconds), UTC)
+
+
+def _shown(body: Mapping[str, Any]) -> Shown:
+    raw = base64.b64decode(body["transaction"][0])
+    meta = body["meta"]
+    loaded = meta.get("loadedAddresses") or {}
+    more = tuple([*loaded.get("writable", []), *loaded.get("readonly", [])])
+    keys = [*map(str, VersionedTransaction.from_bytes(raw).message.account_keys), *more]
+    changes = {key: after - before for key, before, after in zip(keys, meta["preBalances"], meta["postBalances"], strict=True)}
+    tokens: dict[tuple[str, str], int] = {}
+    owners: dict[str, tuple[str, str]] = {}
+    for sign, name in ((-1, "preTokenBalances"), (1, "postTokenBalances")):
+        for row in meta.get(name) or []:
+            place = (str(row["owner"]), str(row["mint"]))
+            owners[keys[row["accountIndex"]]] = place
+            tokens[place] = tokens.get(place, 0) + sign * int(row["uiTokenAmount"]["amount"])
+    return Shown(raw, int(meta["fee"]), changes, tokens, owners, more)

@@ -1,0 +1,5 @@
+"""All of the dialect's views, one blueprint a noun."""
+
+from app.api.cocoon import exports, participants, payouts, worker_views
+
+BLUEPRINTS = (participants.blueprint, worker_views.blueprint, payouts.blueprint, exports.blueprint)

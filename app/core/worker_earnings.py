@@ -1,0 +1,58 @@
+"""What a participant's workers earned in a stretch of time, by the hours of their history."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.values.money import Money
+
+ASSET = "TON"
+UNIT_COEFFICIENT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEarning:
+    """One worker's tokens at the network's price (`earned`), and its price coefficient, in thousandths, as it is now: the one of
+    its row, else what the worker says. `requests` and `seconds` of work in the same time."""
+
+    worker_id: int
+    worker_name: str
+    earned: Money
+    coefficient: int
+    requests: int
+    seconds: int
+
+    @property
+    def weighed(self) -> Money:
+        """What the tokens count for at the worker's price."""
+        return Money(self.earned.minor * self.coefficient // UNIT_COEFFICIENT, ASSET)
+
+
+_EARNED = text("""
+SELECT w.id, w.worker_name, coalesce(w.coefficient, s.said_coefficient, :unit) AS coefficient, sum(h.revenue_nano) AS nano,
+    sum(h.requests) AS requests, sum(h.time_seconds) AS seconds
+FROM cocoon_workers w LEFT JOIN cocoon_worker_states s ON s.worker_id = w.id
+JOIN (
+    SELECT worker_id, at, revenue_nano, requests, time_seconds FROM cocoon_worker_hours
+    UNION ALL SELECT worker_id, at, revenue_nano, requests, time_seconds FROM cocoon_worker_past_hours
+) h ON h.worker_id = w.id AND h.at >= :start AND h.at < :end
+WHERE w.participant_id = :participant_id GROUP BY w.id, s.said_coefficient HAVING sum(h.revenue_nano) > 0 ORDER BY w.id
+""")
+
+
+def by_worker(session: Session, participant_id: int, start: datetime, end: datetime) -> list[WorkerEarning]:
+    """From `start` up to, not including, `end`, both on the hour; workers that earned nothing are left out."""
+    values = {"participant_id": participant_id, "start": start, "end": end, "unit": UNIT_COEFFICIENT}
+    return [
+        WorkerEarning(
+            row.id, row.worker_name, Money(int(row.nano), ASSET), row.coefficient, int(row.requests), round(row.seconds)
+        )
+        for row in session.execute(_EARNED, values)
+    ]
+
+
+def earned(session: Session, participant_id: int, start: datetime, end: datetime) -> Money:
+    """All of its workers together, each at its price coefficient."""
+    return Money(sum(item.weighed.minor for item in by_worker(session, participant_id, start, end)), ASSET)

@@ -1,0 +1,36 @@
+"""python -m app.signer [--make-keys]: the signer as a process of its own."""
+
+import sys
+
+from app.config import Settings, load
+from app.observability import logs
+from app.signer import keys
+from app.signer.desk import Desk, Limits
+from app.signer.journal import Journal
+from app.signer.server import Server
+from app.values.payouts import read_limits, read_mints
+
+
+def make_desk(settings: Settings, make_keys: bool = False) -> Desk:
+    """A desk over the settings' folder. Keys that were made just now have signed nothing: no quiet time is needed for them."""
+    folder = settings.signer_folder
+    known = keys.load(folder, make=False)
+    found = keys.load(folder, make=make_keys)
+    limits = Limits(
+        read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),
+        read_limits("SIGNER_MAX_DAY", settings.signer_max_day),
+        settings.signer_quiet_seconds if known.seeds else 0,
+        read_mints(settings.solana_mints),
+    )
+    return Desk(found, Journal(folder / "journal.jsonl"), limits)
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    settings = load()
+    logs.configure("INFO")
+    Server(settings.signer_socket_path, make_desk(settings, "--make-keys" in sys.argv[1:])).serve()
+
+
+if __name__ == "__main__":
+    main()

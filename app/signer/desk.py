@@ -1,0 +1,106 @@
+"""What the signer agrees to: payouts within its own limits, each payout's bytes once, and nothing else."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nacl.signing import SigningKey
+from solders.keypair import Keypair
+
+from app.failpoints import failpoint
+from app.signer.journal import Journal
+from app.signer.keys import Keys
+from app.values import payouts, solana_payouts, ton_wallet
+from app.values.money import Money
+from app.values.payouts import BATCH, CHAIN_OF, SOLANA, TON, Order, Refusal, Refused, SignedPayouts, Terms
+
+LONGEST_VALID_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most of one payout and of 24 hours, by asset; an asset that is not named is not paid. `quiet_seconds` after its start a
+    signer signs nothing new: what it may have signed before its memory was lost has ended by then."""
+
+    payout: Mapping[str, Money]
+    day: Mapping[str, Money]
+    quiet_seconds: int
+    mints: Mapping[str, str]
+
+
+class Desk:
+    """One request after another; `sign` answers what was signed before where it was not replaced."""
+
+    def __init__(self, keys: Keys, journal: Journal, limits: Limits, now: Callable[[], float] = time.time) -> None:
+        self._keys, self._journal, self._limits, self._now = keys, journal, limits, now
+        self._started_at = now()
+
+    def addresses(self) -> dict[str, str]:
+        """The hot wallets, by chain."""
+        found = {}
+        if SOLANA in self._keys.seeds:
+            found[SOLANA] = str(Keypair.from_seed(self._keys.seeds[SOLANA]).pubkey())
+        if TON in self._keys.seeds:
+            found[TON] = ton_wallet.address(bytes(SigningKey(self._keys.seeds[TON]).verify_key)).raw
+        return found
+
+    def sign(self, chain: str, orders: Sequence[Order], terms: Terms, replaces: Sequence[str]) -> SignedPayouts | Refused:
+        """Sign a batch once. An earlier transaction with one of its payouts that is not in `replaces` is answered instead."""
+        refusal = self._check_form(chain, orders, terms)
+        if refusal is not None:
+            return refusal
+        for order in orders:
+            record = self._journal.newest(str(order.payout_id))
+            if record is None:
+                continue
+            earlier = payouts.read_signed(record)
+            if order not in earlier.orders:
+                return Refused(Refusal.CHANGED, f"payout {order.payout_id} was signed with other values", order.payout_id)
+            if earlier.tx_hash not in replaces:
+                return earlier
+        return self._refuse(orders) or self._sign(chain, orders, terms)
+
+    def _check_form(self, chain: str, orders: Sequence[Order], terms: Terms) -> Refused | None:
+        if chain not in self._keys.seeds:
+            return Refused(Refusal.INVALID, f"no key for {chain}")
+        if not 0 < len(orders) <= BATCH or len({order.payout_id for order in orders}) != len(orders):
+            return Refused(Refusal.INVALID, f"a batch is 1 to {BATCH} different payouts")
+        for order in orders:
+            if CHAIN_OF[order.asset] != chain:
+                return Refused(Refusal.INVALID, f"{order.asset} is not paid on {chain}", order.payout_id)
+            if order.destination == self.addresses()[chain]:
+                return Refused(Refusal.INVALID, "a payout to the hot wallet itself", order.payout_id)
+        if chain == TON and not self._now() < (terms.valid_until or 0) <= self._now() + LONGEST_VALID_SECONDS:
+            return Refused(Refusal.INVALID, f"valid_until must lie within the next {LONGEST_VALID_SECONDS} s")
+        return None
+
+    def _refuse(self, orders: Sequence[Order]) -> Refused | None:
+        now = self._now()
+        wait = self._started_at + self._limits.quiet_seconds - now
+        if wait > 0:
+            return Refused(Refusal.NOT_YET, f"started a moment ago: nothing new is signed for another {wait:.0f} s")
+        wanted: dict[str, int] = {}
+        for order in orders:
+            most = self._limits.payout.get(order.asset)
+            if most is None or order.amount > most:
+                said = "none is signed" if most is None else f"the limit of one payout is {most}"
+                return Refused(Refusal.PAYOUT_LIMIT, f"{order.amount} {order.asset}: {said}", order.payout_id)
+            wanted[order.asset] = wanted.get(order.asset, 0) + order.amount_minor
+        for asset, minor in wanted.items():
+            most = self._limits.day.get(asset, Money(0, asset))
+            if self._journal.spent(asset, now) + minor > most.minor:
+                return Refused(Refusal.DAY_LIMIT, f"the limit of {most} {asset} in 24 hours is reached")
+        return None
+
+    def _sign(self, chain: str, orders: Sequence[Order], terms: Terms) -> SignedPayouts | Refused:
+        seed = self._keys.seeds[chain]
+        try:
+            if chain == SOLANA:
+                signed = solana_payouts.sign(Keypair.from_seed(seed), orders, terms, self._limits.mints)
+            else:
+                signed = ton_wallet.sign(seed, orders, terms)
+        except ValueError as error:
+            return Refused(Refusal.INVALID, f"no transaction: {error}")
+        self._journal.append({"at": self._now(), "chain": chain, **payouts.write_signed(signed)})
+        failpoint("signer.noted")
+        return signed
