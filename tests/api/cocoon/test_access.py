@@ -12,7 +12,17 @@ from tests.api.test_routes import ACCESS, concrete
 
 ROUTES = [(method, rule, access.split()[1]) for (method, rule), access in ACCESS.items() if access.startswith("reach ")]
 # A body that each of these routes takes, so that who is let in is what decides.
-BODIES: dict[str, dict[str, Any]] = {"/api/v1/participants": {"ton_wallet_address": "0:" + "1" * 64}}
+BODIES: dict[str, dict[str, Any]] = {
+    "/api/v1/participants": {"ton_wallet_address": "0:" + "1" * 64},
+    "/api/v1/payouts": {
+        "participant_id": 1,
+        "transaction_hash": "a" * 64,
+        "amount_ton": 1,
+        "from_address": "0:" + "1" * 64,
+        "to_address": "0:" + "2" * 64,
+        "transaction_time": "2025-01-15T10:30:00Z",
+    },
+}
 
 
 @pytest.mark.parametrize(("method", "rule", "scope"), ROUTES)
