@@ -260,7 +260,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<key_id>": UNKNOWN,
-           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<payout_id>": "1", "<proposal_id>": "1", "<wallet_address>": "0:" + "0" * 64}
+           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<payout_id>": "1", "<proposal_id>": "1",
+           "<wallet_address>": "0:" + "0" * 64}
 
 
 def concrete(rule: str) -> str:

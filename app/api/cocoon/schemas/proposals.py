@@ -6,12 +6,12 @@ from marshmallow import Schema, fields, validate
 
 from app.api.cocoon.schemas.loose import PageSchema
 from app.api.cocoon.schemas.numbers import DecimalNumber, TonAmount
-from app.api.cocoon.schemas.texts import Moment, row_id
+from app.api.cocoon.schemas.texts import Moment, asked_id
 from app.core.payout_proposals import STATES
 
 
 class ProposalsQuerySchema(PageSchema):
-    participant_id = row_id(load_default=None)
+    participant_id = asked_id()
     state = fields.String(load_default=None, validate=validate.OneOf(STATES))
 
 
