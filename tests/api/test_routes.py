@@ -305,7 +305,9 @@ def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(c
 
 JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
-NO_BODY = ("/api/v1/auth/logout", "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel", "/api/v1/jobs/dead-letters/<letter_id>/replay")
+NO_BODY = ("/api/v1/auth/logout",
+           "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
+           "/api/v1/jobs/dead-letters/<letter_id>/replay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
           b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
 

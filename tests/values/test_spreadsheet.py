@@ -16,7 +16,8 @@ from app.values.spreadsheet import cell, line
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (None, ""), (True, "Yes"), (False, "No"), (7, "7"), (Money(1, "TON"), "0.000000001"), (Money(25_500_000_000, "TON"), "25.500000000"),
+        (None, ""), (True, "Yes"), (False, "No"), (7, "7"),
+        (Money(1, "TON"), "0.000000001"), (Money(25_500_000_000, "TON"), "25.500000000"),
         (Decimal("89.25"), "89.25"), (Decimal("1E+3"), "1000.00"), (Decimal("0.000001"), "0.000001"), (Decimal(0), "0.00"),
         (datetime(2025, 1, 15, 1, 30, tzinfo=timezone(timedelta(hours=2))), "2025-01-14 23:30:00"), ("plain text", "plain text"),
         ("", ""), ('say "so", then', '"say ""so"", then"'), ("a;b", '"a;b"'), ("two\r\nlines\tand\x00more", "two lines and more"),

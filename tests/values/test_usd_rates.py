@@ -30,8 +30,11 @@ def test_the_newest_day_that_has_begun_holds() -> None:
         rates.at("SOL", datetime(2025, 1, 1, tzinfo=UTC))
 
 
-@pytest.mark.parametrize("text", ["TON=3", "TON@2025-13-01=3", "TON@2025-01-01", "TON@2025-01-01=0", "TON@2025-01-01=-1", "X@2025-01-01=1",
-                                  "TON@2025-01-01=NaN", "TON@2025-01-01=1,TON@2025-01-01=2", "TON@2025-01-01=1e40"])
+@pytest.mark.parametrize(
+    "text",
+    ["TON=3", "TON@2025-13-01=3", "TON@2025-01-01", "TON@2025-01-01=0", "TON@2025-01-01=-1", "X@2025-01-01=1",
+     "TON@2025-01-01=NaN", "TON@2025-01-01=1,TON@2025-01-01=2", "TON@2025-01-01=1e40"],
+)
 def test_what_is_no_rate_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match="RATES_USD_SINCE"):
         read_days(text, PRESENT)
