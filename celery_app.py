@@ -16,6 +16,8 @@ app.conf.beat_schedule = {
     "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
+    "proposals": {"task": "hub.sweep_proposals", "schedule": 300.0, "options": {"expires": 300}},
+    "usd": {"task": "hub.sweep_usd", "schedule": 60.0, "options": {"expires": 60}},
     "anchors": {"task": "hub.sweep_anchors", "schedule": 5.0, "options": {"expires": 10}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -27,11 +29,14 @@ from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
 from app.core import card_payments, ton_hub
 from app.core.completions import Terms
+from app.core.payout_proposals import Terms as ProposalTerms
+from app.core.payouts import PayoutRules
 from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.flows.results import Rules
 from app.values.money import Money
 from app.values.networks import read_networks
+from app.values.payouts import read_minimums
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
 from app.values.usd_rates import UsdRates, read_days
@@ -55,6 +60,18 @@ class Hub:
     celery: Celery
     card_terms: card_payments.Terms
     prices: Mapping[str, Money]
+
+    @property
+    def payout_rules(self) -> PayoutRules:
+        """What keeps a payout from being made."""
+        return PayoutRules(read_minimums(self.settings.minimum_payout), self.settings.payout_cool_off_hours)
+
+    @property
+    def proposal_terms(self) -> ProposalTerms:
+        """How Cocoon's earnings are proposed for payout."""
+        settings = self.settings
+        period = timedelta(hours=settings.payout_period_hours)
+        return ProposalTerms(period, Decimal(settings.participant_share_percent), self.payout_rules.minimums["TON"])
 
     @property
     def result_rules(self) -> Rules:
@@ -139,6 +156,7 @@ def malformed(settings: Settings) -> dict[str, str]:
     readers: dict[str, Callable[[], object]] = {
         "TRUSTED_PROXIES": lambda: read_networks(settings.trusted_proxies),
         "RATES_USD": lambda: read_table(settings.rates),
+        "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
         "RATES_USD_SINCE": lambda: read_days(settings.rates_usd_since, read_table(settings.rates)),
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),

@@ -23,7 +23,7 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, push, retention, ton_payments
+from app.flows import anchors, push, recorded_payouts, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -162,6 +162,21 @@ def keep_books() -> None:
         _tell(audit.differences_since(session, first))
     with hub().database.unit_of_work() as session:
         tallies.fold(session, hub().prices)
+
+
+@shared_task(name="hub.sweep_proposals")
+def sweep_proposals() -> None:
+    """Propose what participants' workers earned in periods that are over; an operator approves it."""
+    made = proposals.propose_all(hub().database, hub().proposal_terms)
+    log.info("proposals.made", count=made)
+
+
+@shared_task(name="hub.sweep_usd")
+def sweep_usd() -> None:
+    """Give every payout that was sent its worth at that time, once."""
+    with turn(hub().cache, "usd", TURN_SECONDS) as is_ours:
+        if is_ours:
+            recorded_payouts.price(hub().database, hub().usd_rates)
 
 
 @shared_task(name="hub.sweep_anchors")
