@@ -110,21 +110,21 @@ class Payer:
     address: str
 
     def pay(self) -> None:
-        for _ in range(MOST_ROUNDS):
+        for turn in range(MOST_ROUNDS):
             with self.database.unit_of_work() as session:
                 waiting = payout_signings.undecided(session, self.chain.name)
-            if not all([self._follow(signing) for signing in waiting]):
+            if not all([self._follow(signing, may_send=turn == 0) for signing in waiting]):
                 return
             if not self._reconcile():
                 continue  # something was found and is undecided now
             if not self._begin():
                 return
 
-    def _follow(self, signing: Signing) -> bool:
-        """Look what became of a stored transaction, and send it again while nobody knows. Whether it is decided."""
+    def _follow(self, signing: Signing, may_send: bool) -> bool:
+        """Look what became of a stored transaction, and send it again while nobody knows, once a sweep. Whether it is decided."""
         fate = self.chain.fate(signing)
         if fate.outcome is None:
-            if not fate.is_known and signing.signed.raw:
+            if may_send and not fate.is_known and signing.signed.raw:
                 self._send(signing)
             return False
         failpoint("payout.expired" if fate.outcome == SigningOutcome.EXPIRED else "payout.landed")
