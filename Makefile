@@ -9,7 +9,7 @@ LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=lib
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus
 TEST_PROCESSES ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain
+.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain ton-chain
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -59,10 +59,18 @@ evm-chain:
 		.venv-evm/bin/python -m pip install -q --require-hashes -r $(EVM)/requirements.lock && touch .venv-evm/.stamp; then :; \
 	else echo "no local EVM chain: roots of the ledger will not be anchored (install npm, or set EVM_RPC_URL)"; fi
 
+# The local TON. Nothing stops without it: payments and payouts in TON then need TON_API_URL.
+TON := devnet/ton
+ton-chain:
+	@[ .venv-ton/.stamp -nt $(TON)/requirements.lock ] || \
+	if echo "installing a local TON (pytvm, 12 MB) ..." && rm -rf .venv-ton && $(PYTHON) -m venv .venv-ton && \
+		.venv-ton/bin/python -m pip install -q --require-hashes -r $(TON)/requirements.lock && touch .venv-ton/.stamp; then :; \
+	else echo "no local TON: set TON_API_URL to a chain's, or go without"; fi
+
 demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
 	@.venv/bin/lightyard demo
 
-up: install evm-chain  ## run everything here until Ctrl-C
+up: install evm-chain ton-chain  ## run everything here until Ctrl-C
 	@.venv/bin/lightyard up
 
 check: .venv/.stamp  ## ruff, mypy, import-linter
@@ -70,7 +78,7 @@ check: .venv/.stamp  ## ruff, mypy, import-linter
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
-test: install evm-chain  ## the suite on the embedded parts
+test: install evm-chain ton-chain  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
 
 system-packages:
@@ -80,7 +88,7 @@ system-packages:
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
-test-system: install system-packages evm-chain  ## what needs Debian packages or npm
+test-system: install system-packages evm-chain ton-chain  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
 chaos: install  ## the long fault runs
@@ -96,6 +104,7 @@ lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 	@uv pip compile -q --python-version 3.11.0 --prerelease allow --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/evm/requirements.in -o devnet/evm/requirements.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/ton/requirements.in -o devnet/ton/requirements.lock
 
 clean:  ## remove what was installed and made
-	rm -rf .venv .venv-node .venv-evm devnet/evm/node_modules .lightyard .lightyard-demo
+	rm -rf .venv .venv-node .venv-evm .venv-ton devnet/evm/node_modules .lightyard .lightyard-demo

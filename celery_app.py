@@ -11,6 +11,7 @@ app.conf.include = ["workers.tasks", "workers.sweeps"]
 app.conf.beat_schedule = {
     "sweep": {"task": "hub.sweep", "schedule": 1.0, "options": {"expires": 5}},
     "payments": {"task": "hub.sweep_payments", "schedule": 1.0, "options": {"expires": 5}},
+    "ton": {"task": "hub.sweep_ton", "schedule": 3.0, "options": {"expires": 5}},
     "pushes": {"task": "hub.sweep_pushes", "schedule": 5.0, "options": {"expires": 10}},
     "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},

@@ -58,6 +58,13 @@ class Settings:
     evm_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s", least=1)
     evm_anchor_key: str = setting("", "private key, hex, of the address that anchors; only the worker needs it")
     evm_max_fee_gwei: int = setting(200, "most that an anchor offers for gas", "gwei", least=1, most=1_000_000)
+    ton_api_url: str = setting("", "TON by toncenter's v2 interface, comma-separated; empty: no TON, unless TON_CONFIG is set")
+    ton_api_key: str = setting("", "key of toncenter")
+    ton_config: str = setting("", "a network's global configuration file: TON straight from its liteservers, by pytonlib")
+    ton_network: str = setting("mainnet", "which addresses are good", choices="mainnet testnet")
+    ton_wallet: str = setting("", "TON address that payments to the hub go to; empty: it takes none")
+    ton_jetton_masters: str = setting("", "jettons that are money: `master address:asset`, comma-separated")
+    ton_timeout_seconds: int = setting(10, "longest wait for one call", "s", least=1)
     anchor_interval_seconds: int = setting(300, "an entry waits so long for its tree at most", "s", least=1)
     anchor_entries: int = setting(100, "so many waiting entries get a tree at once", "entries", least=1)
     anchor_tree_entries: int = setting(1000, "most leaves of one tree", "entries", least=1, most=100_000)
@@ -175,6 +182,10 @@ class Settings:
         return Path(self.signer_socket or self.home / "signer.sock").resolve()
 
     @property
+    def ton_api_urls(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.ton_api_url.split(",") if part.strip())
+
+    @property
     def own_bucket(self) -> str | None:
         """The bucket that this hub's files lie in; None for a folder."""
         address = urlsplit(self.storage)
@@ -261,6 +272,7 @@ def unsafe(settings: Settings) -> dict[str, str]:
         "TEST_MINTS": (settings.test_mints, "must be off: test money would count"),
         "SOLANA_RPC_URL": (is_local, "must be an RPC of the real chain, not a local one"),
         "EVM_RPC_URL": (any(_is_here(url) for url in settings.evm_rpc_urls), "must be an RPC of a real chain, not a local one"),
+        "TON_API_URL": (any(_is_here(url) for url in settings.ton_api_urls), "must be a server of a real chain, not a local one"),
         "EVM_ANCHOR_KEY": (_is_known_key(settings.evm_anchor_key), "is the key that every local chain gives money to"),
         "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
         "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),

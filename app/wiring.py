@@ -12,7 +12,11 @@ from redis.retry import Retry
 
 from app import outbox
 from app.adapters.chains.evm import EvmGateway
+from app.adapters.chains.liteserver import Liteservers, read_config
 from app.adapters.chains.solana import SolanaGateway
+from app.adapters.chains.ton import TonGateway
+from app.adapters.chains.ton_gateway import CheckedTonGateway
+from app.adapters.chains.toncenter import Toncenter
 from app.adapters.outbound import OutboundClient
 from app.adapters.publisher import Publisher
 from app.adapters.signals import Signals
@@ -21,7 +25,7 @@ from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
-from app.core import card_payments
+from app.core import card_payments, ton_hub
 from app.core.completions import Terms
 from app.db import Database, make_engine
 from app.errors import ConfigError
@@ -41,6 +45,7 @@ class Hub:
     store: ObjectStore
     chain: SolanaGateway
     evm: EvmGateway
+    ton: TonGateway
     outbound: OutboundClient
     cache: redis.Redis
     signals: Signals
@@ -99,6 +104,7 @@ def build(settings: Settings) -> Hub:
         evm=EvmGateway(
             settings.evm_rpc_urls, settings.evm_timeout_seconds, settings.evm_anchor_key, settings.evm_max_fee_gwei
         ),
+        ton=_ton(settings),
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),
@@ -109,6 +115,14 @@ def build(settings: Settings) -> Hub:
     )
     outbox.connect(Publisher(celery, cache))
     return hub
+
+
+def _ton(settings: Settings) -> TonGateway:
+    """Liteservers where a configuration of them is given, else toncenter, which may be none at all."""
+    if settings.ton_config:
+        folder = settings.home / "tonlib"
+        return CheckedTonGateway(Liteservers(Path(settings.ton_config), folder, settings.ton_timeout_seconds))
+    return CheckedTonGateway(Toncenter(settings.ton_api_urls, settings.ton_timeout_seconds, settings.ton_api_key))
 
 
 def connect_cache(url: str) -> redis.Redis:
@@ -125,6 +139,9 @@ def malformed(settings: Settings) -> dict[str, str]:
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
+        "TON_WALLET": lambda: ton_hub.read_wallet(settings),
+        "TON_JETTON_MASTERS": lambda: ton_hub.read_masters(settings),
+        "TON_CONFIG": lambda: read_config(Path(settings.ton_config)) if settings.ton_config else None,
     }
     problems: dict[str, str] = {}
     for name, read in readers.items():

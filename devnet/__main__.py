@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -12,6 +11,7 @@ from devnet.chain import Chain
 from devnet.http_server import HttpServer
 from devnet.journal import JournalBroken
 from devnet.rpc.dispatch import Dispatcher, http_methods
+from devnet.signals import expect_signals
 from devnet.slots import BLOCKHASH_BLOCKS
 from devnet.websocket import WebSocketServer
 
@@ -67,19 +67,6 @@ def open_doors(chain: Chain, host: str, port: int, ws_port: int | None) -> tuple
             if port or last_try:
                 raise
     raise AssertionError("the last try returns or raises")
-
-
-def expect_signals() -> int:
-    """A pipe that can be read once SIGINT or SIGTERM came.
-
-    Not an Event: a signal that the kernel hands to one of the servers' threads would not wake a main thread that waits on one.
-    """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    return reader
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from app.db import Database, make_engine
 from app.stack.postgres import Postgres
 from app.stack.valkey import Valkey
 from tests.factories import stores
+from tests.factories.ton import ton_chain as ton_chain
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "lightyard_template"

@@ -8,10 +8,10 @@ from celery import shared_task
 from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
-from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins, tallies
+from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins, tallies, ton_hub
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, push, retention
+from app.flows import anchors, push, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -22,6 +22,7 @@ NEVER_SEEN_SECONDS = 600
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
+TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
 
 
 @shared_task(name="hub.sweep")
@@ -82,6 +83,25 @@ def _verify(transaction_id: uuid.UUID) -> None:
         raise
     except Exception:  # noqa: BLE001  logged, still pending, and asked again by the next sweep
         log.exception("payments.not_judged", transaction=str(transaction_id))
+
+
+@shared_task(name="hub.sweep_ton")
+def sweep_ton() -> None:
+    """Find what came in on TON, where a TON is configured; what it can't tell now is found by a later sweep."""
+    if not hub().ton.is_configured:
+        return
+    with turn(hub().cache, "ton", TON_TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        try:
+            ton_payments.find_arrivals(hub().database, hub().ton, ton_hub.read(hub().settings))
+        except LightyardError as error:
+            if not error.retryable:
+                raise
+            log.warning("ton.not_now", error=error.message)
+            return
+        with hub().database.unit_of_work() as session:
+            payments.give_up(session, payments.pending(session, chain="ton"), NEVER_SEEN_SECONDS)
 
 
 @shared_task(name="hub.sweep_pushes")

@@ -40,6 +40,16 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         WHERE state = 'pending'""",
         (),
     ),
+    "arrivals_undecided": ("SELECT count(*) FROM chain_arrivals WHERE state IN ('found', 'proven')", ()),
+    "arrivals_unclaimed": (
+        "SELECT coalesce(code, ''), count(*) FROM chain_arrivals WHERE state = 'unclaimed' GROUP BY code",
+        ("code",),
+    ),
+    "chain_unread_seconds": (
+        """SELECT chain, extract(epoch FROM now() - min(read_at)) FROM chain_cursors
+        WHERE asked_at > now() - interval '30 minutes' GROUP BY chain""",
+        ("chain",),
+    ),
     "outbox_messages": ("SELECT count(*) FROM outbox_messages", ()),
     "outbox_age_seconds": ("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox_messages", ()),
     "card_problems": ("SELECT count(*) FROM card_events WHERE outcome = 'problem' AND ended_at IS NULL", ()),

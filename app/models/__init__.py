@@ -3,6 +3,7 @@
 from app.models import (
     accounts,
     anchors,
+    arrivals,
     card_payments,
     credits,
     jobs,
@@ -18,6 +19,7 @@ from app.models import (
 __all__ = [
     "accounts",
     "anchors",
+    "arrivals",
     "card_payments",
     "credits",
     "jobs",

@@ -71,7 +71,8 @@ class ChainTransaction(Base):
 class ChainCursor(Base):
     """How far an address was read on a chain: everything up to this transaction, final, has been looked at.
 
-    `asked_at` is when a payment to it was last asked for, to the minute.
+    `asked_at` is when a payment to it was last asked for, to the minute. TON's transactions are written `lt:hash`. Where many
+    are new, `walk_head` is the newest of them and `walk_next` the next one to look at, on the way back to `signature`.
     """
 
     __tablename__ = "chain_cursors"
@@ -81,6 +82,8 @@ class ChainCursor(Base):
     signature: Mapped[Str | None]
     read_at: Mapped[Moment]
     asked_at: Mapped[Moment] = mapped_column()
+    walk_head: Mapped[Str | None]
+    walk_next: Mapped[Str | None]
 
 
 class Refund(Base):

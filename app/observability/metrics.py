@@ -22,6 +22,9 @@ NAMES = {
     "nodes": "Nodes by status",
     "payments_pending": "Transactions that were shown and that the chain has not decided",
     "payment_pending_age_seconds": "Age of the oldest undecided transaction",
+    "arrivals_undecided": "Arrivals on TON that were seen and not yet decided",
+    "arrivals_unclaimed": "Arrivals on TON that no payment takes, and that an operator must look at: lightyard ton unclaimed",
+    "chain_unread_seconds": "How long the address that was read longest ago waits, of those that are asked to be paid at now",
     "outbox_messages": "Durable doorbells that nobody carried away yet",
     "outbox_age_seconds": "Age of the oldest of them",
     "card_problems": "Stripe events that were acknowledged and could not be applied: lightyard stripe problems",
@@ -34,6 +37,7 @@ NAMES = {
     "cache_up": "1 if Valkey answered this scrape",
 }
 LABELS = {"units": ("capability", "state"), "oldest_unit_age_seconds": ("capability",), "nodes": ("status",)}
+LABELS |= {"arrivals_unclaimed": ("code",), "chain_unread_seconds": ("chain",)}
 LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
 # RenderTrust's families, under its names and without our prefix: totals since the first day, and its nodes.
 TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -19,7 +19,8 @@ class ChainMoment:
 class TonAccount:
     """`state`: active, uninitialized or frozen. An account without a transaction has last_lt 0 and ZERO_HASH.
 
-    `code_hash` is None unless the account is active.
+    `code_hash` is None unless the account is active. `as_of` is the block that shows it so: two answers may be from two nodes,
+    and one of them may be behind.
     """
 
     balance_nano: int
@@ -27,6 +28,7 @@ class TonAccount:
     last_lt: int
     last_hash: str
     code_hash: str | None = None
+    as_of: ChainMoment | None = None
 
 
 @dataclass(frozen=True, slots=True)

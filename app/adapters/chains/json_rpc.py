@@ -18,21 +18,23 @@ def call(http: httpx.Client, url: str, timeout_seconds: float, method: str, para
     """The whole answer as JSON, an object with `result` or `error`, else one of UNCLEAR is raised."""
     assert_no_unit_of_work()
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    body = json.loads(_post(http, url, timeout_seconds, request))
+    status, data = post(http, url, timeout_seconds, request)
+    if not 200 <= status < 300:
+        raise httpx.RemoteProtocolError(f"the status is {status}")
+    body = json.loads(data)
     if not isinstance(body, dict):
         raise TypeError(f"the answer is no object but {type(body).__name__}")
     return body
 
 
-def _post(http: httpx.Client, url: str, timeout_seconds: float, request: dict[str, Any]) -> bytes:
-    """Within one time-out from first to last byte: a node that drips must not hold a worker."""
+def post(http: httpx.Client, url: str, timeout_seconds: float, request: dict[str, Any]) -> tuple[int, bytes]:
+    """Status and body, within one time-out from first to last byte: a node that drips must not hold a worker."""
     deadline, data = time.monotonic() + timeout_seconds, bytearray()
     with http.stream("POST", url, json=request) as answer:
-        answer.raise_for_status()
         for chunk in answer.iter_bytes():
             data += chunk
             if len(data) > ANSWER_BYTES_LIMIT:
                 raise ValueError(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
             if time.monotonic() > deadline:
                 raise httpx.ReadTimeout(f"the answer took more than {timeout_seconds} s")
-    return bytes(data)
+    return answer.status_code, bytes(data)

@@ -1,0 +1,73 @@
+"""TON over toncenter's v2 HTTP interface, its own server or anybody's that speaks it."""
+
+import base64
+import json
+from typing import Any
+
+import httpx
+
+from app.adapters.chains import json_rpc
+from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
+from app.db import assert_no_unit_of_work
+from app.errors import ChainUnavailable, ChainUnreadable
+
+_ABOUT_THE_CALLER = (401, 403, 404, 408, 429)  # key, address or pace: nothing was said of what was asked
+
+
+class Toncenter:
+    """Asks the servers in turn, as `app.adapters.chains.ton_gateway.TonTransport` does.
+
+    `urls` are of the v2 interface, as `https://toncenter.com/api/v2`. A time-out, an unclear status or garbage from all of them
+    is ChainUnavailable; ChainUnreadable when one did answer, with a no of its own.
+    """
+
+    def __init__(self, urls: tuple[str, ...], timeout_seconds: float, api_key: str = "") -> None:
+        self._urls = tuple(f"{url.rstrip('/').removesuffix('/jsonRPC')}/jsonRPC" for url in urls)
+        self._timeout_seconds = timeout_seconds
+        self._http = httpx.Client(timeout=timeout_seconds, headers={"X-API-Key": api_key} if api_key else {})
+
+    @property
+    def is_configured(self) -> bool:
+        return bool(self._urls)
+
+    def account_state(self, address: str) -> Any:
+        return self._call("getAddressInformation", {"address": address})
+
+    def transactions(self, address: str, limit: int, lt: int | None, hash: str | None, to_lt: int) -> Any:
+        params = {"address": address, "limit": limit, "to_lt": str(to_lt)}
+        if lt is not None:  # somewhere in the past, which may be long ago
+            params |= {"lt": str(lt), "hash": hash or "", "archival": True}
+        return self._call("getTransactions", params)
+
+    def run_get_method(self, address: str, name: str, stack: list[list[str]]) -> Any:
+        return self._call("runGetMethod", {"address": address, "method": name, "stack": stack})
+
+    def send(self, boc: bytes) -> None:
+        self._call("sendBoc", {"boc": base64.b64encode(boc).decode()})
+
+    def _call(self, method: str, params: dict[str, Any]) -> Any:
+        problem, kind = "no server is configured: set TON_API_URL", ChainUnavailable
+        for url in self._urls:
+            try:
+                body = self._ask(url, method, params)
+                if body["ok"] is True:
+                    return body["result"]
+                problem, kind = str(body["error"]), ChainUnreadable
+            except UNCLEAR as error:
+                problem = f"{type(error).__name__}: {error}"
+        raise kind(f"TON did not answer {method}: {problem[:200]}")
+
+    def _ask(self, url: str, method: str, params: dict[str, Any]) -> Any:
+        """The envelope `{ok, result}` or `{ok, error, code}`, whatever the status: a no comes with 4xx and 5xx ones."""
+        assert_no_unit_of_work()
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        status, data = json_rpc.post(self._http, url, self._timeout_seconds, request)
+        if status in _ABOUT_THE_CALLER or status > 500:
+            raise httpx.RemoteProtocolError(f"the status is {status}")
+        try:
+            body = json.loads(data)
+        except MALFORMED as error:
+            raise ValueError(f"status {status} without JSON") from error
+        if not isinstance(body, dict) or ("result" if status < 300 else "error") not in body:
+            raise TypeError(f"status {status} without an answer")
+        return body
