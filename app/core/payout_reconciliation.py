@@ -128,6 +128,14 @@ def _note(
     return session.scalar(statement.returning(PayoutDifference.id)) is not None
 
 
+def forget_seen(session: Session, chain: str, source: str) -> None:
+    """The wallet's history is another one than was read: everything in it has to be seen again."""
+    wallet = payout_signings.lock_wallet(session, chain, source)
+    wallet.cursor = None
+    mine = (PayoutSigning.chain == chain) & (PayoutSigning.source == source)
+    session.execute(update(PayoutSigning).where(mine).values(seen_at=None))
+
+
 def note_unseen(session: Session, chain: str, source: str, read_until: datetime) -> int:
     """Note payouts that count as paid by transactions which the wallet's history, read to the end since, does not show."""
     since = read_until - timedelta(seconds=UNSEEN_SECONDS)

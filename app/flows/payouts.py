@@ -150,6 +150,10 @@ class Payer:
             cursor = reconciliation.cursor(session, name, self.address)
         begun_at = clock.now()
         page = self.chain.outgoing(self.address, cursor)
+        if page.has_forked:
+            log.warning("payout.forked", chain=name, wallet=self.address, cursor=cursor)
+            with self.database.unit_of_work() as session:
+                reconciliation.forget_seen(session, name, self.address)
         for place, found in page.outgoing:
             failpoint("payout.adopting")
             with self.database.unit_of_work() as session:

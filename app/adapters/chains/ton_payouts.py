@@ -9,12 +9,17 @@ from app.values import clock
 from app.values.payouts import BATCH, TON, UNDECIDED, Fate, Order, Outgoing, Page, Part, Signing, Terms
 from app.values.states import SigningOutcome
 from app.values.ton_address import TonAddress, read
-from app.values.ton_chain import TonAccount, TonMessage, TonTransaction
+from app.values.ton_chain import ZERO_HASH, TonAccount, TonMessage, TonTransaction
 
 PAGE, MOST_PAGES = 100, 200
 DESTINATION_PAGES = 20  # of a destination that is paid all the time, as exchanges are
 FEE_NANO = 20_000_000  # for each message, forwarding included
+Place = tuple[int, str]  # a transaction's lt and hash
 RESERVE_NANO = 100_000_000  # what the wallet keeps for its rent and its first deployment
+
+
+class _TooMany(Exception):
+    """An account has had more transactions than are read."""
 
 
 class TonPayouts:
@@ -51,15 +56,15 @@ class TonPayouts:
         return tuple(found)
 
     def terms(self, source: str) -> Terms:
-        """The wallet's next sequence number, which all servers must name; `slot` is how far its history was when it was asked."""
+        """The wallet's next sequence number, which all servers must name, and its last transaction."""
         address = read(source)
         states = [self._state(gateway, address) for gateway in self._gateways]
         numbers = {gateway.wallet_seqno(address) or 0 for gateway in self._gateways}
         if len(numbers) != 1:
             raise ChainUnavailable(f"TON's servers do not agree on the sequence number of {source}")
-        oldest = min(state.last_lt for state, _ in states)
+        oldest = min((state for state, _ in states), key=lambda state: state.last_lt)
         valid_until = min(moment for _, moment in states) + self._valid_seconds
-        return Terms(slot=oldest, seqno=numbers.pop(), valid_until=valid_until)
+        return Terms(blockhash=oldest.last_hash, slot=oldest.last_lt, seqno=numbers.pop(), valid_until=valid_until)
 
     def send(self, raw: bytes) -> str:
         """Hand the message to every server; what they answered, for the log only. ChainUnavailable when none took it: it may have
@@ -77,7 +82,7 @@ class TonPayouts:
         return "; ".join(answers)
 
     def fate(self, signing: Signing) -> Fate:
-        """Landed when every server shows it and where its messages went; expired when every server proves that it can't any more."""
+        """Landed when every server shows it and where its messages went; expired when every server proves that it is too late."""
         looks = [self._look(gateway, signing) for gateway in self._gateways]
         if any(look != looks[0] for look in looks):
             return Fate(is_known=any(look.is_known for look in looks))
@@ -86,27 +91,39 @@ class TonPayouts:
     def _look(self, gateway: TonGateway, signing: Signing) -> Fate:
         source, terms = read(signing.source), signing.signed.terms
         account, moment = self._state(gateway, source)
-        for item in self._back(gateway, source, account, terms.slot or 0, MOST_PAGES):
+        history, _ = self._since(gateway, source, account, (terms.slot or 0, terms.blockhash or ZERO_HASH))
+        for item in history:
             if _is_external(item) and item.in_message is not None and item.in_message.body_hash == signing.signed.tx_hash:
                 return self._landed(gateway, item, signing.signed.orders)
         if terms.valid_until is None or moment <= terms.valid_until:
             return UNDECIDED
         return Fate(SigningOutcome.EXPIRED, error="its time was over before it was executed")
 
+    def _since(
+        self, gateway: TonGateway, address: TonAddress, account: TonAccount, place: Place
+    ) -> tuple[list[TonTransaction], bool]:
+        """The account's transactions after `place`, newest first, as of that state of it; and whether it is its whole history.
+
+        It is whole where the links do not lead to `place`: then the chain has forked since, or `place` was never read.
+        """
+        found = self._back(gateway, address, account, place, MOST_PAGES)
+        end = (found[-1].previous_lt, found[-1].previous_hash) if found else (account.last_lt, account.last_hash)
+        return found, end != place
+
     def _back(
-        self, gateway: TonGateway, address: TonAddress, account: TonAccount, to_lt: int, most_pages: int
+        self, gateway: TonGateway, address: TonAddress, account: TonAccount, place: Place, most_pages: int
     ) -> list[TonTransaction]:
-        """The account's transactions after `to_lt`, all of them, newest first, as of that state of it."""
+        """Back along the links to `place`, or to the account's first transaction."""
         found: list[TonTransaction] = []
-        lt, hash = account.last_lt, account.last_hash
+        at = (account.last_lt, account.last_hash)
         for _ in range(most_pages):
-            if lt <= to_lt or lt == 0:
+            if at == place or at[0] == 0:
                 return found
-            page = gateway.transactions(address, PAGE, lt, hash, to_lt or None)
+            page = gateway.transactions(address, PAGE, *at, place[0] if at[0] > place[0] else None)
             if not page:
-                raise ChainUnreadable(f"TON's history of {address} ends at {lt}")
+                raise ChainUnreadable(f"TON's history of {address} ends at {at[0]}")
             found += page
-            lt, hash = page[-1].previous_lt, page[-1].previous_hash
+            at = (page[-1].previous_lt, page[-1].previous_hash)
         raise ChainUnreadable(f"{address} has more than {PAGE * most_pages} transactions that were not read")
 
     def _landed(self, gateway: TonGateway, item: TonTransaction, orders: Sequence[Order]) -> Fate:
@@ -139,34 +156,40 @@ class TonPayouts:
         assert destination is not None
         account, _ = self._state(gateway, destination)
         try:
-            history = self._back(gateway, destination, account, item.lt, DESTINATION_PAGES)
-        except ChainUnreadable:
-            if len(self._newest(gateway, destination, account)) < PAGE:
-                raise
+            history = self._after(gateway, destination, account, item.lt)
+        except _TooMany:
             return True
         for entry in history:
             if entry.in_message is not None and entry.in_message.message_hash == message.message_hash:
                 return not entry.is_returned
         return None
 
-    def _newest(self, gateway: TonGateway, address: TonAddress, account: TonAccount) -> list[TonTransaction]:
-        return gateway.transactions(address, PAGE, account.last_lt, account.last_hash)
+    def _after(self, gateway: TonGateway, address: TonAddress, account: TonAccount, lt: int) -> list[TonTransaction]:
+        """The account's transactions later than `lt`."""
+        found: list[TonTransaction] = []
+        at = (account.last_lt, account.last_hash)
+        for _ in range(DESTINATION_PAGES):
+            if at[0] <= lt:
+                return found
+            found += gateway.transactions(address, PAGE, *at, lt)
+            if not found:
+                raise ChainUnreadable(f"TON's history of {address} ends at {at[0]}")
+            at = (found[-1].previous_lt, found[-1].previous_hash)
+        raise _TooMany
 
     def outgoing(self, source: str, cursor: str | None) -> Page:
-        """Transactions by which money left, since `cursor` (`lt:hash`), the oldest first. Of all servers, the one that has read
-        furthest; a history that does not go on from the cursor is none."""
+        """Transactions by which money left, since `cursor` (`lt:hash`), the oldest first, of the server that knows the newest.
+        A history that does not go on from the cursor is read whole."""
         address = read(source)
-        lt, _, hash = (cursor or "0:").partition(":")
-        histories = []
+        lt, _, hash = (cursor or f"0:{ZERO_HASH}").partition(":")
+        reads = []
         for gateway in self._gateways:
             account, _ = self._state(gateway, address)
-            histories.append(self._back(gateway, address, account, int(lt), MOST_PAGES))
-        history = max(histories, key=lambda found: found[0].lt if found else 0)
-        if history and int(lt) and (history[-1].previous_lt, history[-1].previous_hash) != (int(lt), hash):
-            raise ChainUnreadable(f"TON's history of {source} does not go on from {cursor}: the chain has forked or forgotten")
+            reads.append(self._since(gateway, address, account, (int(lt), hash)))
+        history, is_whole = max(reads, key=lambda found: found[0][0].lt if found[0] else 0)
         found = [(f"{item.lt}:{item.hash}", _outgoing(item)) for item in reversed(history)]
         last = found[-1][0] if found else cursor
-        return Page(tuple((place, item) for place, item in found if item is not None), last)
+        return Page(tuple((place, item) for place, item in found if item is not None), last, is_whole and cursor is not None)
 
 
 def _is_external(item: TonTransaction) -> bool:
