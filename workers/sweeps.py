@@ -177,3 +177,36 @@ def _tell(differences: list[str], is_whole: bool = False) -> None:
     if differences:
         log.error("ledger.differences", differences=differences[:20], count=len(differences))
     metrics.note_audit(hub().cache, len(differences), is_whole)
+
+
+@shared_task(name="hub.sweep_payouts")
+def sweep_payouts() -> None:
+    """Open what is due, and take every chain's payouts as far as chain and signer allow. Nothing where no signer runs."""
+    with turn(hub().cache, "payouts", TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        made = payouts.open_due(hub().database, hub().payout_rules)
+        if made:
+            log.info("payouts.opened", count=made)
+        if not hub().settings.signer_socket_path.exists():
+            return
+        for chain in hub().payout_chains:
+            payouts.advance_if_possible(hub().database, chain, hub().signer)
+
+
+@shared_task(name="hub.look_up_payouts")
+def look_up_payouts() -> None:
+    """Look for the transactions of payouts that somebody else made and wrote down here."""
+    with turn(hub().cache, "recorded payouts", TURN_SECONDS) as is_ours:
+        if is_ours and hub().ton.is_configured:
+            recorded_payouts.look_up_if_possible(hub().database, hub().ton, hub().settings.payout_lag_seconds)
+
+
+@shared_task(name="hub.audit_payouts")
+def audit_payouts() -> None:
+    """Hold every payout against the ledger."""
+    with hub().database.unit_of_work() as session:
+        found = payout_reconciliation.ledger_differences(session)
+    if found:
+        log.error("payouts.ledger_differences", differences=found[:20], count=len(found))
+    metrics.note_payout_audit(hub().cache, len(found))
