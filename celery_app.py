@@ -17,6 +17,9 @@ app.conf.beat_schedule = {
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
     "anchors": {"task": "hub.sweep_anchors", "schedule": 5.0, "options": {"expires": 10}},
+    "payouts": {"task": "hub.sweep_payouts", "schedule": 2.0, "options": {"expires": 5}},
+    "recorded payouts": {"task": "hub.look_up_payouts", "schedule": 15.0, "options": {"expires": 10}},
+    "payout audit": {"task": "hub.audit_payouts", "schedule": 300.0, "options": {"expires": 60}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
 

@@ -8,20 +8,34 @@ from celery import shared_task
 from app import outbox
 from app.adapters.pace import PushPace
 from app.adapters.turns import turn
-from app.core import accounts, audit, doorbells, idempotency, inspections, outcomes, payments, sign_ins, tallies, ton_hub
+from app.core import (
+    accounts,
+    audit,
+    doorbells,
+    idempotency,
+    inspections,
+    outcomes,
+    payments,
+    payout_reconciliation,
+    sign_ins,
+    tallies,
+    ton_hub,
+)
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, push, retention, ton_payments
+from app.flows import anchors, payouts, push, recorded_payouts, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
 from workers.parts import hub
+from workers.seats import seat
 
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
+PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
 TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
 
 
@@ -47,8 +61,8 @@ def sweep_work() -> None:
 @shared_task(name="hub.sweep_payments")
 def sweep_payments() -> None:
     """Ask the chain again about undecided transactions, and find payments that nobody told us of."""
-    with turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("payments") as is_free, turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         try:
             payment_flows.find_unannounced(hub().database, hub().chain)
@@ -107,8 +121,11 @@ def sweep_ton() -> None:
 @shared_task(name="hub.sweep_pushes")
 def sweep_pushes() -> None:
     """Push again what a provider was too busy for, and ask after what its software holds."""
-    push.check_held(hub().database, hub().outbound, hub().settings)
-    push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
+    with seat("providers") as is_free:
+        if not is_free:
+            return
+        push.check_held(hub().database, hub().outbound, hub().settings)
+        push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
 
 
 @shared_task(name="hub.sweep_quotes")
@@ -152,8 +169,8 @@ def sweep_anchors() -> None:
     """Build trees over entries that wait for one, and take their roots onto the chain, where one is configured."""
     settings = hub().settings
     rules = Rules(settings.anchor_entries, settings.anchor_tree_entries, settings.anchor_interval_seconds)
-    with turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("anchors") as is_free, turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         entries = anchors.build(hub().database, rules)
         if entries:
@@ -182,8 +199,8 @@ def _tell(differences: list[str], is_whole: bool = False) -> None:
 @shared_task(name="hub.sweep_payouts")
 def sweep_payouts() -> None:
     """Open what is due, and take every chain's payouts as far as chain and signer allow. Nothing where no signer runs."""
-    with turn(hub().cache, "payouts", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("payouts") as is_free, turn(hub().cache, "payouts", PAYOUT_TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         made = payouts.open_due(hub().database, hub().payout_rules)
         if made:
@@ -197,9 +214,9 @@ def sweep_payouts() -> None:
 @shared_task(name="hub.look_up_payouts")
 def look_up_payouts() -> None:
     """Look for the transactions of payouts that somebody else made and wrote down here."""
-    with turn(hub().cache, "recorded payouts", TURN_SECONDS) as is_ours:
-        if is_ours and hub().ton.is_configured:
-            recorded_payouts.look_up_if_possible(hub().database, hub().ton, hub().settings.payout_lag_seconds)
+    with seat("payouts") as is_free, turn(hub().cache, "recorded payouts", PAYOUT_TURN_SECONDS) as is_ours:
+        if is_free and is_ours and hub().ton.is_configured:
+            recorded_payouts.look_up_if_possible(hub().database, hub().ton)
 
 
 @shared_task(name="hub.audit_payouts")

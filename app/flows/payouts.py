@@ -25,6 +25,7 @@ from app.values.states import SigningOutcome
 
 log = structlog.get_logger()
 MOST_REPLACED = 20  # forgotten transactions of the signer that one sweep proves dead
+READ_AGAIN_SECONDS = 60  # a wallet that has nothing to pay is looked at so often
 MOST_ROUNDS = 8  # transactions that one sweep begins with a wallet: a chain that decides at once is served at once
 
 
@@ -85,6 +86,9 @@ def advance(database: Database, chain: PayoutChain, signer: Signer) -> None:
         return
     with database.unit_of_work() as session:
         payout_signings.ensure_wallet(session, chain.name, address)
+        others = payout_signings.undecided(session, chain.name)
+        if not others and not payout_signings.has_work(session, chain.name, address, READ_AGAIN_SECONDS):
+            return
     Payer(database, chain, signer, address).pay()
 
 
