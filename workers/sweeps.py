@@ -16,6 +16,7 @@ from app.core import (
     inspections,
     outcomes,
     payments,
+    payout_reconciliation,
     sign_ins,
     tallies,
     ton_hub,
@@ -23,7 +24,7 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, push, recorded_payouts, retention, ton_payments
+from app.flows import anchors, payout_lookup, payouts, push, recorded_payouts, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -35,6 +36,7 @@ NEVER_SEEN_SECONDS = 600
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
+PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
 TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
 
 
@@ -103,8 +105,8 @@ def sweep_ton() -> None:
     """Find what came in on TON, where a TON is configured; what it can't tell now is found by a later sweep."""
     if not hub().ton.is_configured:
         return
-    with turn(hub().cache, "ton", TON_TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("ton") as is_free, turn(hub().cache, "ton", TON_TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         try:
             ton_payments.find_arrivals(hub().database, hub().ton, ton_hub.read(hub().settings))
@@ -209,3 +211,36 @@ def _tell(differences: list[str], is_whole: bool = False) -> None:
     if differences:
         log.error("ledger.differences", differences=differences[:20], count=len(differences))
     metrics.note_audit(hub().cache, len(differences), is_whole)
+
+
+@shared_task(name="hub.sweep_payouts")
+def sweep_payouts() -> None:
+    """Open what is due, and take every chain's payouts as far as chain and signer allow. Nothing where no signer runs."""
+    with seat("payouts") as is_free, turn(hub().cache, "payouts", PAYOUT_TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
+            return
+        made = payouts.open_due(hub().database, hub().payout_rules)
+        if made:
+            log.info("payouts.opened", count=made)
+        if not hub().settings.signer_socket_path.exists():
+            return
+        for chain in hub().payout_chains:
+            payouts.advance_if_possible(hub().database, chain, hub().signer)
+
+
+@shared_task(name="hub.look_up_payouts")
+def look_up_payouts() -> None:
+    """Look for the transactions of payouts that somebody else made and wrote down here."""
+    with seat("payouts") as is_free, turn(hub().cache, "recorded payouts", PAYOUT_TURN_SECONDS) as is_ours:
+        if is_free and is_ours and hub().ton.is_configured:
+            payout_lookup.look_up_if_possible(hub().database, hub().ton)
+
+
+@shared_task(name="hub.audit_payouts")
+def audit_payouts() -> None:
+    """Hold every payout against the ledger."""
+    with hub().database.unit_of_work() as session:
+        found = payout_reconciliation.ledger_differences(session)
+    if found:
+        log.error("payouts.ledger_differences", differences=found[:20], count=len(found))
+    metrics.note_payout_audit(hub().cache, len(found))

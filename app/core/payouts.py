@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.core import ledger, payout_addresses
 from app.core.ledger import Party
 from app.errors import Conflict, InvalidInput, NotFound, Refused
-from app.models.payouts import Payout
+from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem
 from app.values import clock
 from app.values.money import MAX_MINOR, Money
 from app.values.payouts import TON, chain_of
@@ -238,6 +238,12 @@ def locked(session: Session, payout_id: uuid.UUID) -> Payout:
 def get(session: Session, number: int) -> Payout | None:
     """By the integer that users know."""
     return session.scalars(select(Payout).where(Payout.number == number)).one_or_none() if 0 < number < 2**63 else None
+
+
+def signings_of(session: Session, payout_id: uuid.UUID) -> list[PayoutSigning]:
+    """Every transaction that was signed for a payout, the oldest first."""
+    query = select(PayoutSigning).join(PayoutSigningItem, PayoutSigningItem.signing_id == PayoutSigning.id)
+    return list(session.scalars(query.where(PayoutSigningItem.payout_id == payout_id).order_by(PayoutSigning.created_at)))
 
 
 def listed(session: Session, wanted: Filter, limit: int, offset: int = 0) -> list[Payout]:

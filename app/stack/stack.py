@@ -23,12 +23,13 @@ from app.core import accounts, nodes
 from app.core.pricing import Tariff
 from app.db import Database, make_engine
 from app.errors import ConfigError
-from app.stack import endpoints, leftovers
+from app.stack import endpoints, hot_wallets, leftovers
 from app.stack.ports import free_port, is_free
 from app.stack.postgres import Postgres
 from app.stack.supervisor import HUB, NODES, SERVERS, Role, Supervisor
 from app.stack.valkey import Valkey
 from devnet.evm import program as evm
+from devnet.genesis import MINTS
 from devnet.ton import program as ton
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -147,7 +148,9 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         secret = kept(self.home / "secret.key", lambda: secrets.token_urlsafe(48))
         friendly = {name: "true" for name in ("ALLOW_PRIVATE_ENDPOINTS", "OPEN_NODES", "TEST_MINTS")}
-        friendly["ANCHOR_INTERVAL_SECONDS"] = "30"
+        friendly |= {"ANCHOR_INTERVAL_SECONDS": "30", "PAYOUT_COOL_OFF_HOURS": "0", "SIGNER_QUIET_SECONDS": "0"}
+        if not self.settings.solana_rpc_url:
+            friendly["SOLANA_MINTS"] = ",".join(f"{asset}={mint}" for asset, mint in MINTS.items())
         if not self.settings.database_url:
             friendly["DATABASE_ROLE"] = LEDGER_ROLE
         if self.evm_command is not None:
@@ -189,6 +192,7 @@ class Stack:
             self._wait_for("devnet", self.solana_url, {"jsonrpc": "2.0", "id": 1, "method": "getHealth", "params": []})
         self._wait_for_evm()
         self._wait_for_ton()
+        self._fund_hot_wallets()
         for number in range(self.settings.nodes):
             self._start_node(number, operator_key, provider_id)
         self._tell(operator_key)
@@ -258,12 +262,18 @@ class Stack:
             stale.unlink()
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "-A", "celery_app", "--quiet"]
-        worker = [*celery, "worker", "-P", "threads", "-c", "8", "-Q", "hub"]
+        worker = [*celery, "worker", "-P", "threads", "-c", "11", "-Q", "hub"]
         beat = [*celery, "beat", "-s", str(self.home / "beat-schedule"), "--pidfile="]
         self.supervisor.start(Role("api", [*python, "gunicorn", "-c", "python:app.serving", "wsgi:app"], self.environment, HUB))
         self.supervisor.start(Role("worker", worker, self.environment, HUB))
+        own = {name: value for name, value in self.environment.items() if name not in HUB_SECRETS}
+        self.supervisor.start(Role("signer", [*python, "app.signer", *self._signer_options()], own, HUB))
         self.supervisor.start(Role("beat", beat, self.environment, NODES))
         self.supervisor.start(Role("poller", [*python, "app.cli", "poller"], self.environment, NODES))
+
+    def _signer_options(self) -> list[str]:
+        """Keys are made for local money only; an operator makes those of a real wallet (`lightyard signer make-keys`)."""
+        return [] if self.settings.is_production else ["--make-keys"]
 
     def _start_node(self, number: int, operator_key: str, provider_id: str) -> None:
         capabilities = self.environment.get("NODE_CAPABILITIES") or NODE_CAPABILITIES
@@ -312,6 +322,11 @@ class Stack:
             self._wait_for("ton", f"{self.ton_url}/getMasterchainInfo")
         elif not (self.settings.ton_api_urls or self.settings.ton_config):
             self.supervisor.say("no TON, so nothing is paid in it: `make ton-chain` installs one, or set TON_API_URL")
+
+    def _fund_hot_wallets(self) -> None:
+        solana_url = None if self.settings.solana_rpc_url else self.solana_url
+        ton_url = self.ton_url if self.ton_command is not None else None
+        hot_wallets.fund(self.settings.signer_socket_path, solana_url, ton_url, self.supervisor.say)
 
     def _tell(self, operator_key: str) -> None:
         body: dict[str, Any] = {
