@@ -189,7 +189,6 @@ def malformed(settings: Settings) -> dict[str, str]:
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
-        "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),
         "SIGNER_MAX_DAY": lambda: read_limits("SIGNER_MAX_DAY", settings.signer_max_day),

@@ -24,7 +24,7 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, payout_lookup, payouts, push, recorded_payouts, retention, ton_payments
+from app.flows import anchors, payout_lookup, payouts, proposals, push, recorded_payouts, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
