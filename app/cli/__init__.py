@@ -5,7 +5,7 @@ import sys
 import click
 
 from app import __version__
-from app.cli import books, credits, dead_letters, doctor, faucet, keys, nodes, proofs, running, settings, stripe, wallet
+from app.cli import books, credits, dead_letters, doctor, faucet, keys, nodes, proofs, running, settings, stripe, ton, wallet
 from app.errors import LightyardError
 
 
@@ -15,7 +15,7 @@ def cli() -> None:
     """Lightyard: a marketplace backend for GPU rendering and compute."""
 
 
-for module in (running, books, proofs, keys, nodes, credits, stripe, dead_letters, faucet, wallet, settings, doctor):
+for module in (running, books, proofs, keys, nodes, credits, stripe, ton, dead_letters, faucet, wallet, settings, doctor):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -21,6 +21,7 @@ SETTINGS = {"resolution": {"width": 32, "height": 24}, "samples": 1, "frames": {
 ELSEWHERE = {
     "push.sent": "tests/api, with a provider's own software",
     **{name: "tests/flows/test_anchors.py" for name in FAILPOINTS if name.startswith("anchor.")},
+    **{name: "tests/flows/test_ton_payments.py" for name in FAILPOINTS if name.startswith("ton.")},
 }
 # A payment that is not announced is found by the hub's worker, so the worker is what dies; announced, it may be the API.
 UNANNOUNCED = ["payment.presented", "payment.sighted", "payment.booking", "work.committed"]
