@@ -64,7 +64,8 @@ TON := devnet/ton
 ton-chain:
 	@[ .venv-ton/.stamp -nt $(TON)/requirements.lock ] || \
 	if echo "installing a local TON (pytvm, 12 MB) ..." && rm -rf .venv-ton && $(PYTHON) -m venv .venv-ton && \
-		.venv-ton/bin/python -m pip install -q --require-hashes -r $(TON)/requirements.lock && touch .venv-ton/.stamp; then :; \
+		.venv-ton/bin/python -m pip install -q --require-hashes -r $(TON)/requirements.lock && \
+		.venv-ton/bin/python -c 'from devnet.ton.machine import Machine; Machine()' && touch .venv-ton/.stamp; then :; \
 	else echo "no local TON: set TON_API_URL to a chain's, or go without"; fi
 
 # pytonlib, for TON straight from liteservers (TON_CONFIG). Nothing stops without it: toncenter needs none. One of its parts is

@@ -32,7 +32,7 @@ class BenchStack:
     def __init__(self, nodes: int = 0, **settings: str) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="lightyard-bench-"))
         self.home.chmod(0o755)  # PostgreSQL runs as another user and must reach its folder
-        self.port = free_port(CHAIN_PORT_OFFSET)
+        self.port = free_port(CHAIN_PORT_OFFSET, CHAIN_PORT_OFFSET + 1, CHAIN_PORT_OFFSET + 3)
         self._environment = {
             **os.environ,
             "LIGHTYARD_HOME": str(self.home),

@@ -22,7 +22,7 @@ from app.config import Settings
 from app.errors import ConfigError, LightyardError
 from app.stack import endpoints, interrupts
 from app.stack.ports import free_port
-from app.stack.stack import CHAIN_PORT_OFFSET, NODE_PYTHON, ROOT
+from app.stack.stack import CHAIN_PORT_OFFSET, NODE_PYTHON, ROOT, TON_PORT_OFFSET
 from app.stack.supervisor import die_with_parent
 from devnet.payer import Payer
 
@@ -83,7 +83,7 @@ def make_scene(folder: Path) -> Path:
 def running_stack(home: Path, watch: Stopwatch) -> Iterator[Mapping[str, Any]]:
     """`lightyard up` as a process of its own; it is stopped, with all of its children, however the story ends."""
     environment = {name: value for name, value in os.environ.items() if name not in NOT_EMBEDDED}
-    port = free_port(CHAIN_PORT_OFFSET, CHAIN_PORT_OFFSET + 1)
+    port = free_port(CHAIN_PORT_OFFSET, CHAIN_PORT_OFFSET + 1, TON_PORT_OFFSET)
     environment |= {"LIGHTYARD_HOME": str(home), "PORT": str(port), "RATE_LIMITS": "off", "NODES": "1"}
     environment["PYTHONPATH"] = str(ROOT)
     click.echo("starting PostgreSQL, Valkey, a local Solana, the API, workers and one GPU node ...")

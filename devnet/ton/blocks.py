@@ -31,6 +31,7 @@ class Blocks:
     def __init__(self, block_ms: int) -> None:
         self.block_ms, self.offset_seconds = block_ms, 0.0
         self._anchors = [Anchor(FIRST_SEQNO, self.clock(), block_ms)]
+        self._is_restored = False
 
     def clock(self) -> float:
         """Chain time, Unix seconds."""
@@ -42,34 +43,41 @@ class Blocks:
 
     def unix_time(self, seqno: int) -> int:
         """When a block was made, seconds (`gen_utime`)."""
-        anchor = self._anchors[max(0, bisect.bisect_right(self._anchors, seqno, key=lambda it: it.seqno) - 1)]
-        return int(anchor.unix_time + (seqno - anchor.seqno) * anchor.block_ms / 1000)
+        return int(self._time(seqno))
+
+    def _time(self, seqno: int) -> float:
+        """By the first anchor at a block, which is when it was made; a later one there is when time went on from it."""
+        place = bisect.bisect_left(self._anchors, seqno, key=lambda anchor: anchor.seqno)
+        is_anchored = place < len(self._anchors) and self._anchors[place].seqno == seqno
+        anchor = self._anchors[place if is_anchored else max(0, place - 1)]
+        return anchor.unix_time + (seqno - anchor.seqno) * anchor.block_ms / 1000
 
     def advance(self, blocks: int, seconds: float) -> dict[str, Any]:
-        """Let blocks and time pass at once; the record that brings them back after a restart."""
+        """Let one or more blocks, and time, pass at once; the record that brings them back after a restart."""
         seqno = self.now + blocks
         self.offset_seconds += seconds
-        return self._anchor(seqno)
+        return self._go_on([Anchor(seqno, self.clock(), self.block_ms)])
 
     def turn_back(self, seqno: int) -> dict[str, Any]:
         """A fork: `seqno` is the newest block again, now. Time does not go back."""
-        self._anchors = [anchor for anchor in self._anchors if anchor.seqno <= seqno]
-        return self._anchor(seqno)
+        return self._go_on([Anchor(seqno, self._time(seqno), self.block_ms), Anchor(seqno, self.clock(), self.block_ms)])
 
-    def _anchor(self, seqno: int) -> dict[str, Any]:
-        self._anchors.append(Anchor(seqno, self.clock(), self.block_ms))
-        return {"anchors": self._record()}
-
-    def resume(self) -> dict[str, Any]:
-        """Go on after a restart: blocks have passed since, at the pace that was set then."""
-        return self._anchor(self.now)
+    def resume(self) -> dict[str, Any] | None:
+        """Go on after a restart: blocks have passed since, at the pace set then. A record if there is something new."""
+        if not self._is_restored:
+            return self._go_on(self._anchors)
+        return None if self._anchors[-1].block_ms == self.block_ms else self.turn_back(self.now)
 
     def restore(self, record: dict[str, Any]) -> None:
-        self.offset_seconds = record["offset"]
-        self._anchors = [Anchor(*entry) for entry in record["list"]]
+        """Take a record back in; the first one says when the chain began."""
+        self._anchors = self._anchors if self._is_restored else []
+        self.offset_seconds, self._is_restored = record["offset"], True
+        self._go_on([Anchor(*entry) for entry in record["anchors"]])
 
-    def _record(self) -> dict[str, Any]:
-        return {"offset": self.offset_seconds, "list": [[it.seqno, it.unix_time, it.block_ms] for it in self._anchors]}
+    def _go_on(self, anchors: list[Anchor]) -> dict[str, Any]:
+        first = anchors[0]
+        self._anchors = [anchor for anchor in self._anchors if anchor.seqno <= first.seqno and anchor not in anchors] + anchors
+        return {"anchors": [[it.seqno, it.unix_time, it.block_ms] for it in anchors], "offset": self.offset_seconds}
 
 
 def block_hash(seqno: int, workchain: int, kind: str) -> str:

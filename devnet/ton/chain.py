@@ -54,7 +54,9 @@ class Chain:
                 where = f"{journal.path}, line {number}"
                 raise JournalBroken(f"{where}: {error!r}; mend it, or start with an empty --home") from error
         self.journal = journal
-        self._write(self.blocks.resume())
+        resumed = self.blocks.resume()
+        if resumed is not None:
+            self._write(resumed)
 
     def _replay(self, record: dict[str, Any]) -> None:
         if "sent" in record:
@@ -66,9 +68,9 @@ class Chain:
                 self._add(address, Entry(block, transaction, state), record["delivery_blocks"])
         elif "turned_back" in record:
             self.ledger.turn_back(record["turned_back"], record["keep_sent"])
-            self.blocks.restore(record["anchors"])
+            self.blocks.restore(record)
         else:
-            self.blocks.restore(record["anchors"])
+            self.blocks.restore(record)
 
     def _write(self, record: dict[str, Any]) -> None:
         if self.journal is not None:

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from pytoniq_core import Address
+from pytoniq_core import Address, Cell
 
 from devnet.ton import addresses, jettons, views
 from devnet.ton.chain import Chain, NotAccepted, message_hash
 from devnet.ton.errors import ApiError, invalid
 from devnet.ton.faults import Faults
 from devnet.ton.ledger import Entry
-from devnet.ton.messages import COMMENT_BYTES_LIMIT, GIVER, comment_body, internal
-from devnet.ton.methods import Params, text, whole
+from devnet.ton.machine import to_text
+from devnet.ton.messages import COMMENT_BYTES_LIMIT, GIVER, body_of, comment_body, destination_of, internal
+from devnet.ton.methods import Params, bag_of_cells, text, whole
 from devnet.ton.wallets import Outgoing, WalletV4
 
 NANO_LIMIT = 2**63
@@ -27,10 +28,12 @@ class DevMethods:
             "faucet": self.faucet,
             "wallet": self.wallet,
             "pay": self.pay,
+            "sign": self.sign,
             "jettons": self.jettons,
             "mint": self.mint,
             "jetton_wallet": self.jetton_wallet,
             "pay_jetton": self.pay_jetton,
+            "put": self.put,
             "advance": self.advance,
             "fork": self.fork,
             "delivery": self.delivery,
@@ -79,23 +82,39 @@ class DevMethods:
         return self.chain.last(address, self.chain.head())
 
     def pay(self, params: Params) -> dict[str, Any]:
-        """A real transfer of the test wallet `from` to `to`: `amount` nanotons, `comment`, `bounce` (true unless given)."""
+        """A real transfer of the test wallet `from` to `to`: `amount` nanotons, `comment`, `bounce` (true unless given).
+
+        Instead of a comment any `body`, base64: a forged notice of a jetton, say.
+        """
+        return self._send_from(text(params, "from"), [self._payment(params)])
+
+    def sign(self, params: Params) -> dict[str, Any]:
+        """The same transfer, signed and not sent: `boc` is what `sendBoc` takes, `body` what `estimateFee` does."""
+        name = text(params, "from")
+        message, seqno = self._signed(name, [self._payment(params)])
+        return {"boc": to_text(message), "body": to_text(body_of(message)), "seqno": seqno, "message_hash": message_hash(message)}
+
+    def _payment(self, params: Params) -> Outgoing:
         destination, amount = addresses.read(params.get("to")), self._amount(params)
-        message = internal(destination, amount, comment_body(self._comment(params)), bounce=bool(params.get("bounce", True)))
-        return self._send_from(text(params, "from"), [Outgoing(message)])
+        given = params.get("body")
+        body = bag_of_cells(given, "body") if isinstance(given, str) and given else comment_body(self._comment(params))
+        return Outgoing(internal(destination, amount, body, bounce=bool(params.get("bounce", True))))
 
     def _send_from(self, name: str, outgoing: list[Outgoing]) -> dict[str, Any]:
-        wallet = WalletV4.named(name)
-        entry = self._last(wallet.address)
-        seqno = views.wallet_fields(entry).get("seqno", 0)
-        valid_until = int(self.chain.blocks.clock()) + VALID_SECONDS
-        message = wallet.transfer(outgoing, seqno, valid_until)
+        message, seqno = self._signed(name, outgoing)
         try:
             self.chain.send(message)
         except NotAccepted as refusal:
             advice = "has the wallet money, and has its last transfer landed?"
             raise ApiError(409, f"the wallet {name!r} can't pay: {refusal} ({advice})") from None
-        return {"from": addresses.friendly(wallet.address), "seqno": seqno, "message_hash": message_hash(message)}
+        address = addresses.friendly(WalletV4.named(name).address)
+        return {"from": address, "seqno": seqno, "message_hash": message_hash(message)}
+
+    def _signed(self, name: str, outgoing: list[Outgoing]) -> tuple[Cell, int]:
+        """By the wallet's next sequence number, which is given too; good for an hour."""
+        wallet = WalletV4.named(name)
+        seqno = int(views.wallet_fields(self._last(wallet.address)).get("seqno", 0))
+        return wallet.transfer(outgoing, seqno, int(self.chain.blocks.clock()) + VALID_SECONDS), seqno
 
     def jettons(self, _: Params) -> dict[str, Any]:
         """The test jettons' masters."""
@@ -137,9 +156,19 @@ class DevMethods:
         message = jettons.transfer(asset, owner, to, amount, self._comment(params), self._next_lt(), forward)
         return self._send_from(name, [Outgoing(message)])
 
+    def put(self, params: Params) -> dict[str, Any]:
+        """The next block executes `message` (base64), whoever it says it is from: forged sources, bounces that never were."""
+        message = bag_of_cells(text(params, "message"), "message")
+        try:
+            destination_of(message)
+        except Exception:  # noqa: BLE001  the library says in many ways that a cell is no message
+            raise invalid("message is none that an account could get") from None
+        self.chain.put(message)
+        return {"message_hash": message_hash(message)}
+
     def advance(self, params: Params) -> dict[str, Any]:
         """Let `blocks` (1) and `seconds` (0) pass at once."""
-        blocks, seconds = whole(params, "blocks", 1, 0, 10**6) or 0, whole(params, "seconds", 0, 0, 10**9) or 0
+        blocks, seconds = whole(params, "blocks", 1, 1, 10**6) or 1, whole(params, "seconds", 0, 0, 10**9) or 0
         head = self.chain.advance(blocks, seconds)
         return {"seqno": head, "unix_time": self.chain.blocks.unix_time(head)}
 

@@ -1,4 +1,4 @@
-"""The test jetton: a master and wallets by TEP-74 that stand for Tether's, at the same addresses in every home."""
+"""The test jettons by TEP-74, at the same addresses in every home: USDT stands for Tether's, and FAKE poses as it."""
 
 import hashlib
 
@@ -8,8 +8,11 @@ from devnet.ton.messages import GIVER, address_of, comment_body, internal, state
 from devnet.ton.wallets import contract
 
 TRANSFER, INTERNAL_TRANSFER, MINT = 0x0F8A7EA5, 0x178D4519, 0x642B7D07
-DECIMALS = {"USDT": 6}
-NAMES = {"USDT": {"name": "Test Tether USD", "symbol": "USDT", "decimals": "6"}}
+DECIMALS = {"USDT": 6, "FAKE": 6}
+NAMES = {
+    "USDT": {"name": "Test Tether USD", "symbol": "USDT", "decimals": "6"},
+    "FAKE": {"name": "Test Tether USD ", "symbol": "USDT", "decimals": "6"},
+}
 FOUNDING_NANO, MINTING_NANO, CARRIED_NANO = 10**9, 10**8, 6 * 10**7
 TRANSFER_NANO, FORWARD_NANO = 10**8, 10**7
 

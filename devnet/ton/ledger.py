@@ -96,7 +96,7 @@ class Ledger:
         for address, entries in list(self.accounts.items()):
             self.accounts[address] = [entry for entry in entries if entry.block <= seqno]
         again = [mail for mail in self.delivered if mail.landed is not None and mail.landed > seqno]
-        self.delivered = [mail for mail in self.delivered if mail not in again]
+        self.delivered = [mail for mail in self.delivered if mail.landed is not None and mail.landed <= seqno]
         self.waiting = [mail for mail in again + self.waiting if self._outlives(mail, seqno, keep_sent)]
         for mail in self.waiting:
             mail.landed, mail.created, mail.due = None, min(mail.created, seqno), seqno + 1

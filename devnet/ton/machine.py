@@ -2,6 +2,7 @@
 
 import base64
 import ctypes
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,21 +51,34 @@ class Machine:
     """Not for two threads at once: the chain holds a lock."""
 
     def __init__(self) -> None:
-        library = next(Path(pytvm.engine.__file__).parent.glob("libemulator-linux*.so"))
-        self._engine = EmulatorEngineC(str(library))
-        self._engine.emulator_set_verbosity_level(QUIET)
-        # pytvm declares both as 32 bits: a balance above 4.29 TON and every logical time of a real chain would be cut
-        self._engine.lib.transaction_emulator_set_lt.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
+        path = next(Path(pytvm.engine.__file__).parent.glob("libemulator*"))
+        engine = EmulatorEngineC(str(path))  # it declares what the library's functions take
+        engine.emulator_set_verbosity_level(QUIET)
+        self._library = engine.lib
+        # but both of these as 32 bits: a balance above 4.29 TON and every logical time of a real chain would be cut
+        self._library.transaction_emulator_set_lt.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
         text, number, amount = ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint64
-        self._engine.lib.tvm_emulator_set_c7.argtypes = [ctypes.c_void_p, text, number, amount, text, text]
-        self._emulator = self._engine.transaction_emulator_create(CONFIG, QUIET)
+        self._library.tvm_emulator_set_c7.argtypes = [ctypes.c_void_p, text, number, amount, text, text]
+        # and never frees what they give
+        self._library.transaction_emulator_emulate_transaction.restype = ctypes.c_void_p
+        self._library.tvm_emulator_run_get_method.restype = ctypes.c_void_p
+        self._free = ctypes.CDLL(None).free
+        self._free.argtypes = [ctypes.c_void_p]
+        self._emulator = self._library.transaction_emulator_create(CONFIG, QUIET)
+
+    def _json(self, pointer: int) -> dict[str, Any]:
+        try:
+            return dict(json.loads(ctypes.string_at(pointer)))
+        finally:
+            self._free(pointer)
 
     def run(self, state: str, message: str, unix_time: int, lt: int, ignore_signature: bool = False) -> Landed:
         """Execute a message on an account. Raises Refused when an external message is not accepted: nothing happened then."""
-        self._engine.transaction_emulator_set_unixtime(self._emulator, unix_time)
-        self._engine.transaction_emulator_set_lt(self._emulator, lt)
-        self._engine.transaction_emulator_set_ignore_chksig(self._emulator, ignore_signature)
-        found = self._engine.transaction_emulator_emulate_transaction(self._emulator, state.encode(), message.encode())
+        library, emulator = self._library, self._emulator
+        library.transaction_emulator_set_unixtime(emulator, unix_time)
+        library.transaction_emulator_set_lt(emulator, lt)
+        library.transaction_emulator_set_ignore_chksig(emulator, ignore_signature)
+        found = self._json(library.transaction_emulator_emulate_transaction(emulator, state.encode(), message.encode()))
         if found["success"]:
             return Landed(found["transaction"], found["shard_account"])
         if found.get("external_not_accepted"):
@@ -75,14 +89,12 @@ class Machine:
         self, code: Cell, data: Cell, address: Address, balance: int, unix_time: int, method: str | int, stack: Cell
     ) -> dict[str, Any]:
         """What a get method leaves: `stack` (base64), `gas_used`, `vm_exit_code`."""
-        engine = self._engine
-        emulator = engine.tvm_emulator_create(to_text(code).encode(), to_text(data).encode(), QUIET)
+        library, name = self._library, address.to_str(False).encode()
+        emulator = library.tvm_emulator_create(to_text(code).encode(), to_text(data).encode(), QUIET)
         try:
-            engine.tvm_emulator_set_c7(
-                emulator, address.to_str(False).encode(), unix_time, balance, bytes(32).hex().encode(), CONFIG
-            )
-            engine.tvm_emulator_set_gas_limit(emulator, GET_METHOD_GAS)
+            library.tvm_emulator_set_c7(emulator, name, unix_time, balance, bytes(32).hex().encode(), CONFIG)
+            library.tvm_emulator_set_gas_limit(emulator, GET_METHOD_GAS)
             number = get_method_id(method) if isinstance(method, str) else method
-            return dict(engine.tvm_emulator_run_get_method(emulator, number, to_text(stack).encode()))
+            return self._json(library.tvm_emulator_run_get_method(emulator, number, to_text(stack).encode()))
         finally:
-            engine.tvm_emulator_destroy(emulator)
+            library.tvm_emulator_destroy(emulator)

@@ -64,6 +64,11 @@ def _store_init(builder: object, init: Cell | None) -> None:
         builder.store_bit(1).store_bit(1).store_ref(init)  # type: ignore[attr-defined]
 
 
+def body_of(message: Cell) -> Cell:
+    """Of a message that has its body in a cell of its own, which is then the last one."""
+    return message.refs[-1]
+
+
 def destination_of(message: Cell) -> tuple[Address, bool]:
     """Where a message goes, and whether it is external. ValueError for what is no inbound message."""
     part = message.begin_parse()

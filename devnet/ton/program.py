@@ -5,7 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = ROOT / ".venv-ton"
 READY = "ton ready "
-# the test jettons' masters, which are at the same addresses in every home: the test of them asks the chain
+# the test jettons that are money, and their masters, at the same addresses in every home: the test of them asks the chain
 MASTERS = {"USDT": "EQCUHn9Ag7Vl384t4JYfdxkCebxx51785EPoFW1Blz3rWuZv"}
 
 

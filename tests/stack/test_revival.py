@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from devnet.evm import program
+from devnet.ton import program as ton_program
 from tests.factories.stacks import RunningStack, fresh_home, wait_until
 
 EVM = () if program.command(0, Path()) is None else ("evm",)
-ROLES = ("api", "worker", "beat", "node", "devnet", "postgres", "valkey", *EVM)
+TON = () if ton_program.command(0, None, 0) is None else ("ton",)
+ROLES = ("api", "worker", "beat", "node", "devnet", "postgres", "valkey", *EVM, *TON)
 
 
 @pytest.fixture(scope="module")
