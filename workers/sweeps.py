@@ -16,6 +16,7 @@ from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
 from workers.parts import hub
+from workers.seats import seat
 
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
@@ -47,8 +48,8 @@ def sweep_work() -> None:
 @shared_task(name="hub.sweep_payments")
 def sweep_payments() -> None:
     """Ask the chain again about undecided transactions, and find payments that nobody told us of."""
-    with turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("payments") as is_free, turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         try:
             payment_flows.find_unannounced(hub().database, hub().chain)
@@ -90,8 +91,8 @@ def sweep_ton() -> None:
     """Find what came in on TON, where a TON is configured; what it can't tell now is found by a later sweep."""
     if not hub().ton.is_configured:
         return
-    with turn(hub().cache, "ton", TON_TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("ton") as is_free, turn(hub().cache, "ton", TON_TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         try:
             ton_payments.find_arrivals(hub().database, hub().ton, ton_hub.read(hub().settings))
@@ -107,8 +108,11 @@ def sweep_ton() -> None:
 @shared_task(name="hub.sweep_pushes")
 def sweep_pushes() -> None:
     """Push again what a provider was too busy for, and ask after what its software holds."""
-    push.check_held(hub().database, hub().outbound, hub().settings)
-    push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
+    with seat("providers") as is_free:
+        if not is_free:
+            return
+        push.check_held(hub().database, hub().outbound, hub().settings)
+        push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
 
 
 @shared_task(name="hub.sweep_quotes")
@@ -152,8 +156,8 @@ def sweep_anchors() -> None:
     """Build trees over entries that wait for one, and take their roots onto the chain, where one is configured."""
     settings = hub().settings
     rules = Rules(settings.anchor_entries, settings.anchor_tree_entries, settings.anchor_interval_seconds)
-    with turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("anchors") as is_free, turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         entries = anchors.build(hub().database, rules)
         if entries:

@@ -49,21 +49,24 @@ def rayment_limit(method: str, path: str) -> Limit:
     return Limit("rayment", 120)
 
 
-SIGN_IN_LIMITS = {
+# Ours: a registration needs no token and writes rows. Both doors share it.
+NODE_REGISTRATIONS = Limit("node-registrations", 600)
+RENDERTRUST_LIMITS = {
     "/api/v1/auth/register": Limit("sign-in-register", 10),
     "/api/v1/auth/login": Limit("sign-in-login", 5),
     "/api/v1/auth/refresh": Limit("sign-in-refresh", 3),
+    "/api/v1/nodes/register": NODE_REGISTRATIONS,
 }
 
 
 def rendertrust_limit(method: str, path: str) -> Limit | None:
-    """RenderTrust: 10/min to register, 5/min to log in, 3/min to refresh."""
-    return SIGN_IN_LIMITS.get(path) if method == "POST" else None
+    """RenderTrust: 10/min to register, 5/min to log in, 3/min to refresh; 600/min to register nodes."""
+    return RENDERTRUST_LIMITS.get(path) if method == "POST" else None
 
 
 def node_limit(method: str, path: str) -> Limit | None:
-    """Ours: a registration needs no token and writes rows. Everything else is bounded by the node's own token."""
-    return Limit("node-registrations", 600) if method == "POST" and path == "/node/v1/nodes" else None
+    """600/min to register. Everything else is bounded by the node's own token."""
+    return NODE_REGISTRATIONS if method == "POST" and path == "/node/v1/nodes" else None
 
 
 def install(app: Flask, rule_of: Callable[[str], Rule | None]) -> None:

@@ -1,6 +1,5 @@
 """verify-proof: an entry's proof, recomputed, and its root looked up on the chain."""
 
-import json
 from typing import TextIO
 
 import click
@@ -10,6 +9,7 @@ from app.config import Settings, load
 from app.errors import ConfigError, InvalidInput, LightyardError
 from app.stack import endpoints
 from app.values import proof_check
+from app.values.json_text import read_json
 from app.values.proof_check import GivenProof
 
 
@@ -43,9 +43,10 @@ def verify_proof(file: TextIO, rpc: str | None) -> None:
 
 def _read(file: TextIO) -> GivenProof:
     try:
-        return proof_check.read(json.load(file))
-    except (ValueError, RecursionError):
+        found = read_json(file.read())
+    except (InvalidInput, ValueError):
         raise InvalidInput(f"{file.name} is not JSON: save the answer of GET /api/v1/ledger/ENTRY/proof in it") from None
+    return proof_check.read(found)
 
 
 def _known_urls(settings: Settings) -> tuple[str, ...]:

@@ -98,13 +98,13 @@ def _apply(session: Session, row: CardEvent, event: Mapping[str, Any], terms: Te
     if fact is None:
         return IGNORED
     row.payment = fact.payment
-    if event.get("livemode") is not terms.is_live:
+    if event.get("livemode", terms.is_live) is not terms.is_live:
         return Problem("LIVEMODE", f"only {'live' if terms.is_live else 'test'} events count here (STRIPE_LIVE)")
-    if row.happened_at is None:
-        return Problem("UNREADABLE", "the event's `created` is no time")
-    payment = _lock_payment(session, fact.payment)
     if isinstance(fact, Bought):
-        return _buy(session, payment, fact, row.kind, terms) or APPLIED
+        return _buy(session, _lock_payment(session, fact.payment), fact, row.kind, terms) or APPLIED
+    if row.happened_at is None:
+        return Problem("UNREADABLE", "the event's `created` is no time")  # of two words the later one holds
+    payment = _lock_payment(session, fact.payment)
     card_reversals.note(session, fact, int(row.happened_at.timestamp()))
     _settle(session, payment)
     return APPLIED
@@ -119,7 +119,7 @@ def _buy(session: Session, payment: CardPayment, bought: Bought, kind: str, term
     """Credit the buyer, unless somebody was credited for this payment before."""
     if bought.buyer is None and bought.sku is None and kind.startswith("payment_intent."):
         if payment.credited_at is None:
-            payment.paid_minor, payment.currency = bought.paid_minor, bought.currency
+            payment.paid_minor, payment.currency = bought.paid_minor or 0, bought.currency
         return None  # the checkout's own event says who bought what
     buyer = card_events.account_id(bought.buyer or "")
     if buyer is None or session.get(Account, buyer) is None:
@@ -130,9 +130,9 @@ def _buy(session: Session, payment: CardPayment, bought: Bought, kind: str, term
     package = terms.packages.get(bought.sku or "")
     if package is None:
         return Problem("UNKNOWN_SKU", f"metadata.sku {bought.sku!r} is not in CREDIT_PACKAGES")
-    if bought.currency != terms.currency:
+    if bought.currency not in (None, terms.currency):
         return Problem("WRONG_CURRENCY", f"paid in {bought.currency!r}, sold in {terms.currency!r} (STRIPE_CURRENCY)")
-    if bought.price_minor != package.price_minor:
+    if bought.price_minor not in (None, package.price_minor):
         return Problem("WRONG_AMOUNT", f"{bought.price_minor} were paid for {package.sku}, which costs {package.price_minor}")
     _credit(session, payment, buyer, package, bought)
     _settle(session, payment)
@@ -142,7 +142,8 @@ def _buy(session: Session, payment: CardPayment, bought: Bought, kind: str, term
 def _credit(session: Session, payment: CardPayment, buyer: uuid.UUID, package: Package, bought: Bought) -> None:
     credits.grant(session, buyer, package.credits, f"stripe:{payment.id}", Purpose.PURCHASE, f"Stripe: {package.sku}")
     payment.account_id, payment.sku, payment.credits_minor = buyer, package.sku, package.credits.minor
-    payment.paid_minor, payment.currency, payment.credited_at = bought.paid_minor, bought.currency, clock.now()
+    payment.paid_minor = package.price_minor if bought.paid_minor is None else bought.paid_minor
+    payment.currency, payment.credited_at = bought.currency or payment.currency, clock.now()
 
 
 def _settle(session: Session, payment: CardPayment) -> None:

@@ -20,6 +20,7 @@ from app.values import clock, node_keys
 TOKEN_HOURS = 24
 FAILURES_IN_A_ROW = 3
 UNHEALTHY_SECONDS = 300
+METADATA_LIMIT_BYTES, MACHINE_LIMIT_BYTES = 16_384, 131_072  # of JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,8 @@ from app.values.money import Money
 NEVER_SEEN = "never_seen"
 TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
+SHOWN_AT_MOST = 100
 MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")  # `<dialect>:<uuid>`
-
-
 _TOO_MUCH = {
     False: "this job needs no payment any more; the amount is owed back",
     True: "this was paid before; the amount is on the balance too",
@@ -243,9 +242,16 @@ def refunds_of(session: Session, job_id: uuid.UUID) -> list[Refund]:
 
 
 def shown_for(session: Session, payment_id: uuid.UUID) -> list[ChainTransaction]:
-    """Every transaction shown for a payment, the useless ones too."""
+    """The transactions shown for a payment, oldest first: all that were booked and the newest of the useless ones, SHOWN_AT_MOST
+    together, since anybody may invent any number of them."""
     query = select(ChainTransaction).where(ChainTransaction.payment_id == payment_id)
-    return list(session.scalars(query.order_by(ChainTransaction.created_at)))
+    query = query.order_by(ChainTransaction.state.in_(BOOKED).desc(), ChainTransaction.created_at.desc()).limit(SHOWN_AT_MOST)
+    return sorted(session.scalars(query), key=lambda shown: shown.created_at)
+
+
+def get_shown(session: Session, transaction_id: uuid.UUID) -> ChainTransaction:
+    """One transaction that was shown, as it stands now."""
+    return session.get_one(ChainTransaction, transaction_id)
 
 
 def reopen_never_seen(session: Session, shown: ChainTransaction) -> None:

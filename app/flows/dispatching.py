@@ -16,6 +16,7 @@ from app.formats.limits import SceneFacts, SceneLimits, parse_version
 from app.formats.names import clean_file_name
 from app.formats.scene import inspect_scene
 from app.models.jobs import Job, Scene
+from app.models.uploads import Upload
 from app.values.money import Money
 from app.values.prices import price_of
 
@@ -114,12 +115,21 @@ def _look(store: Store, payload: Payload, kind: str, limits: Settings) -> _Arriv
         stored = store.stat(key)
     except NotFound:
         raise InvalidInput("nothing was uploaded there yet: PUT the file to its upload_url, then dispatch") from None
+    if payload.upload is not None:
+        _assert_announced(payload.upload, stored)
     name = clean_file_name(payload.upload.file_name if payload.upload else key.rpartition("/")[2])
     facts = None
     if kind == RENDER:
         with store.open(key) as stream:
             facts = offload.run(_inspect, stream, name, limits)
     return _Arrived(key, name, stored.size_bytes, stored.sha256, facts)
+
+
+def _assert_announced(upload: Upload, stored: Stored) -> None:
+    """A signed address holds an upload to what was announced, but not every S3 server looks at the hash."""
+    if stored.size_bytes != upload.size_bytes or stored.sha256 != (upload.sha256 or stored.sha256):
+        message = "the bytes that were uploaded are not those that were announced (size_bytes, sha256): PUT the file again"
+        raise InvalidInput(message, code="HASH_MISMATCH")
 
 
 def _inspect(stream: BinaryIO, name: str, limits: Settings) -> SceneFacts:

@@ -1,11 +1,12 @@
 """Accept results: the bytes are checked before anything counts."""
 
+import io
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import structlog
 
@@ -29,6 +30,8 @@ class Stored(Protocol):
 
 class Store(Protocol):
     """What these flows ask of the file store."""
+
+    def open(self, key: str) -> BinaryIO: ...
 
     def stat(self, key: str) -> Stored: ...
 
@@ -159,9 +162,16 @@ def _known(item: Announced, expected: outcomes.ExpectedResult | None) -> Judged 
     return Judged(item.attempt_id) if expected.is_completed else None
 
 
-def stored(store: Store, upload_key: str) -> tuple[str, int] | None:
-    """(sha256, size in bytes) of what an attempt has uploaded, for a node that announces neither; None for nothing."""
+def stored(store: Store, upload_key: str, rules: Rules) -> tuple[str, int] | None:
+    """(sha256, size in bytes) of what an attempt has uploaded, for a node that announces neither; None for nothing.
+
+    What is too large for any result is not read: it will be refused, whatever its hash.
+    """
     try:
+        with store.open(upload_key) as file:
+            size_bytes = file.seek(0, io.SEEK_END)
+        if size_bytes > max(rules.max_bytes, rules.max_run_bytes):
+            return "", size_bytes
         found = store.stat(upload_key)
     except NotFound:
         return None

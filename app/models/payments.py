@@ -11,7 +11,7 @@ from app.models.columns import Created, Id, Json, Minor, Moment, Str
 
 
 class Payment(Base):
-    """`state`: open (asked for), confirmed, or expired. Its id is the reference in the public memo."""
+    """`state`: open (asked for) or confirmed. Its id is the reference in the public memo."""
 
     __tablename__ = "payments"
     __table_args__ = (Index("ix_payments_open", "created_at", postgresql_where=text("state = 'open'")),)
@@ -106,7 +106,7 @@ class Refund(Base):
 
 
 class OutboxMessage(Base):
-    """A doorbell written with the change it announces; deleted once it was handed to the broker."""
+    """A doorbell written with the change it announces; deleted by the task that it orders."""
 
     __tablename__ = "outbox_messages"
 

@@ -96,8 +96,6 @@ class Exchange:
                 return False
             line.codec.send_text(text.encode())
             self._pushed(line, line.flush())
-            if line.outbox is not None and len(line.outbox) > self.limits.waiting_bytes and line.is_open:
-                self.close(line, TOO_SLOW)
             return line.is_open
 
     def close(self, line: Line, goodbye: Goodbye) -> None:
@@ -224,11 +222,15 @@ class Exchange:
         line.owner.pong()
 
     def _pushed(self, line: Line, is_well: bool) -> None:
-        """After something was sent: a full socket is watched until it takes more, a broken one is let go."""
+        """After something was sent, a pong too: a full socket is watched until it takes more, a broken one is let go, and so is
+        one that lets too much wait."""
         if line.is_gone:
             return
         if not is_well:
             self._drop(line, GONE)
+            return
+        if line.is_open and len(line.outbox or b"") > self.limits.waiting_bytes:
+            self.close(line, TOO_SLOW)
             return
         if line.is_watched != bool(line.outbox):
             line.is_watched = bool(line.outbox)

@@ -40,7 +40,7 @@ TROUBLE = Goodbye(1011, "trouble", "something went wrong on our side; connect ag
 BAD_TOKEN = Goodbye(4001, "bad_token", "Authentication failed")
 SILENT = Goodbye(4002, "silent", "Heartbeat timeout")
 SUPERSEDED = Goodbye(4003, "superseded", "a newer connection of this node is open")
-UNPROVEN = Goodbye(4004, "unproven", "prove this token over HTTP first: another one of this node is proven")
+UNPROVEN = Goodbye(4004, "unproven", "prove this token: another one of this node is proven")
 OF_CODE = {goodbye.code: goodbye for goodbye in (TOO_BIG, BROKEN)}
 
 

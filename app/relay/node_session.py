@@ -58,6 +58,13 @@ def _queues_of(node: CallingNode) -> tuple[str, ...]:
     return tuple(queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities)
 
 
+def give_back_unheard(hub: Hub, begun: relays.Begun) -> None:
+    """What may never have arrived at an older socket goes back at once; in a transaction of its own, as `relays.begin` says."""
+    if begun.unheard:
+        with hub.database.unit_of_work() as session:
+            relays.give_back(session, begun.unheard)
+
+
 class NodeSession:
     """A node's newest socket. Its messages, wakes and its end come one after the other."""
 
@@ -100,6 +107,7 @@ class NodeSession:
     def start(self, line: Line) -> None:
         """The socket stands: the node is told of work from now on, and looks for some at once."""
         self.line = line
+        log.info("relay.joined", node_id=str(self.node_id), epoch=self.epoch)
         self.parts.board.join(self)
         self.parts.board.welcome(self)
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.core.claims import Claim
-from app.errors import InvalidInput
+from app.core.nodes import MACHINE_LIMIT_BYTES, METADATA_LIMIT_BYTES
+from app.errors import Forbidden, InvalidInput
+from app.values.json_text import read_json, size_bytes
 
 REF_PREFIX = "s3://"
 TEXT_LIMIT, LIST_LIMIT, NUMBER_LIMIT = 4000, 256, 2**53
 ECHOED = ("request", "job_id", "attempt")
+HEARTBEATS = ("heartbeat_ping", "heartbeat_pong")
 
 
 def answer(message: Mapping[str, Any], kind: str, **facts: Any) -> dict[str, Any]:
@@ -111,9 +114,11 @@ def heartbeat(message: Mapping[str, Any]) -> dict[str, Any]:
     load = message.get("current_load")
     if load is not None and (isinstance(load, bool) or not isinstance(load, int | float)):
         raise InvalidInput("current_load must be a number")
-    for name in ("machine", "metadata"):
+    for name, most_bytes in (("machine", MACHINE_LIMIT_BYTES), ("metadata", METADATA_LIMIT_BYTES)):
         if not isinstance(message.get(name), dict | None):
             raise InvalidInput(f"{name} must be an object")
+        if name in message and size_bytes(message[name]) > most_bytes:
+            raise InvalidInput(f"{name} may have at most {most_bytes} bytes of JSON")
     if not isinstance(message.get("draining", False), bool):
         raise InvalidInput("draining must be true or false")
     return {
@@ -124,6 +129,17 @@ def heartbeat(message: Mapping[str, Any]) -> dict[str, Any]:
         "signature": read_text(message, "challenge_signature"),
         "attempts": read_ids(message, "attempts") if "attempts" in message else [],
     }
+
+
+def proof(text: bytes) -> str:
+    """The signature in a heartbeat of a socket that has nothing else to say yet; Forbidden for anything else."""
+    message = read_json(text)
+    is_heartbeat = isinstance(message, dict) and message.get("type") in HEARTBEATS
+    signature = read_text(message, "challenge_signature") if is_heartbeat else None
+    if signature is None:
+        said = "another token of this node is proven: answer this one's challenge first, by heartbeat_ping {challenge_signature}"
+        raise Forbidden(said, code="NODE_UNPROVEN")
+    return signature
 
 
 def ready(message: Mapping[str, Any], most_slots: int, most_at_once: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import structlog
 from flask import Flask, Response, request
 from websockets.datastructures import Headers
 from websockets.http11 import Request
@@ -17,13 +16,13 @@ from websockets.server import ServerProtocol
 from app.core import nodes, relays
 from app.core.nodes import CallingNode
 from app.errors import InvalidInput, Unauthenticated
+from app.relay.candidates import Candidate
 from app.relay.exchange import Exchange, take_from_server
 from app.relay.lines import BAD_TOKEN, UNPROVEN, Goodbye, Limits
-from app.relay.node_session import Describe, NodeSession, Parts
+from app.relay.node_session import Describe, NodeSession, Parts, give_back_unheard
 from app.relay.switchboard import Switchboard
 from app.wiring import Hub
 
-log = structlog.get_logger()
 PATH = "/api/v1/relay/ws/<node_id>"
 SUBPROTOCOL = "lightyard.relay.v1"
 ReadToken = Callable[[str | None], uuid.UUID]
@@ -60,7 +59,8 @@ def install(app: Flask, hub: Hub, read_token: ReadToken, describe: Describe) -> 
     @app.route(PATH, websocket=True, endpoint="rendertrust_relay")
     def connect(node_id: str) -> Response:
         protocol, greeting = _shake_hands()
-        found = _authenticate(hub, read_token, node_id)
+        speaks_ours = protocol.subprotocol == SUBPROTOCOL
+        found = _authenticate(hub, read_token, node_id, speaks_ours)
         socket = take_from_server(request.environ)
         if socket is None:
             raise InvalidInput("this server can't serve websockets; run it under gunicorn's gevent worker, without its TLS")
@@ -68,9 +68,8 @@ def install(app: Flask, hub: Hub, read_token: ReadToken, describe: Describe) -> 
             parts.exchange.close(parts.exchange.attach(socket, STRANGER, greeting), found)
             return Upgraded(status=101)
         node, begun = found
-        session = NodeSession(parts, node, begun, protocol.subprotocol == SUBPROTOCOL)
-        session.start(parts.exchange.attach(socket, session, greeting))
-        log.info("relay.joined", node_id=str(node.id), epoch=begun.epoch)
+        owner = NodeSession(parts, node, begun, speaks_ours) if begun is not None else Candidate(parts, node.token_id)
+        owner.start(parts.exchange.attach(socket, owner, greeting))
         return Upgraded(status=101)
 
 
@@ -109,9 +108,14 @@ def _choose(_protocol: ServerProtocol, offered: Any) -> Any:
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[CallingNode, relays.Begun] | Goodbye:
-    """The node that this token belongs to, its newest socket begun; else why not: the token is bad or another node's, or it may
-    be of somebody who only knows the node's public key, and would close the node's own socket."""
+def _authenticate(
+    hub: Hub, read_token: ReadToken, node_id: str, speaks_ours: bool
+) -> tuple[CallingNode, relays.Begun | None] | Goodbye:
+    """The node that this token belongs to, its newest socket begun; else why not: the token is bad or another node's.
+
+    Nothing is begun for a token that may be of somebody who only knows the node's public key, and would close the node's own
+    socket. The seed's nodes may prove it over this one; ours do so over HTTP.
+    """
     scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     token = sent.strip() if scheme.lower() == "bearer" else request.args.get("token")
     try:
@@ -121,11 +125,9 @@ def _authenticate(hub: Hub, read_token: ReadToken, node_id: str) -> tuple[Callin
             if str(node.id) != node_id.lower():
                 return BAD_TOKEN
             if node.is_doubtful and hub.settings.node_proof_required:
-                return UNPROVEN
+                return UNPROVEN if speaks_ours else (node, None)
             begun = relays.begin(session, node)
-        if begun.unheard:
-            with hub.database.unit_of_work() as session:
-                relays.give_back(session, begun.unheard)
+        give_back_unheard(hub, begun)
         return node, begun
     except Unauthenticated:
         return BAD_TOKEN

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 RUNNING, FAILED, COMPLETED = ("running", "started", "accepted", "rendering"), ("failed", "error"), ("completed", "success")
 RELEASED = ("released",)
 STATUSES = "running, failed or released"
-REPORT_BYTES = 262_144
 
 
 def acknowledge(session: "NodeSession", message: Mapping[str, Any]) -> None:
@@ -80,7 +79,7 @@ def _judge(
         return results.accept_reports(hub.database, [item])[0]
     sha256, size_bytes = reading.read_text(message, "sha256"), reading.read_number(message, "size_bytes")
     if sha256 is None or size_bytes is None:  # the seed's message has neither: what is stored is what it means
-        sha256, size_bytes = results.stored(hub.store, attempt.upload_key) or (sha256 or "", size_bytes or 0)
+        sha256, size_bytes = results.stored(hub.store, attempt.upload_key, hub.result_rules) or (sha256 or "", size_bytes or 0)
     content_type = reading.read_text(message, "content_type") or ""
     announced = results.Announced(attempt.id, attempt.fence, sha256, int(size_bytes), seconds, content_type)
     return results.accept(hub.database, hub.store, [announced], wanted, hub.result_rules)[0]

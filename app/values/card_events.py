@@ -24,14 +24,17 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """Money has arrived. `buyer` and `sku` are None where this event does not carry them; another one may."""
+    """Money has arrived. `buyer` and `sku` are None where this event does not carry them; another one may.
+
+    The amounts and the currency are None for a checkout that does not name them: then it was the package's price.
+    """
 
     payment: str
     buyer: str | None
     sku: str | None
-    paid_minor: int
-    price_minor: int
-    currency: str
+    paid_minor: int | None
+    price_minor: int | None
+    currency: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def _session(value: Object) -> Fact | None:
     """A checkout is bought once it is paid; `unpaid` waits for its async event."""
     if value.get("payment_status") != "paid":
         return None
-    total_minor = _amount(value, "amount_total")
+    total_minor = _amount(value, "amount_total") if "amount_total" in value else None
     details = value.get("total_details")
     tax_minor = _amount(details, "amount_tax") if isinstance(details, dict) and details.get("amount_tax") else 0
     return Bought(
@@ -76,8 +79,8 @@ def _session(value: Object) -> Fact | None:
         buyer=_optional(value, "client_reference_id"),
         sku=_optional(_metadata(value), "sku"),
         paid_minor=total_minor,
-        price_minor=total_minor - tax_minor,
-        currency=_text(value, "currency"),
+        price_minor=None if total_minor is None else total_minor - tax_minor,
+        currency=_text(value, "currency") if "currency" in value else None,
     )
 
 

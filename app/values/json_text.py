@@ -30,6 +30,11 @@ def check_json(data: bytes) -> None:
         read_json(data)
 
 
+def size_bytes(value: Any) -> int:
+    """How long a JSON value is when it is written in ASCII."""
+    return len(json.dumps(value))
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 

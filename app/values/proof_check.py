@@ -1,6 +1,5 @@
 """A ledger proof held against itself, as anybody can: leaf, path and root, from the JSON that the API answers with."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from app.errors import InvalidInput
 from app.values import anchoring, ledger_leaf, merkle
 from app.values.anchoring import OnChain
+from app.values.json_text import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def problem_of(proof: GivenProof) -> str | None:
 
 def _entry_of(leaf: str) -> Any:
     try:
-        return json.loads(leaf)["id"]
-    except (ValueError, KeyError, TypeError):
+        return read_json(leaf)["id"]
+    except (InvalidInput, KeyError, TypeError):
         return None
 
 

@@ -172,13 +172,17 @@ def test_a_root_of_another_tree_on_the_chain_is_no_proof(hub: Hub, operator: Led
 def test_the_command_checks_a_file_and_standard_input(hub: Hub, operator: Ledger, chain: EvmChain, tmp_path: Path) -> None:
     build_tree(hub.database, 3)
     anchor(hub)
-    proof = json.dumps(operator.get("2/proof"))
-    for arguments, given in ((["-", "--rpc", chain.url], proof), (["-"], proof)):
-        done = subprocess.run([*COMMAND_LINE, *arguments], input=given, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    proof = operator.get("2/proof")
+    given, options = json.dumps(proof), {"capture_output": True, "text": True, "timeout": 60, "cwd": tmp_path}
+    for arguments in (["-", "--rpc", chain.url], ["-"]):
+        done = subprocess.run([*COMMAND_LINE, *arguments], input=given, **options)
         assert done.returncode == 0, done.stderr
         assert ("the root is on the chain" in done.stdout) == ("--rpc" in arguments)
-    for garbage in ("", "{}", "[]", '{"entry_id":1}', "[" * 100_000):
-        done = subprocess.run([*COMMAND_LINE, "-"], input=garbage, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    deep = "[" * 100_000
+    nested = proof | {"leaf": deep, "leaf_hash": merkle.leaf_hash(deep.encode()).hex()}
+    odd = [json.dumps(proof | change) for change in ({"entry_id": float("inf")}, {"leaf": "\ud800"})] + [json.dumps(nested)]
+    for garbage in ("", "{}", "[]", '{"entry_id":1}', deep, *odd):
+        done = subprocess.run([*COMMAND_LINE, "-"], input=garbage, **options)
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
 
 

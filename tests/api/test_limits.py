@@ -6,7 +6,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from app.api.limits import neighbourhood, node_limit, rayment_limit
+from app.api.limits import neighbourhood, node_limit, rayment_limit, rendertrust_limit
 from app.factory import create_app
 from app.wiring import connect_cache
 
@@ -94,6 +94,8 @@ def test_the_table_of_limits() -> None:
     for method, path in (("GET", "/render/x"), ("POST", "/render/pay"), ("GET", "/stats"), ("POST", "/provider/register")):
         assert rayment_limit(method, path).per_minute == 120
     assert node_limit("POST", "/node/v1/nodes") and node_limit("POST", "/node/v1/claims") is None
+    assert rendertrust_limit("POST", "/api/v1/nodes/register") == node_limit("POST", "/node/v1/nodes")
+    assert rendertrust_limit("POST", "/api/v1/nodes/heartbeat") is None
 
 
 def test_one_ipv6_customer_is_one_address() -> None:

@@ -272,6 +272,17 @@ def test_live_and_test_money_are_not_mixed(shop: Shop) -> None:
     assert shop.has() == (WHOLE, 0)
 
 
+def test_a_checkout_that_names_payment_buyer_and_sku_alone_is_credited_once(shop: Shop) -> None:
+    buyer = {"client_reference_id": str(shop.buyer), "metadata": {"sku": "cred10"}}
+    said = {"payment_intent": shop.payment, "payment_status": "paid", **buyer}
+    first = {"id": "evt_of_few_words", "type": "checkout.session.completed", "data": {"object": said}}
+    assert shop.tell(first, first, {**first, "id": "evt_of_few_words_2"}) == ["applied"] * 3
+    assert shop.has() == (WHOLE, 0)
+    unpaid = {**first, "id": "evt_of_few_words_3", "data": {"object": {**said, "payment_status": "unpaid"}}}
+    assert shop.tell(unpaid, {**shop.refunded(500), "created": None}, shop.refunded(500)) == ["ignored", "problem", "applied"]
+    assert shop.has() == (WHOLE // 2, 0), "half of the package's price went back"
+
+
 def test_a_second_buyer_of_one_payment_is_a_problem(shop: Shop) -> None:
     other = Shop(shop.database)
     shop.tell(shop.bought())

@@ -231,6 +231,23 @@ def test_a_slow_reader_is_closed_and_costs_nothing_more() -> None:
         client.close()
 
 
+def test_who_pings_and_reads_no_pong_is_a_slow_reader_too() -> None:
+    with served(Limits(messages_per_second=10**9, waiting_bytes=65_536)) as hub:
+        client = hub.raw()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line = _line(hub)
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        pings = b"\x89\xfd\0\0\0\0" + b"x" * 125
+        try:
+            for _ in range(200):
+                client.sendall(pings * 100)
+        except OSError:
+            pass  # it hung up before all was sent
+        assert hub.owners[0].ended.wait(30)
+        assert hub.owners[0].goodbye is not None and hub.owners[0].goodbye.word == "slow_reader"
+        client.close()
+
+
 def _line(hub: Served) -> Line:
     """The socket's line, which is made after the client has its handshake's answer."""
     wait_until(lambda: bool(hub.owners) and hub.owners[0].line is not None, "the socket is attached")

@@ -247,12 +247,36 @@ def test_who_only_knows_a_nodes_key_does_not_close_its_socket(apis, market: Mark
     with node.connect(apis[0]) as socket:
         own, node.body["capabilities"] = node.token, ["nothing"]
         node.register(is_proven=False)
-        with node.connect(apis[1]) as thief:
+        with node.connect(apis[1], subprotocols=[OURS]) as thief:
             assert thief.closed()[0] == 4004
+        with node.connect(apis[1]) as thief:
+            for message in ({"type": "heartbeat_ping"}, {"type": "heartbeat_ping", "challenge_signature": "AAAA"}, "{"):
+                thief.send(message)
+            codes = [thief.hear("error")["code"] for _ in range(3)]
+            assert codes == ["NODE_UNPROVEN", "PROOF_INVALID", "INVALID_JSON"]
+            assert thief.closed()[0] == 4004
+        assert socket.ask({"type": "heartbeat_ping"})["may_work"] is True
         with node.connect(apis[1], token=own) as newer:
             assert socket.closed()[0] == 4003, "its own newer socket does"
             bought(market, payer)
             assert newer.hear("job_dispatch")["job_type"] == "render"
+
+
+def test_a_node_that_registers_again_proves_its_new_token_over_the_socket(apis, market: Market, payer) -> None:
+    node = RelayNode(market, capabilities=("nothing",))
+    with node.connect(apis[0]) as old:
+        node.body["capabilities"] = ["render"]
+        node.register(is_proven=False)
+        with node.connect(apis[1]) as new:
+            assert new.ask({"type": "ready"})["code"] == "NODE_UNPROVEN"
+            assert old.ask({"type": "heartbeat_ping"})["may_work"] is True, "nothing has changed for it"
+            new.send({"type": "heartbeat_ping", "challenge_signature": node.proof(), "request": 7})
+            new.send({"type": "heartbeat_ping", "request": 8})
+            pongs = [new.hear("heartbeat_pong") for _ in range(2)]
+            assert [(pong["request"], pong["may_work"]) for pong in pongs] == [(7, True), (8, True)]
+            assert old.closed()[0] == 4003
+            bought(market, payer)
+            assert new.finish(new.hear("job_dispatch"))["status"] == "completed"
 
 
 def test_a_proof_over_the_socket_brings_what_was_told_with_the_token(apis, market: Market, payer) -> None:
@@ -375,6 +399,20 @@ def test_garbage_is_answered_with_an_error_and_the_socket_lives(once, garbage: s
         assert socket.ask({"type": "heartbeat_ping"})["type"] == "heartbeat_pong"
 
 
+@pytest.mark.parametrize(("name", "most_bytes"), [("metadata", 16_384), ("machine", 131_072)])
+def test_what_a_node_says_of_itself_is_as_small_here_as_at_the_other_doors(once, name: str, most_bytes: int) -> None:
+    api, market, _ = once
+    node = RelayNode(market)
+    with node.connect(api) as socket:
+        fits = {"a": "x" * (most_bytes - len('{"a": ""}'))}
+        assert socket.ask({"type": "heartbeat_ping", name: fits})["type"] == "heartbeat_pong"
+        answer = socket.ask({"type": "heartbeat_ping", name: {"a": fits["a"] + "x"}})
+        assert answer["type"] == "error" and f"{name} may have at most {most_bytes} bytes" in answer["detail"]
+    if name == "machine":
+        node.body["machine"] = {"a": fits["a"] + "x"}
+        assert market.client.post("/node/v1/nodes", json=node.body).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("message", "code"), [(b"{}", 1003), ('{"type":"%s"}' % ("x" * (1 << 20)), 1009)], ids=["bytes", "large"]
 )
@@ -410,6 +448,16 @@ def test_a_socket_that_answers_no_ping_is_closed_with_4002(once) -> None:
         assert alive.closed()[0] == 4003
         assert silent.closed()[0] == 4002
         assert third.ask({"type": "heartbeat_ping"})["type"] == "heartbeat_pong"  # it lived all the while: it answers pings
+
+
+def test_who_answers_pings_and_never_proves_its_token_is_closed_with_4004(once) -> None:
+    api, market, _ = once
+    node = RelayNode(market)
+    own = node.token
+    node.register(is_proven=False)
+    with node.connect(api) as doubtful, node.connect(api, token=own) as known:
+        assert doubtful.closed() == (4004, "prove this token: another one of this node is proven")
+        assert known.ask({"type": "heartbeat_ping"})["type"] == "heartbeat_pong"
 
 
 def test_pongs_keep_a_node_healthy(once) -> None:

@@ -121,11 +121,6 @@ class LocalStore:
         with self.open(key) as file:
             return StoredObject(key, os.fstat(file.fileno()).st_size, _read_digest(file))
 
-    def move(self, source: str, target: str) -> None:
-        if not self._move(source, target):
-            raise not_found()
-        offload.run(self._make_last, [target])
-
     def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
         offload.run(self._make_last, [target for source, target in pairs if self._move(source, target)])
 

@@ -76,12 +76,9 @@ class ObjectStore(Protocol):
         """Size and hash; NotFound if there is none."""
         ...
 
-    def move(self, source: str, target: str) -> None:
-        """Give an object another key, so that URLs signed for the old one can't reach it any more."""
-        ...
-
     def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """`move` each (source, target) that is there; the disk is waited for once, not once for each."""
+        """Give each (source, target) that is there its new key, so that URLs signed for the old one can't reach it any more; the
+        disk is waited for once, not once for each."""
         ...
 
     def delete(self, key: str) -> None:

@@ -93,7 +93,12 @@ class S3Store:
             size_bytes, digest = copy_hashed(source, Nowhere(), 2**62)
         return StoredObject(key, size_bytes, digest)
 
-    def move(self, source: str, target: str) -> None:
+    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for source, target in pairs:
+            with contextlib.suppress(NotFound):
+                self._move(source, target)
+
+    def _move(self, source: str, target: str) -> None:
         """The copy takes the bytes only: types, encodings and other words of the uploader stay behind."""
         call(
             self._client,
@@ -104,11 +109,6 @@ class S3Store:
             MetadataDirective="REPLACE",
         )
         self.delete(source)
-
-    def move_all(self, pairs: Sequence[tuple[str, str]]) -> None:
-        for source, target in pairs:
-            with contextlib.suppress(NotFound):
-                self.move(source, target)
 
     def delete(self, key: str) -> None:
         call(self._client, "delete_object", Bucket=self._bucket, Key=self._name(key))

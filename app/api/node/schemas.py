@@ -4,6 +4,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
+from app.core.nodes import MACHINE_LIMIT_BYTES
+from app.values import json_text
 from app.values.node_keys import SIGNATURE_LIMIT_CHARS
 
 
@@ -22,6 +24,11 @@ class Capabilities(fields.List):
         super().__init__(one, required=True, validate=validate.Length(1, 16), **kwargs)
 
 
+def _is_small(machine: Any) -> None:
+    if json_text.size_bytes(machine) > MACHINE_LIMIT_BYTES:
+        raise ValidationError(f"may have at most {MACHINE_LIMIT_BYTES} bytes of JSON")
+
+
 class EnrolmentSchema(Loose):
     provider_id = fields.UUID(required=True)
     timestamp = fields.Integer(required=True, strict=True)
@@ -32,7 +39,7 @@ class RegistrationSchema(Loose):
     name = fields.String(required=True, validate=validate.Length(1, 100))
     public_key = fields.String(required=True, validate=validate.Length(max=4000))
     capabilities = Capabilities()
-    machine = fields.Dict(load_default=dict)
+    machine = fields.Dict(load_default=dict, validate=_is_small)
     agent = fields.String(load_default="", validate=validate.Length(max=100))
     enrolment = fields.Nested(EnrolmentSchema, load_default=None, allow_none=True)
     provider_id = fields.UUID(load_default=None, allow_none=True)
@@ -45,7 +52,7 @@ class ProofSchema(Loose):
 class HeartbeatSchema(Loose):
     current_load = fields.Float(load_default=0.0)
     draining = fields.Boolean(load_default=False)
-    machine = fields.Dict(load_default=None, allow_none=True)
+    machine = fields.Dict(load_default=None, allow_none=True, validate=_is_small)
     attempts = fields.List(fields.UUID(), load_default=list, validate=validate.Length(max=256))
 
 

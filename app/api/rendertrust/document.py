@@ -8,14 +8,15 @@ Sign in with `Authorization: Bearer <access token>`, or with an API key in the s
 good for 30 minutes. A refresh token is good once, for 7 days: shown again later it ends the sign-in, since two parties hold it.
 
 Errors are `{"detail": "…"}`; a 402 says beside it what is `available` and what was `requested`. POSTs that move money take
-`Idempotency-Key`: the same key and body get the same answer for 24 hours. Per address: 10 registrations, 5 logins and 3
-refreshes a minute; a 429 carries Retry-After.
+`Idempotency-Key`: the same key and body get the same answer for 24 hours. Per address: 10 registrations, 5 logins, 3 refreshes
+and 600 registrations of nodes a minute; a 429 carries Retry-After.
 
 Edge nodes are handed work over `WS /api/v1/relay/ws/{node_id}`, with the node's token as `Authorization: Bearer …` or `?token=`.
 Out: `job_dispatch` with `job_id`, `job_type`, `payload_ref`, `attempt`, `payload_url` (GET), `upload_url` (PUT), `result_ref` and
 `lease_seconds`. In: `job_status` (`running` with `progress` renews the lease; `failed`; `released`), then, after the upload,
 `job_result` with that `result_ref`; `job_ack` and `heartbeat_ping`. Each that matters is answered by `job_ack`, `heartbeat_pong`
-or `error`. Closes: 4001 bad token, 4002 no pong for 90 s, 4003 a newer connection of the node, 1003, 1008, 1009, 1011, 1012."""
+or `error`. Closes: 4001 bad token, 4002 no pong for 90 s, 4003 a newer connection of the node, 1002, 1003, 1008, 1009, 1011,
+1012; 4004 the token is unproven while another one of the node is proven: send `heartbeat_ping` with `challenge_signature`."""
 
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -17,6 +17,7 @@ blueprint = Blueprint("rendertrust_nodes", __name__, url_prefix="/api/v1/nodes",
 @blueprint.post("/register")
 @blueprint.arguments(schemas.NodeRegistrationSchema)
 @blueprint.response(201, schemas.RegisteredNodeSchema)
+@blueprint.alt_response(429, "TOO_MANY_REQUESTS")
 def register(body: dict[str, Any]) -> dict[str, Any]:
     """Register a node, or find it again by its key; the token is new, and proven once its challenge is answered."""
     node = {

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import uuid
 from collections.abc import Iterator
@@ -184,6 +185,23 @@ def test_anothers_upload_an_unsent_one_and_nonsense_are_refused(rich: User, clie
     for ref in ("upload:x", "file:///etc/passwd", "http://10.0.0.1/", "s3://", "s3://b", "x", "s3:///k", "s3://b/\n"):
         assert dispatch(rich, "echo", ref).status_code == 422, ref
     assert rich.get("credits/balance").json["balance"] == "1000.0000"
+
+
+@pytest.mark.parametrize("data", [b"other", b"longer bytes"])
+def test_bytes_that_were_not_announced_are_refused_where_the_store_took_them(
+    rich: User, client: FlaskClient, hub: Hub, data: bytes
+) -> None:
+    """As an S3 server does that knows no checksums."""
+    EdgeNode(client, "compute")
+    body = {"filename": "a", "size_bytes": 5, "content_type": "a/b", "sha256": hashlib.sha256(b"right").hexdigest()}
+    order = rich.post("uploads", json=body).json
+    key = f"uploads/{rich.id}/{order['upload_id']}"
+    hub.store.put(key, io.BytesIO(data), 100)
+    answer = dispatch(rich, "cpu_benchmark", order["payload_ref"])
+    assert answer.status_code == 422 and "announced" in answer.json["detail"]
+    assert rich.get("credits/balance").json["balance"] == "1000.0000"
+    hub.store.put(key, io.BytesIO(b"right"), 100)
+    assert dispatch(rich, "cpu_benchmark", order["payload_ref"]).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """Bodies of /api/v1/nodes."""
 
-import json
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from app.api.rendertrust.schemas.loose import Loose
+from app.core.nodes import METADATA_LIMIT_BYTES
+from app.values import json_text
 from app.values.node_keys import SIGNATURE_LIMIT_CHARS
 
-METADATA_LIMIT_BYTES = 16_384
 KEY_LIMIT_CHARS = 4000
 STATUSES = ("REGISTERED", "HEALTHY", "UNHEALTHY")
 
@@ -18,7 +18,7 @@ class Metadata(fields.Dict):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> dict[Any, Any]:
         found = super()._deserialize(value, attr, data, **options)
-        if len(json.dumps(found)) > METADATA_LIMIT_BYTES:
+        if json_text.size_bytes(found) > METADATA_LIMIT_BYTES:
             raise ValidationError(f"may have at most {METADATA_LIMIT_BYTES} bytes of JSON")
         return dict(found)
 
