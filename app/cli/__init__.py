@@ -20,6 +20,7 @@ from app.cli import (
     settings,
     signer,
     stripe,
+    ton,
     wallet,
 )
 from app.errors import LightyardError
@@ -32,7 +33,7 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, books, proofs, keys, nodes, credits, stripe, dead_letters, payouts, signer, faucet, wallet, settings, doctor,
+    running, poller, books, proofs, keys, nodes, credits, stripe, ton, dead_letters, payouts, signer, faucet, wallet, settings, doctor,
 )
 for module in MODULES:
     for command in module.COMMANDS:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput, Unauthenticated
+from app.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from app.models.accounts import ROLES, SCOPES, Account, ApiKey, Identity, UsedMessage
 from app.values import clock
 
@@ -69,6 +69,13 @@ def credentials(session: Session, kind: str, value: str) -> Credentials | None:
         query.join(Account, Account.id == Identity.account_id).where(Identity.kind == kind, Identity.value == value)
     ).one_or_none()
     return None if found is None else Credentials(*found)
+
+
+def known_id(session: Session, account_id: uuid.UUID) -> uuid.UUID:
+    """The id, where it is an account's; else NotFound."""
+    if session.get(Account, account_id) is None:
+        raise NotFound(f"there is no account {account_id}")
+    return account_id
 
 
 def hash_secret(secret: str) -> str:

@@ -67,6 +67,13 @@ def pause(session: Session, place: Address, walk_head: str | None, walk_next: st
     cursor.walk_head, cursor.walk_next = walk_head, walk_next
 
 
+def forget(session: Session, chain: str, address: str) -> bool:
+    """Read the address anew, from the first payment that was asked for; False for one that is not read at all."""
+    values = {"signature": None, "walk_head": None, "walk_next": None, "read_at": clock.now() - WATCHED, "asked_at": clock.now()}
+    statement = update(ChainCursor).where(_is(chain, address)).values(values)
+    return session.execute(statement.returning(ChainCursor.address)).one_or_none() is not None
+
+
 def is_still(session: Session, place: Address) -> bool:
     """Whether nobody else has read the address meanwhile; the cursor stays locked until the unit of work ends."""
     cursor = _locked(session, place)

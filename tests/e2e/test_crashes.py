@@ -22,6 +22,7 @@ ELSEWHERE = {
     "push.sent": "tests/api, with a provider's own software",
     **{name: "tests/flows/test_anchors.py" for name in FAILPOINTS if name.startswith("anchor.")},
     **{name: "tests/flows/test_payout_crashes.py" for name in FAILPOINTS if name.startswith(("payout.", "signer."))},
+    **{name: "tests/flows/test_ton_payments.py" for name in FAILPOINTS if name.startswith("ton.")},
 }
 # A payment that is not announced is found by the hub's worker, so the worker is what dies; announced, it may be the API.
 UNANNOUNCED = ["payment.presented", "payment.sighted", "payment.booking", "work.committed"]

@@ -19,6 +19,7 @@ HANGING = [
     (sweeps.push, "check_held", lambda: sweeps.sweep_pushes(), "providers"),
     (tasks.payments, "verify", lambda: tasks.verify_payment(str(uuid.uuid4())), "payments"),
     (sweeps.payment_flows, "find_unannounced", lambda: sweeps.sweep_payments(), "payments"),
+    (sweeps.ton_payments, "find_arrivals", lambda: sweeps.sweep_ton(), "ton"),
     (sweeps.anchors, "build", lambda: sweeps.sweep_anchors(), "anchors"),
 ]
 
@@ -28,7 +29,7 @@ class AnyHub:
 
     def __getattr__(self, name: str) -> Any:
         return SimpleNamespace(
-            anchor_entries=1, anchor_tree_entries=1, anchor_interval_seconds=1,
+            is_configured=True, ton_wallet="", ton_jetton_masters="", anchor_entries=1, anchor_tree_entries=1, anchor_interval_seconds=1,
             lock=lambda *_, **__: SimpleNamespace(acquire=lambda: True, release=lambda: None),
         )
 
