@@ -23,7 +23,7 @@ from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_unt
 def test_a_signal_stops_everything(home: Path, number: int) -> None:
     stack = RunningStack(home).wait_ready()
     evm = set() if program.command(0, home) is None else {"evm"}
-    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"} | evm  # NODES=0
+    assert set(stack.processes) == {"api", "worker", "beat", "poller", "devnet", "postgres", "valkey"} | evm  # NODES=0
     assert stack.end(number) == 0
     assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
 
