@@ -167,6 +167,9 @@ class Settings:
     worker_steps_hours: int = setting(72, "its figures by five minutes are kept so long", "h", least=50, most=8760)
     worker_history_days: int = setting(400, "its figures by the hour are kept so long", "days", least=31, most=36_500)
     metrics_scrape_seconds: int = setting(15, "how often the workers' exposition for /metrics is made", "s", least=1, most=600)
+    metrics_waiting_bytes: int = setting(
+        8_388_608, "what may wait for a slow reader of /ws/metrics; more closes its socket", "bytes", least=4096
+    )
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)

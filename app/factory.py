@@ -12,9 +12,11 @@ from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
+from app.adapters.exposition_shelf import ExpositionShelf
 from app.api import files, headers, limits, security
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
+from app.api.cocoon import watching
 from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
@@ -33,6 +35,7 @@ from app.observability.metrics import OF_PROCESS, MarketplaceCollector
 from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
+from app.relay import worker_metrics
 from app.values.json_text import check_json
 from app.values.networks import read_networks
 from app.web import docs
@@ -118,6 +121,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])
     rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
+    worker_metrics.install(app, app.extensions["lightyard"], watching.admit)
     install_errors(app, DIALECTS)
     return app
 
@@ -186,6 +190,7 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     bound_methods(app)
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
     marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache)
+    shelf = ExpositionShelf(settings.redis_url)
     if not shared:
         for collector in (marketplace, *OF_PROCESS):
             registry.register(collector)
@@ -200,4 +205,5 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
             source = CollectorRegistry()
             multiprocess.MultiProcessCollector(source)
             source.register(marketplace)
-        return Response(generate_latest(RequestFamilies(source)), content_type=CONTENT_TYPE_LATEST)
+        body = [generate_latest(RequestFamilies(source)), *shelf.read()]
+        return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -33,9 +33,10 @@ def on_starting(server: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Nodes on the relay are told to connect again: to another worker, or to the next."""
-    relay = getattr(worker.wsgi, "extensions", {}).get("lightyard_relay")
-    if relay is not None:
-        relay.exchange.leave(RELAY_LEAVE_SECONDS)
+    for name in ("lightyard_watchers", "lightyard_relay"):
+        relay = getattr(worker.wsgi, "extensions", {}).get(name)
+        if relay is not None:
+            relay.exchange.leave(RELAY_LEAVE_SECONDS)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -1,4 +1,4 @@
-"""`python -m bench [a b c d e f g h] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
+"""`python -m bench [a b c d e f g h i j k] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
 
 import argparse
 import sys
@@ -9,7 +9,19 @@ from pathlib import Path
 
 from app import outbox
 from app.observability import logs
-from bench import doorbell, finished_jobs, http_requests, relay, render_job, transfers, unit_throughput, verification
+from bench import (
+    doorbell,
+    finished_jobs,
+    http_requests,
+    relay,
+    render_job,
+    transfers,
+    unit_throughput,
+    verification,
+    worker_exposition,
+    worker_history,
+    worker_polls,
+)
 from bench.report import RESULTS, Part, conditions, write
 from bench.rounds import Options
 
@@ -22,6 +34,9 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "f": finished_jobs.measure,
     "g": relay.measure,
     "h": transfers.measure,
+    "i": worker_polls.measure,
+    "j": worker_exposition.measure,
+    "k": worker_history.measure,
 }
 
 
@@ -41,7 +56,8 @@ def run_part(letter: str, options: Options) -> Part:
 
 def main() -> int:
     reader = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    reader.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="a b c d e f g h; all of them without any")
+    which = f"{' '.join(PARTS)}; all of them without any"
+    reader.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=which)
     reader.add_argument("--rounds", type=int, default=5, help="turns of each side (5)")
     reader.add_argument("--quick", action="store_true", help="small and few turns: does the bench work?")
     reader.add_argument("--output", type=Path, default=RESULTS, help="file to write")

@@ -69,10 +69,11 @@ steps AS ({_roll_up("cocoon_worker_steps", STEP_SECONDS)})
 """)
 _SAMPLES = text(f"SELECT {_ALL} FROM cocoon_worker_samples WHERE worker_id = :id AND at >= :since ORDER BY at")
 _STEPS = text(f"SELECT {_ALL} FROM cocoon_worker_steps WHERE worker_id = :id AND at >= :since ORDER BY at")
-_HOURS = text(f"""
+HOURS_SQL = f"""
 SELECT {_ALL} FROM cocoon_worker_past_hours WHERE worker_id = :id AND at >= :since
 UNION ALL SELECT {_ALL} FROM cocoon_worker_hours WHERE worker_id = :id AND at >= :since ORDER BY at
-""")
+"""
+_HOURS = text(HOURS_SQL)
 _DAY = text("""
 SELECT sum(samples) AS samples, sum(answered) AS answered, sum(requests) AS requests, sum(success) AS success,
     sum(failed) AS failed, sum(time_seconds) AS time_seconds, sum(revenue_nano) AS revenue_nano, sum(gpu_samples) AS gpu_samples,

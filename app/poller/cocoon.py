@@ -2,13 +2,13 @@
 it to whoever watches, and keeps the exposition and the history."""
 
 import asyncio
-import json
 import socket
 from collections.abc import Awaitable, Callable
 
 import redis
 import structlog
 
+from app.adapters import worker_news
 from app.adapters.cocoon_worker import CocoonWorkerClient
 from app.adapters.exposition_shelf import ExpositionShelf
 from app.adapters.turns import turn
@@ -24,8 +24,7 @@ from app.values.worker_health import Thresholds
 from app.wiring import Hub
 
 log = structlog.get_logger()
-WORKERS_CHANNEL = "lightyard.workers"
-LOOK_SECONDS, TIDY_SECONDS = 1.0, 60.0
+LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
 TAKEN_AT_ONCE, MOST_IN_FLIGHT = 500, 1000
 TURN_SECONDS = 60.0
 EXPOSITION_LIVES = 4  # scrape intervals until it is too old to be true
@@ -123,7 +122,7 @@ class CocoonPoller:
             counted = cocoon_workers.note(session, [worker_polls.row(polled) for polled in done])
         told = [worker_polls.live(polled) for polled in done if polled.worker.id in counted]
         if told:
-            self._hub.cache.publish(WORKERS_CHANNEL, json.dumps(told))
+            worker_news.tell(self._hub.cache, told)
 
     async def _look_at_hosts(self) -> None:
         self._hosts = await asyncio.to_thread(self._read_hosts)

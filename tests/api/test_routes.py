@@ -19,11 +19,12 @@ from tests.api.conftest import UNKNOWN, FakeNode, Market
 from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
-# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`:
-# likewise, refused by a close code); `enrol` (open, and an API key with nodes:write enrols); `url` (a signed address); `metrics`
-# (METRICS_TOKEN where it is set); `signed in` (an access token); `stripe` (Stripe's signature); a scope (an access token, or
-# an API key that has it); `operator` (likewise with an admin scope, and the role); `reach <scope>` (Cocoon: likewise with that
-# scope, of a participant, who sees its own rows, or an operator; tests/api/cocoon/test_access.py).
+# jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`,
+# `watcher socket`: likewise, refused by a close code; the latter takes an access token, a key or a cookie); `enrol` (open, and
+# an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set); `signed in` (an
+# access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it); `operator` (likewise with
+# an admin scope, and the role); `reach <scope>` (Cocoon: likewise with that scope, of a participant, who sees its own rows, or
+# an operator; tests/api/cocoon/test_access.py).
 ACCESS = {
     ("GET", "/health"): "public",
     ("GET", "/stats"): "public",
@@ -85,6 +86,13 @@ ACCESS = {
     ("GET", "/api/v1/payouts/proposals"): "reach payouts:read",
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/approve"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
+    ("GET", "/api/v1/workers"): "reach workers:read",
+    ("POST", "/api/v1/workers"): "reach workers:write",
+    ("GET", "/api/v1/workers/<worker_id>"): "reach workers:read",
+    ("PATCH", "/api/v1/workers/<worker_id>"): "reach workers:write",
+    ("GET", "/api/v1/workers/<worker_id>/metrics"): "reach workers:read",
+    ("GET", "/api/v1/workers/<worker_id>/stats"): "reach workers:read",
+    ("GET", "/ws/metrics"): "watcher socket",
     ("POST", "/rnp/v1/wallet/challenge"): "public",
     ("POST", "/rnp/v1/wallet/login"): "proof",
     ("POST", "/rnp/v1/wallet/link"): "signed in",
@@ -260,7 +268,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<key_id>": UNKNOWN,
-           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<payout_id>": "1", "<proposal_id>": "1",
+           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
+           "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}
 
 

@@ -7,6 +7,7 @@ endless, huge, wrong or empty. `python -m tests.factories.cocoon_workers COUNT` 
 import asyncio
 import contextlib
 import json
+import resource
 import sys
 import threading
 import time
@@ -210,5 +211,7 @@ async def _run(count: int) -> None:
 
 
 if __name__ == "__main__":
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each worker listens on a port of its own
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_run(int(sys.argv[1])))

@@ -9,10 +9,10 @@ import pytest
 import redis
 from sqlalchemy.orm import Session
 
+from app.adapters.worker_news import WORKERS_CHANNEL
 from app.core import cocoon_workers, nodes
 from app.errors import NotFound
 from app.models.nodes import Node
-from app.poller.cocoon import WORKERS_CHANNEL
 from app.values import clock
 from tests.factories.cocoon_workers import FakeWorker
 from tests.poller.conftest import Pool, make_participant
@@ -214,4 +214,4 @@ def test_workers_are_due_again_within_the_interval(pool: Pool) -> None:
     worker_id, _ = pool.add()
     pool.poll()
     waits = pool.state(worker_id).due_at - pool.state(worker_id).polled_at
-    assert timedelta(seconds=13) < waits <= timedelta(seconds=15)
+    assert timedelta(seconds=12) < waits <= timedelta(seconds=14.5)  # what it takes to see, ask and write comes on top

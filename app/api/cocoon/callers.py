@@ -23,7 +23,11 @@ class Reach:
 
 def reach(session: Session, scope: str) -> Reach:
     """By the request's credential. Forbidden without the scope, and for whoever is neither participant nor operator."""
-    caller = security.caller(session, scope)
+    return reach_of(session, security.caller(session, scope))
+
+
+def reach_of(session: Session, caller: Caller) -> Reach:
+    """What somebody who is known already may touch."""
     if caller.is_operator:
         return Reach(caller, None)
     own = participants.of_account(session, caller.account_id)
