@@ -11,11 +11,17 @@ app.conf.include = ["workers.tasks", "workers.sweeps"]
 app.conf.beat_schedule = {
     "sweep": {"task": "hub.sweep", "schedule": 1.0, "options": {"expires": 5}},
     "payments": {"task": "hub.sweep_payments", "schedule": 1.0, "options": {"expires": 5}},
+    "ton": {"task": "hub.sweep_ton", "schedule": 3.0, "options": {"expires": 5}},
     "pushes": {"task": "hub.sweep_pushes", "schedule": 5.0, "options": {"expires": 10}},
     "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
+    "proposals": {"task": "hub.sweep_proposals", "schedule": 300.0, "options": {"expires": 300}},
+    "usd": {"task": "hub.sweep_usd", "schedule": 60.0, "options": {"expires": 60}},
     "anchors": {"task": "hub.sweep_anchors", "schedule": 5.0, "options": {"expires": 10}},
+    "payouts": {"task": "hub.sweep_payouts", "schedule": 2.0, "options": {"expires": 5}},
+    "recorded payouts": {"task": "hub.look_up_payouts", "schedule": 15.0, "options": {"expires": 10}},
+    "payout audit": {"task": "hub.audit_payouts", "schedule": 300.0, "options": {"expires": 60}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
 

@@ -20,7 +20,7 @@ from app.failpoints import failpoint
 __all__ = ["Base", "Database", "Session", "after_commit", "assert_no_unit_of_work", "make_engine"]
 
 PING_AFTER_SECONDS = 1.0
-# The server is away, too slow, or in a deadlock, or every connection of this process is in use: nothing was written.
+# The server is away, too slow, or in a deadlock, or every connection of this process is in use.
 AWAY = (OperationalError, InterfaceError, DisconnectionError, PoolTimeout)
 _open: ContextVar[Session | None] = ContextVar("unit_of_work", default=None)
 _NAMES = {
@@ -98,7 +98,8 @@ class Database:
 
         Units of work do not nest. Callbacks registered with `after_commit` run outside the transaction; they are
         doorbells, so a crash between commit and callback loses nothing that a sweep does not find again. A database that is
-        away, too slow or in a deadlock is Unavailable: nothing was written, and trying again may help.
+        away, too slow or in a deadlock is Unavailable, and trying again may help: nothing was written, unless the database went
+        away in the middle of the commit, which nobody can tell from here.
         """
         assert_no_unit_of_work()
         session = self._sessions()

@@ -1,7 +1,7 @@
 """Doorbells: what is to be told to others once a unit of work has committed.
 
 `ring` and `announce` are volatile: the state column is the truth, sweeps ring again and sockets replay on sign-in.
-`write` is durable: the row is written with the change and goes when the broker took the message.
+`write` is durable: the row is written with the change, and goes when the task that it orders is done.
 """
 
 import uuid

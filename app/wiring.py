@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,12 +16,15 @@ from app import outbox
 from app.adapters.chains.evm import EvmGateway
 from app.adapters.chains.liteserver import Liteservers, read_config
 from app.adapters.chains.solana import SolanaGateway
+from app.adapters.chains.solana_payouts import SolanaPayouts
 from app.adapters.chains.ton import TonGateway
 from app.adapters.chains.ton_gateway import CheckedTonGateway
+from app.adapters.chains.ton_payouts import TonPayouts
 from app.adapters.chains.toncenter import Toncenter
 from app.adapters.outbound import OutboundClient
 from app.adapters.publisher import Publisher
 from app.adapters.signals import Signals
+from app.adapters.signer import SignerClient
 from app.adapters.storage.local import LocalStore
 from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
@@ -27,11 +32,17 @@ from app.adapters.storage.s3_client import S3Access
 from app.config import Settings, check
 from app.core import card_payments, ton_hub
 from app.core.completions import Terms
+from app.core.payout_addresses import AddressRules
+from app.core.payout_proposals import Terms as ProposalTerms
+from app.core.payouts import PayoutRules
 from app.db import Database, make_engine
 from app.errors import ConfigError
+from app.flows.payouts import PayoutChain
 from app.flows.results import Rules
+from app.values import signatures
 from app.values.money import Money
 from app.values.networks import read_networks
+from app.values.payouts import SOLANA, read_limits, read_minimums, read_mints
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
 from app.values.usd_rates import UsdRates, read_days
@@ -55,6 +66,23 @@ class Hub:
     celery: Celery
     card_terms: card_payments.Terms
     prices: Mapping[str, Money]
+    payout_chains: tuple[PayoutChain, ...]
+    signer: SignerClient
+    payout_rules: PayoutRules
+
+    @property
+    def address_rules(self) -> AddressRules:
+        """How payout addresses are proven here."""
+        settings = self.settings
+        proofs = {SOLANA: signatures.verify}
+        return AddressRules(settings.payout_cool_off_hours, settings.signature_window_seconds, proofs, settings.ton_network)
+
+    @property
+    def proposal_terms(self) -> ProposalTerms:
+        """How Cocoon's earnings are proposed for payout."""
+        settings = self.settings
+        period = timedelta(hours=settings.payout_period_hours)
+        return ProposalTerms(period, Decimal(settings.participant_share_percent), self.payout_rules.minimums["TON"])
 
     @property
     def result_rules(self) -> Rules:
@@ -115,6 +143,9 @@ def build(settings: Settings) -> Hub:
         celery=celery,
         card_terms=card_payments.read_terms(settings),
         prices=read_prices(settings.dispatch_prices),
+        payout_chains=_payout_chains(settings),
+        signer=SignerClient(settings.signer_socket_path),
+        payout_rules=PayoutRules(read_minimums(settings.minimum_payout), settings.payout_cool_off_hours),
     )
     outbox.connect(Publisher(celery, cache))
     return hub
@@ -126,6 +157,20 @@ def _ton(settings: Settings) -> TonGateway:
         folder = settings.home / "tonlib"
         return CheckedTonGateway(Liteservers(Path(settings.ton_config), folder, settings.ton_timeout_seconds))
     return CheckedTonGateway(Toncenter(settings.ton_api_urls, settings.ton_timeout_seconds, settings.ton_api_key))
+
+
+def _payout_chains(settings: Settings) -> tuple[PayoutChain, ...]:
+    """Chains that payouts leave on; one gateway for each TON server, because they must agree."""
+    mints, lag_seconds = read_mints(settings.solana_mints), settings.payout_lag_seconds
+    solana = SolanaPayouts(settings.solana_rpc_urls, settings.solana_timeout_seconds, mints, lag_seconds)
+    if settings.ton_config:
+        gateways = [_ton(settings)]
+    else:
+        servers = [Toncenter((url,), settings.ton_timeout_seconds, settings.ton_api_key) for url in settings.ton_api_urls]
+        gateways = [CheckedTonGateway(server) for server in servers]
+    if not gateways:
+        return (solana,)
+    return solana, TonPayouts(gateways, lag_seconds, settings.payout_valid_seconds)
 
 
 def connect_cache(url: str) -> redis.Redis:
@@ -143,6 +188,10 @@ def malformed(settings: Settings) -> dict[str, str]:
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
+        "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
+        "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
+        "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),
+        "SIGNER_MAX_DAY": lambda: read_limits("SIGNER_MAX_DAY", settings.signer_max_day),
         "TON_WALLET": lambda: ton_hub.read_wallet(settings),
         "TON_JETTON_MASTERS": lambda: ton_hub.read_masters(settings),
         "TON_CONFIG": lambda: read_config(Path(settings.ton_config)) if settings.ton_config else None,

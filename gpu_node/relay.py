@@ -102,6 +102,9 @@ class RelayClient(HubClient):
                     wait = SUPERSEDED_SECONDS
             except TROUBLES as trouble:
                 log.warning("no link to the hub, trying again", extra={"trouble": f"{type(trouble).__name__}: {trouble}"})
+            except Exception:
+                # Whatever stood in one message, a node without this thread would be silent for good.
+                log.exception("the link to the hub met an unexpected error")
             self._stopping.wait(wait)
 
     def _serve(self) -> bool:

@@ -16,23 +16,28 @@ from app.core import (
     inspections,
     outcomes,
     payments,
+    payout_reconciliation,
     sign_ins,
     tallies,
+    ton_hub,
     wallet_challenges,
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, push, retention
+from app.flows import anchors, payout_values, payouts, proposals, push, recorded_payouts, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
 from workers.parts import hub
+from workers.seats import seat
 
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
+PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
+TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
 
 
 @shared_task(name="hub.sweep")
@@ -57,8 +62,8 @@ def sweep_work() -> None:
 @shared_task(name="hub.sweep_payments")
 def sweep_payments() -> None:
     """Ask the chain again about undecided transactions, and find payments that nobody told us of."""
-    with turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("payments") as is_free, turn(hub().cache, "payments", TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         try:
             payment_flows.find_unannounced(hub().database, hub().chain)
@@ -95,11 +100,33 @@ def _verify(transaction_id: uuid.UUID) -> None:
         log.exception("payments.not_judged", transaction=str(transaction_id))
 
 
+@shared_task(name="hub.sweep_ton")
+def sweep_ton() -> None:
+    """Find what came in on TON, where a TON is configured; what it can't tell now is found by a later sweep."""
+    if not hub().ton.is_configured:
+        return
+    with turn(hub().cache, "ton", TON_TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        try:
+            ton_payments.find_arrivals(hub().database, hub().ton, ton_hub.read(hub().settings))
+        except LightyardError as error:
+            if not error.retryable:
+                raise
+            log.warning("ton.not_now", error=error.message)
+            return
+        with hub().database.unit_of_work() as session:
+            payments.give_up(session, payments.pending(session, chain="ton"), NEVER_SEEN_SECONDS)
+
+
 @shared_task(name="hub.sweep_pushes")
 def sweep_pushes() -> None:
     """Push again what a provider was too busy for, and ask after what its software holds."""
-    push.check_held(hub().database, hub().outbound, hub().settings)
-    push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
+    with seat("providers") as is_free:
+        if not is_free:
+            return
+        push.check_held(hub().database, hub().outbound, hub().settings)
+        push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
 
 
 @shared_task(name="hub.sweep_quotes")
@@ -139,13 +166,28 @@ def keep_books() -> None:
         tallies.fold(session, hub().prices)
 
 
+@shared_task(name="hub.sweep_proposals")
+def sweep_proposals() -> None:
+    """Propose what participants' workers earned in periods that are over; an operator approves it."""
+    made = proposals.propose_all(hub().database, hub().proposal_terms)
+    log.info("proposals.made", count=made)
+
+
+@shared_task(name="hub.sweep_usd")
+def sweep_usd() -> None:
+    """Give every payout that was sent its worth at that time, once."""
+    with turn(hub().cache, "usd", TURN_SECONDS) as is_ours:
+        if is_ours:
+            payout_values.price(hub().database, hub().usd_rates)
+
+
 @shared_task(name="hub.sweep_anchors")
 def sweep_anchors() -> None:
     """Build trees over entries that wait for one, and take their roots onto the chain, where one is configured."""
     settings = hub().settings
     rules = Rules(settings.anchor_entries, settings.anchor_tree_entries, settings.anchor_interval_seconds)
-    with turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
-        if not is_ours:
+    with seat("anchors") as is_free, turn(hub().cache, "anchors", TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
             return
         entries = anchors.build(hub().database, rules)
         if entries:
@@ -169,3 +211,36 @@ def _tell(differences: list[str], is_whole: bool = False) -> None:
     if differences:
         log.error("ledger.differences", differences=differences[:20], count=len(differences))
     metrics.note_audit(hub().cache, len(differences), is_whole)
+
+
+@shared_task(name="hub.sweep_payouts")
+def sweep_payouts() -> None:
+    """Open what is due, and take every chain's payouts as far as chain and signer allow. Nothing where no signer runs."""
+    with seat("payouts") as is_free, turn(hub().cache, "payouts", PAYOUT_TURN_SECONDS) as is_ours:
+        if not (is_free and is_ours):
+            return
+        made = payouts.open_due(hub().database, hub().payout_rules)
+        if made:
+            log.info("payouts.opened", count=made)
+        if not hub().settings.signer_socket_path.exists():
+            return
+        for chain in hub().payout_chains:
+            payouts.advance_if_possible(hub().database, chain, hub().signer)
+
+
+@shared_task(name="hub.look_up_payouts")
+def look_up_payouts() -> None:
+    """Look for the transactions of payouts that somebody else made and wrote down here."""
+    with seat("payouts") as is_free, turn(hub().cache, "recorded payouts", PAYOUT_TURN_SECONDS) as is_ours:
+        if is_free and is_ours and hub().ton.is_configured:
+            recorded_payouts.look_up_if_possible(hub().database, hub().ton)
+
+
+@shared_task(name="hub.audit_payouts")
+def audit_payouts() -> None:
+    """Hold every payout against the ledger."""
+    with hub().database.unit_of_work() as session:
+        found = payout_reconciliation.ledger_differences(session)
+    if found:
+        log.error("payouts.ledger_differences", differences=found[:20], count=len(found))
+    metrics.note_payout_audit(hub().cache, len(found))

@@ -9,6 +9,7 @@ from app.adapters.pace import PushPace
 from app.errors import LightyardError
 from app.flows import payments, push, retention
 from workers.parts import forget, hub
+from workers.seats import seat
 
 log = structlog.get_logger()
 
@@ -16,19 +17,23 @@ log = structlog.get_logger()
 @shared_task(name="hub.payments.verify")
 def verify_payment(key: str, message_id: str | None = None) -> None:
     """Ask the chain about one transaction; what it does not know yet, a sweep asks again."""
-    try:
-        payments.verify(hub().database, hub().chain, uuid.UUID(key))
-    except LightyardError as error:
-        if not error.retryable:
-            raise
-        log.warning("payments.not_now", transaction=key, error=error.message)
+    with seat("payments") as is_free:
+        try:
+            if is_free:
+                payments.verify(hub().database, hub().chain, uuid.UUID(key))
+        except LightyardError as error:
+            if not error.retryable:
+                raise
+            log.warning("payments.not_now", transaction=key, error=error.message)
     forget(message_id)
 
 
 @shared_task(name="hub.jobs.push")
 def push_job(key: str, message_id: str | None = None) -> None:
     """Hand a paid job to its provider's own software, where it has no node of ours; a sweep tries again."""
-    push.push(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings, uuid.UUID(key))
+    with seat("providers") as is_free:
+        if is_free:
+            push.push(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings, uuid.UUID(key))
     forget(message_id)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import redis
 import structlog
+from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu.exceptions import OperationalError
 
@@ -17,7 +18,7 @@ RING_TASK = "gpu_node.ring"
 
 
 class Publisher:
-    """publish(kind, key, payload). A broker that is away is logged, never an error: sweeps ring again."""
+    """publish(kind, key, payload). A broker that is away, or says no, is logged and never an error: sweeps ring again."""
 
     def __init__(self, celery: Celery, cache: redis.Redis) -> None:
         self._celery, self._cache = celery, cache
@@ -25,7 +26,7 @@ class Publisher:
     def __call__(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         try:
             self._send(kind, key, payload)
-        except (OperationalError, redis.RedisError, OSError) as error:
+        except (OperationalError, AMQPError, redis.RedisError, OSError) as error:  # RabbitMQ's refusals come as they are
             log.warning("publisher.away", kind=kind, key=key, error=str(error))
 
     def _send(self, kind: str, key: str, payload: dict[str, Any]) -> None:

@@ -5,7 +5,23 @@ import sys
 import click
 
 from app import __version__
-from app.cli import books, credits, dead_letters, doctor, faucet, keys, nodes, poller, proofs, running, settings, stripe, wallet
+from app.cli import (
+    books,
+    credits,
+    dead_letters,
+    doctor,
+    faucet,
+    keys,
+    nodes,
+    payouts,
+    poller,
+    proofs,
+    running,
+    settings,
+    signer,
+    stripe,
+    wallet,
+)
 from app.errors import LightyardError
 
 
@@ -15,7 +31,10 @@ def cli() -> None:
     """Lightyard: a marketplace backend for GPU rendering and compute."""
 
 
-for module in (running, poller, books, proofs, keys, nodes, credits, stripe, dead_letters, faucet, wallet, settings, doctor):
+MODULES = (
+    running, poller, books, proofs, keys, nodes, credits, stripe, dead_letters, payouts, signer, faucet, wallet, settings, doctor
+)  # fmt: skip
+for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

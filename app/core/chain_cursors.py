@@ -16,11 +16,16 @@ BUSY, WATCHED = timedelta(minutes=30), timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A payee to be read: everything on its address after `signature` (None: nothing was read yet)."""
+    """A payee to be read: everything on its address after `signature` (None: nothing was read yet).
+
+    A walk back to it that is not over yet began at `walk_head` and goes on at `walk_next`.
+    """
 
     chain: str
     address: str
     signature: str | None
+    walk_head: str | None = None
+    walk_next: str | None = None
 
 
 def watch(session: Session, chain: str, address: str) -> None:
@@ -38,17 +43,36 @@ def _is(chain: str, address: str) -> ColumnElement[bool]:
     return and_(ChainCursor.chain == chain, ChainCursor.address == address)
 
 
-def due(session: Session, limit: int = 50) -> list[Address]:
+def due(session: Session, limit: int = 50, chain: str = "solana") -> list[Address]:
     """Payees to read now, longest unread first: often while a quote of theirs may be paid, now and then for a week after."""
     now = clock.now()
     asked, read = ChainCursor.asked_at, ChainCursor.read_at
     is_busy = (asked > now - BUSY) & (read < now - timedelta(seconds=BUSY_SECONDS))
     is_quiet = (asked > now - WATCHED) & (read < now - timedelta(seconds=QUIET_SECONDS))
-    found = session.scalars(select(ChainCursor).where(is_busy | is_quiet).order_by(read).limit(limit))
-    return [Address(item.chain, item.address, item.signature) for item in found]
+    query = select(ChainCursor).where(ChainCursor.chain == chain, is_busy | is_quiet)
+    found = session.scalars(query.order_by(read).limit(limit))
+    return [Address(item.chain, item.address, item.signature, item.walk_head, item.walk_next) for item in found]
 
 
 def move(session: Session, place: Address, newest: str | None) -> None:
     """The address was read up to `newest` (None: there was nothing new)."""
-    cursor = session.scalars(select(ChainCursor).where(_is(place.chain, place.address)).with_for_update()).one()
+    cursor = _locked(session, place)
     cursor.signature, cursor.read_at = newest or cursor.signature, clock.now()
+    cursor.walk_head, cursor.walk_next = None, None
+
+
+def pause(session: Session, place: Address, walk_head: str | None, walk_next: str | None) -> None:
+    """The walk back goes on another time; without a place to go on from it begins again."""
+    cursor = _locked(session, place)
+    cursor.walk_head, cursor.walk_next = walk_head, walk_next
+
+
+def is_still(session: Session, place: Address) -> bool:
+    """Whether nobody else has read the address meanwhile; the cursor stays locked until the unit of work ends."""
+    cursor = _locked(session, place)
+    return (cursor.signature, cursor.walk_head, cursor.walk_next) == (place.signature, place.walk_head, place.walk_next)
+
+
+def _locked(session: Session, place: Address) -> ChainCursor:
+    query = select(ChainCursor).where(_is(place.chain, place.address)).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one()

@@ -1,6 +1,5 @@
 """Payments that nobody told us of: what was read on a payee's address is matched by its memos."""
 
-import re
 from collections.abc import Iterable
 
 import structlog
@@ -13,15 +12,13 @@ from app.errors import Conflict
 from app.models.payments import ChainTransaction, Payment
 
 log = structlog.get_logger()
-# Our memos are `<dialect>:<uuid>`; the RPC joins a transaction's memos into one text.
-_MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def note_read(session: Session, place: Address, seen: Iterable[tuple[str, str | None]], newest: str | None) -> int:
     """Show every transaction whose memo is one of ours for its payment, and move the cursor. Returns how many were new."""
     found = 0
     for signature, text in seen:
-        for memo in sorted(set(_MEMO.findall(text or ""))):
+        for memo in sorted(set(payments.MEMO.findall(text or ""))):  # the RPC joins a transaction's memos into one text
             query = select(Payment).where(Payment.memo == memo, Payment.pay_to == place.address)
             payment = session.scalars(query).one_or_none()
             if payment is not None:

@@ -17,6 +17,7 @@ class Figure:
     labels: dict[str, str] = field(default_factory=dict)
 
 
+PAYOUT_OPEN = "origin = 'engine' AND state IN ('created', 'signed', 'sent', 'expired')"
 QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "units": (
         """SELECT capability, state, count(*) FROM work_units
@@ -40,6 +41,16 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         WHERE state = 'pending'""",
         (),
     ),
+    "arrivals_undecided": ("SELECT count(*) FROM chain_arrivals WHERE state IN ('found', 'proven')", ()),
+    "arrivals_unclaimed": (
+        "SELECT coalesce(code, ''), count(*) FROM chain_arrivals WHERE state = 'unclaimed' GROUP BY code",
+        ("code",),
+    ),
+    "chain_unread_seconds": (
+        """SELECT chain, extract(epoch FROM now() - min(read_at)) FROM chain_cursors
+        WHERE asked_at > now() - interval '30 minutes' GROUP BY chain""",
+        ("chain",),
+    ),
     "outbox_messages": ("SELECT count(*) FROM outbox_messages", ()),
     "outbox_age_seconds": ("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox_messages", ()),
     "card_problems": ("SELECT count(*) FROM card_events WHERE outcome = 'problem' AND ended_at IS NULL", ()),
@@ -52,6 +63,33 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "anchor_age_seconds": (
         """SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM anchor_batches
         WHERE state <> 'final' AND state IN ('signed', 'sent', 'confirmed')""",
+        (),
+    ),
+    "payouts": (f"SELECT chain, state, count(*) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain, state", ("chain", "state")),
+    "payout_age_seconds": (
+        f"SELECT chain, extract(epoch FROM now() - min(created_at)) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain",
+        ("chain",),
+    ),
+    "payouts_held": (
+        f"SELECT chain, count(held_reason) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain",
+        ("chain",),
+    ),
+    "payout_signing_age_seconds": (
+        "SELECT chain, extract(epoch FROM now() - min(created_at)) FROM payout_signings WHERE outcome IS NULL GROUP BY chain",
+        ("chain",),
+    ),
+    "payout_differences": (
+        "SELECT chain, kind, count(*) FROM payout_differences WHERE acknowledged_at IS NULL GROUP BY chain, kind",
+        ("chain", "kind"),
+    ),
+    "payout_wallets_halted": ("SELECT chain, count(halted_at) FROM payout_wallets GROUP BY chain", ("chain",)),
+    "payout_wallet_read_age_seconds": (
+        "SELECT chain, extract(epoch FROM now() - max(read_at)) FROM payout_wallets WHERE read_at IS NOT NULL GROUP BY chain",
+        ("chain",),
+    ),
+    "payout_records_unconfirmed": (
+        """SELECT count(*) FROM payouts WHERE origin = 'recorded' AND state <> 'confirmed' AND state <> 'cancelled'
+        AND created_at < now() - interval '1 hour'""",
         (),
     ),
 }

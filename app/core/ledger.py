@@ -17,7 +17,7 @@ from app.values.purposes import Purpose
 
 # What an account of a user is for. Only a provider's debt may go below zero.
 USER_KINDS = ("balance", "held", "external", "debt", "owed", "stake", "payout")
-PLATFORM_KINDS = ("chain", "fees", "issued", "exchange")
+PLATFORM_KINDS = ("chain", "fees", "issued", "exchange", "unclaimed", "pool")
 
 
 @dataclass(frozen=True, slots=True)

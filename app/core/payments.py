@@ -1,5 +1,6 @@
 """Payments on a chain: ask for one, note each transaction that is shown for it, decide once."""
 
+import re
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import accounts, chain_cursors, jobs, ledger, settlement
+from app.core import accounts, chain_cursors, deposits, jobs, ledger, settlement
 from app.core.ledger import Party
 from app.errors import Conflict
 from app.models.jobs import Job
@@ -22,6 +23,14 @@ from app.values.money import Money
 NEVER_SEEN = "never_seen"
 TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
+SHOWN_AT_MOST = 100
+MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")  # `<dialect>:<uuid>`
+
+
+_TOO_MUCH = {
+    False: "this job needs no payment any more; the amount is owed back",
+    True: "this was paid before; the amount is on the balance too",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,24 @@ def of_job(session: Session, job_id: uuid.UUID) -> Payment | None:
 def present(session: Session, payment: Payment, signature: str) -> ChainTransaction:
     """Note that this transaction was shown for this payment; one that was booked for another payment is a Conflict."""
     _assert_not_booked(session, payment, signature)
+    seen, is_new = _shown(session, payment, signature)
+    if is_new:
+        outbox.write(session, "payments.verify", str(seen.id))
+    else:
+        reopen_never_seen(session, seen)
+    return seen
+
+
+def note_shown(session: Session, payment: Payment, signature: str) -> ChainTransaction:
+    """Note a transaction that the chain itself was seen to have: it is decided here and now, so nobody is sent to ask."""
+    seen, _ = _shown(session, payment, signature)
+    if seen.state == "refused" and seen.code == NEVER_SEEN:
+        seen.state, seen.code, seen.message, seen.decided_at = "pending", None, None, None
+    return seen
+
+
+def _shown(session: Session, payment: Payment, signature: str) -> tuple[ChainTransaction, bool]:
+    """The row of a transaction shown for a payment, and whether it was made just now."""
     row = {
         "id": uuid.uuid4(),
         "chain": payment.chain,
@@ -94,11 +121,7 @@ def present(session: Session, payment: Payment, signature: str) -> ChainTransact
         ChainTransaction.payment_id == payment.id,
     )
     seen = session.scalars(query).one()
-    if seen.id == row["id"]:
-        outbox.write(session, "payments.verify", str(seen.id))
-    else:
-        reopen_never_seen(session, seen)
-    return seen
+    return seen, seen.id == row["id"]
 
 
 def _assert_not_booked(session: Session, payment: Payment, signature: str) -> None:
@@ -148,7 +171,7 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
         decision = Decision(
             "refundable",
             "already_paid" if payment.state == "confirmed" else "job_over",
-            "this job needs no payment any more; the amount is owed back",
+            _TOO_MUCH[payment.job_id is None],
             decision.received_minor,
             decision.payer,
         )
@@ -156,8 +179,11 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
         decision = Decision("refused", TRANSACTION_USED, "this transaction was already used for another payment")
     shown.state, shown.code, shown.message = decision.state, decision.code, decision.message
     shown.received_minor, shown.payer, shown.decided_at = decision.received_minor, decision.payer, clock.now()
-    if job is not None and decision.state in BOOKED:
-        _book(session, payment, job, shown)
+    if decision.state in BOOKED:
+        if job is not None:
+            _book(session, payment, job, shown)
+        elif payment.account_id is not None:
+            deposits.book(session, payment, payment.account_id, shown)
     return shown
 
 
@@ -175,7 +201,7 @@ def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction)
     """The client paid the provider directly: it shows in earnings, and what was not due is owed back."""
     received = Money(shown.received_minor, payment.asset)
     provider = session.get_one(Provider, job.provider_id)
-    payer = accounts.ensure_identity(session, "solana", shown.payer or job.client_wallet or "")
+    payer = accounts.ensure_identity(session, payment.chain, shown.payer or job.client_wallet or "")
     chain, external = Party("chain"), Party("external", provider.account_id)
     ledger.post(session, chain, external, received, f"payment:{payment.chain}:{shown.signature}", job.id)
     due = Money(payment.amount_minor, payment.asset)
@@ -192,9 +218,9 @@ def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction)
     outbox.write(session, "jobs.push", str(job.id))
 
 
-def pending(session: Session, limit: int = 100) -> list[uuid.UUID]:
+def pending(session: Session, limit: int = 100, chain: str = "solana") -> list[uuid.UUID]:
     """Transactions that the chain has not decided yet, by lot: a heap of invented ones must not keep a real one waiting."""
-    query = select(ChainTransaction.id).where(ChainTransaction.state == "pending")
+    query = select(ChainTransaction.id).where(ChainTransaction.state == "pending", ChainTransaction.chain == chain)
     return list(session.scalars(query.order_by(func.random()).limit(limit)))
 
 
@@ -218,9 +244,16 @@ def refunds_of(session: Session, job_id: uuid.UUID) -> list[Refund]:
 
 
 def shown_for(session: Session, payment_id: uuid.UUID) -> list[ChainTransaction]:
-    """Every transaction shown for a payment, the useless ones too."""
+    """The transactions shown for a payment, oldest first: all that were booked and the newest of the useless ones, SHOWN_AT_MOST
+    together, since anybody may invent any number of them."""
     query = select(ChainTransaction).where(ChainTransaction.payment_id == payment_id)
-    return list(session.scalars(query.order_by(ChainTransaction.created_at)))
+    query = query.order_by(ChainTransaction.state.in_(BOOKED).desc(), ChainTransaction.created_at.desc()).limit(SHOWN_AT_MOST)
+    return sorted(session.scalars(query), key=lambda shown: shown.created_at)
+
+
+def get_shown(session: Session, transaction_id: uuid.UUID) -> ChainTransaction:
+    """One transaction that was shown, as it stands now."""
+    return session.get_one(ChainTransaction, transaction_id)
 
 
 def reopen_never_seen(session: Session, shown: ChainTransaction) -> None:

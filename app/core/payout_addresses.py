@@ -4,7 +4,7 @@ A stolen session can't send money elsewhere at once: the owner has the cool-off'
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ class AddressRules:
 
     cool_off_hours: int
     window_seconds: int
-    proofs: dict[str, Proof]
+    proofs: Mapping[str, Proof]
     network: str = ton_address.MAINNET
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, exists, func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -108,7 +108,7 @@ def _kept(item: WorkerEarning) -> dict[str, Any]:
 
 def page(
     session: Session, among: Among, limit: int, offset: int, participant_id: int | None = None, state: str | None = None
-) -> list[Row[tuple[PayoutProposal, int | None]]]:
+) -> list[tuple[PayoutProposal, int | None]]:
     """Proposals, the newest first, each with its payout's number once it has one."""
     query = select(PayoutProposal, Payout.number).outerjoin(Payout, Payout.id == PayoutProposal.payout_id)
     if among is not None:
@@ -117,7 +117,8 @@ def page(
         query = query.where(PayoutProposal.participant_id == participant_id)
     if state is not None:
         query = query.where(PayoutProposal.state == state)
-    return list(session.execute(query.order_by(PayoutProposal.id.desc()).limit(limit).offset(offset)))
+    rows = session.execute(query.order_by(PayoutProposal.id.desc()).limit(limit).offset(offset))
+    return [(row, number) for row, number in rows]
 
 
 def approve(session: Session, proposal_id: int, approver: uuid.UUID, rules: PayoutRules) -> tuple[PayoutProposal, int]:

@@ -18,7 +18,8 @@ from app.values import clock
 from app.values.payouts import Order, Outgoing, SignedPayouts, Terms, read_id
 from app.values.states import SigningOutcome
 
-UNRECORDED, MISSING, TWICE, LEDGER = "unrecorded", "missing", "twice", "ledger"
+UNRECORDED, MISSING, TWICE, AMOUNT = "unrecorded", "missing", "twice", "amount"
+HALTING = (UNRECORDED, TWICE)
 UNSEEN_SECONDS = 900
 
 
@@ -70,7 +71,7 @@ def _known(session: Session, row: PayoutSigning, found: Outgoing) -> Finding:
     if payout_signings.reopen(session, row.id):
         return Finding(adopted=row.id)
     detail = f"taken for expired, and on the chain: {', '.join(map(str, found.parts))}"
-    _note(session, row.chain, row.source, TWICE, f"{row.chain}:{found.tx_hash}", found.landed_hash, None, detail)
+    note(session, row.chain, row.source, TWICE, f"{row.chain}:{found.tx_hash}", found.landed_hash, None, detail)
     return Finding(difference=halt(session, row.chain, row.source, detail))
 
 
@@ -98,7 +99,7 @@ def _unrecorded(session: Session, chain: str, source: str, found: Outgoing) -> F
     told = [*map(str, found.parts), *([found.stray] if found.stray else [])]
     detail = f"left {source} and is not in the books: {', '.join(told)}"
     kind = UNRECORDED if known is None else TWICE
-    is_new = _note(session, chain, source, kind, f"{chain}:{found.tx_hash}", found.landed_hash, known, detail)
+    is_new = note(session, chain, source, kind, f"{chain}:{found.tx_hash}", found.landed_hash, known, detail)
     return Finding(difference=halt(session, chain, source, detail) if is_new else detail, is_known=not is_new)
 
 
@@ -110,9 +111,10 @@ def halt(session: Session, chain: str, source: str, reason: str) -> str:
     return reason
 
 
-def _note(
+def note(
     session: Session, chain: str, source: str, kind: str, key: str, tx_hash: str | None, payout: uuid.UUID | None, detail: str
 ) -> bool:
+    """Write a difference down, once for its kind and key; True if it is new."""
     row = {
         "id": uuid.uuid4(),
         "chain": chain,
@@ -126,6 +128,14 @@ def _note(
     }
     statement = insert(PayoutDifference).values(row).on_conflict_do_nothing(index_elements=["reference"])
     return session.scalar(statement.returning(PayoutDifference.id)) is not None
+
+
+def forget_seen(session: Session, chain: str, source: str) -> None:
+    """The wallet's history is another one than was read: everything in it has to be seen again."""
+    wallet = payout_signings.lock_wallet(session, chain, source)
+    wallet.cursor = None
+    mine = (PayoutSigning.chain == chain) & (PayoutSigning.source == source)
+    session.execute(update(PayoutSigning).where(mine).values(seen_at=None))
 
 
 def note_unseen(session: Session, chain: str, source: str, read_until: datetime) -> int:
@@ -142,7 +152,7 @@ def note_unseen(session: Session, chain: str, source: str, read_until: datetime)
     for row in session.scalars(query.limit(100)):
         payout = session.scalar(select(Payout.id).where(Payout.signing_id == row.id).limit(1))
         detail = f"booked as paid by {row.landed_hash or row.tx_hash}, which {source}'s history does not show"
-        noted += _note(session, chain, source, MISSING, f"{chain}:{row.tx_hash}", row.landed_hash, payout, detail)
+        noted += note(session, chain, source, MISSING, f"{chain}:{row.tx_hash}", row.landed_hash, payout, detail)
     return noted
 
 
@@ -190,12 +200,12 @@ def acknowledge(session: Session, difference_id: uuid.UUID, by: str) -> bool:
     ).one_or_none()
     if row is None:
         raise NotFound("no such open difference: see `lightyard payouts differences`")
-    wallet = payout_signings.lock_wallet(session, row.chain, row.source)
-    is_open = PayoutDifference.acknowledged_at.is_(None) & (PayoutDifference.kind != MISSING)
+    is_open = PayoutDifference.acknowledged_at.is_(None) & PayoutDifference.kind.in_(HALTING)
     same = (PayoutDifference.chain == row.chain) & (PayoutDifference.source == row.source)
     if session.scalar(select(func.count()).select_from(PayoutDifference).where(same, is_open)):
         return False
-    wallet.halted_at = wallet.halted_reason = None
+    mine = (PayoutWallet.chain == row.chain) & (PayoutWallet.address == row.source)
+    session.execute(update(PayoutWallet).where(mine).values(halted_at=None, halted_reason=None))
     return True
 
 

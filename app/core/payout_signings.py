@@ -6,8 +6,9 @@ The wallet's row is the lock: whatever is signed, adopted or decided for a walle
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -64,6 +65,21 @@ def _order(payout: Payout) -> Order:
     return Order(payout.id, payout.asset, payout.amount_minor, payout.destination)
 
 
+def has_work(session: Session, chain: str, source: str, read_again_seconds: int) -> bool:
+    """Whether there is anything to do for a wallet: one to follow, some to sign, or a history that was not read for long."""
+    wallet = lock_wallet(session, chain, source)
+    due = clock.now() - timedelta(seconds=read_again_seconds)
+    if wallet.read_at is None or wallet.read_at < due or has_undecided(session, chain, source):
+        return True
+    waiting = select(Payout.id).where(_is_waiting(chain)).limit(1)
+    return wallet.halted_at is None and session.scalar(waiting) is not None
+
+
+def _is_waiting(chain: str) -> ColumnElement[bool]:
+    is_ours = (Payout.origin == "engine") & (Payout.chain == chain)
+    return is_ours & Payout.state.in_(MAY_BE_SIGNED) & Payout.held_reason.is_(None)
+
+
 def next_batch(
     session: Session, chain: str, source: str, most: int = BATCH, without: Collection[str] = ()
 ) -> Batch | None:
@@ -77,13 +93,7 @@ def next_batch(
     wallet = lock_wallet(session, chain, source)
     if wallet.halted_at is not None or has_undecided(session, chain, source):
         return None
-    query = select(Payout).where(
-        Payout.origin == "engine",
-        Payout.chain == chain,
-        Payout.state.in_(MAY_BE_SIGNED),
-        Payout.held_reason.is_(None),
-        Payout.asset.not_in(without),
-    )
+    query = select(Payout).where(_is_waiting(chain), Payout.asset.not_in(without))
     found = list(session.scalars(query.order_by(Payout.number).limit(most)))
     if found and found[0].failures:
         found = found[:1]

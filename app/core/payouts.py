@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.core import ledger, payout_addresses
 from app.core.ledger import Party
 from app.errors import Conflict, InvalidInput, NotFound, Refused
-from app.models.payouts import Payout
+from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem
 from app.values import clock
 from app.values.money import MAX_MINOR, Money
 from app.values.payouts import TON, chain_of
@@ -240,6 +240,12 @@ def get(session: Session, number: int) -> Payout | None:
     return session.scalars(select(Payout).where(Payout.number == number)).one_or_none() if 0 < number < 2**63 else None
 
 
+def signings_of(session: Session, payout_id: uuid.UUID) -> list[PayoutSigning]:
+    """Every transaction that was signed for a payout, the oldest first."""
+    query = select(PayoutSigning).join(PayoutSigningItem, PayoutSigningItem.signing_id == PayoutSigning.id)
+    return list(session.scalars(query.where(PayoutSigningItem.payout_id == payout_id).order_by(PayoutSigning.created_at)))
+
+
 def listed(session: Session, wanted: Filter, limit: int, offset: int = 0) -> list[Payout]:
     """Payouts, the newest first."""
     query = select(Payout).where(*_conditions(wanted)).order_by(Payout.number.desc()).limit(limit).offset(offset)
@@ -269,15 +275,15 @@ def summary(session: Session, wanted: Filter) -> RowMapping:
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     moment = func.coalesce(Payout.transaction_time, Payout.created_at)
-    given: list[tuple[Any, ColumnElement[bool]]] = [
-        (wanted.account_id, Payout.account_id == wanted.account_id),
-        (wanted.participant_id, Payout.participant_id == wanted.participant_id),
-        (wanted.chain, Payout.chain == wanted.chain),
-        (wanted.asset, Payout.asset == wanted.asset),
-        (wanted.is_confirmed, Payout.is_confirmed == wanted.is_confirmed),
-        (wanted.origin, Payout.origin == wanted.origin),
-        (wanted.states or None, Payout.state.in_(wanted.states)),
-        (wanted.since, moment >= wanted.since),
-        (wanted.until, moment < wanted.until),
+    conditions: list[ColumnElement[bool]] = [
+        getattr(Payout, name) == getattr(wanted, name)
+        for name in ("account_id", "participant_id", "chain", "asset", "is_confirmed", "origin")
+        if getattr(wanted, name) is not None
     ]
-    return [condition for value, condition in given if value is not None]
+    if wanted.states:
+        conditions.append(Payout.state.in_(wanted.states))
+    if wanted.since is not None:
+        conditions.append(moment >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(moment < wanted.until)
+    return conditions

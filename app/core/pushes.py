@@ -88,9 +88,16 @@ def _is_in_software(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(live, Attempt.id == WorkUnit.attempt_id, Job.id == WorkUnit.job_id, *conditions)
 
 
-def waiting(session: Session, limit: int = 100) -> list[uuid.UUID]:
-    """Paid jobs that nobody has, oldest first."""
-    return list(session.scalars(select(Job.id).where(*_waiting()).order_by(Job.paid_at).limit(limit)))
+def waiting(session: Session, providers_with_nodes: Set[uuid.UUID], limit: int = 100) -> list[uuid.UUID]:
+    """Paid jobs that wait for providers' software: every provider's oldest before anybody's second, so that one long queue
+    keeps no other waiting. Jobs that a provider's nodes do are none of these, and who holds a job already is asked for no other.
+    """
+    busy = select(Job.provider_id).where(_is_in_software())
+    place = func.row_number().over(partition_by=Job.provider_id, order_by=(Job.paid_at, Job.id)).label("place")
+    query = select(Job.id, Job.paid_at, place).join(Provider, Provider.id == Job.provider_id)
+    query = query.where(*_waiting(), Provider.endpoint != "", Provider.id.not_in({*providers_with_nodes, *session.scalars(busy)}))
+    queue = query.subquery()
+    return list(session.scalars(select(queue.c.id).order_by(queue.c.place, queue.c.paid_at).limit(limit)))
 
 
 def accept(session: Session, job_id: uuid.UUID, lease_seconds: int) -> bool:

@@ -25,6 +25,7 @@ from app.values.states import SigningOutcome
 
 log = structlog.get_logger()
 MOST_REPLACED = 20  # forgotten transactions of the signer that one sweep proves dead
+READ_AGAIN_SECONDS = 60  # a wallet that has nothing to pay is looked at so often
 MOST_ROUNDS = 8  # transactions that one sweep begins with a wallet: a chain that decides at once is served at once
 
 
@@ -85,6 +86,9 @@ def advance(database: Database, chain: PayoutChain, signer: Signer) -> None:
         return
     with database.unit_of_work() as session:
         payout_signings.ensure_wallet(session, chain.name, address)
+        others = payout_signings.undecided(session, chain.name)
+        if not others and not payout_signings.has_work(session, chain.name, address, READ_AGAIN_SECONDS):
+            return
     Payer(database, chain, signer, address).pay()
 
 
@@ -110,21 +114,21 @@ class Payer:
     address: str
 
     def pay(self) -> None:
-        for _ in range(MOST_ROUNDS):
+        for turn in range(MOST_ROUNDS):
             with self.database.unit_of_work() as session:
                 waiting = payout_signings.undecided(session, self.chain.name)
-            if not all([self._follow(signing) for signing in waiting]):
+            if not all([self._follow(signing, may_send=turn == 0) for signing in waiting]):
                 return
             if not self._reconcile():
                 continue  # something was found and is undecided now
             if not self._begin():
                 return
 
-    def _follow(self, signing: Signing) -> bool:
-        """Look what became of a stored transaction, and send it again while nobody knows. Whether it is decided."""
+    def _follow(self, signing: Signing, may_send: bool) -> bool:
+        """Look what became of a stored transaction, and send it again while nobody knows, once a sweep. Whether it is decided."""
         fate = self.chain.fate(signing)
         if fate.outcome is None:
-            if not fate.is_known and signing.signed.raw:
+            if may_send and not fate.is_known and signing.signed.raw:
                 self._send(signing)
             return False
         failpoint("payout.expired" if fate.outcome == SigningOutcome.EXPIRED else "payout.landed")
@@ -150,6 +154,10 @@ class Payer:
             cursor = reconciliation.cursor(session, name, self.address)
         begun_at = clock.now()
         page = self.chain.outgoing(self.address, cursor)
+        if page.has_forked:
+            log.warning("payout.forked", chain=name, wallet=self.address, cursor=cursor)
+            with self.database.unit_of_work() as session:
+                reconciliation.forget_seen(session, name, self.address)
         for place, found in page.outgoing:
             failpoint("payout.adopting")
             with self.database.unit_of_work() as session:

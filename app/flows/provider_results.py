@@ -57,17 +57,25 @@ def deliver(
     settings = job.settings
     expected = ExpectedResult("", settings["output_format"], settings.get("width"), settings.get("height"), False)
     files: dict[int, Delivered] = {}
-    kept: set[int] = set()
     try:
         _take_in(store, job_id, stream, frames, expected, limits, files)
+    except BaseException:
+        _delete(store, files, set())
+        raise
+    try:
         kept = _book(database, job_id, files, seconds / len(frames))
-    except Conflict:
+    except Conflict:  # any other error may have come after the commit: the files stay, for they may be the results by now
+        _delete(store, files, set())
         if not _is_completed(database, job_id):
             raise
-    finally:
-        for frame in files.keys() - kept:
-            store.delete(files[frame].key)
+        return False
+    _delete(store, files, kept)
     return bool(kept)
+
+
+def _delete(store: Store, files: dict[int, Delivered], kept: set[int]) -> None:
+    for frame in files.keys() - kept:
+        store.delete(files[frame].key)
 
 
 def _book(database: Database, job_id: uuid.UUID, files: dict[int, Delivered], seconds_per_frame: float) -> set[int]:

@@ -94,9 +94,10 @@ def _refusal(answer: Any) -> bool:
 
 
 def push_waiting(database: Database, store: Any, outbound: Outbound, pace: Pace, settings: Settings) -> int:
-    """Try every paid job that nobody has. Returns how many were handed over."""
+    """Try the paid jobs that wait for providers' software. Returns how many were handed over."""
     with database.unit_of_work() as session:
-        waiting = pushes.waiting(session)
+        alive = nodes.providers_with_means(session, settings.node_unhealthy_seconds)
+        waiting = pushes.waiting(session, alive)
     return sum(push(database, store, outbound, pace, settings, job_id) for job_id in waiting)
 
 

@@ -3,6 +3,7 @@
 from app.models import (
     accounts,
     anchors,
+    arrivals,
     card_payments,
     credits,
     jobs,
@@ -22,6 +23,7 @@ from app.models import (
 __all__ = [
     "accounts",
     "anchors",
+    "arrivals",
     "card_payments",
     "credits",
     "jobs",

@@ -11,7 +11,7 @@ from app.models.columns import Created, Id, Json, Minor, Moment, Str
 
 
 class Payment(Base):
-    """`state`: open (asked for), confirmed, or expired. Its id is the reference in the public memo."""
+    """`state`: open (asked for) or confirmed. Its id is the reference in the public memo."""
 
     __tablename__ = "payments"
     __table_args__ = (Index("ix_payments_open", "created_at", postgresql_where=text("state = 'open'")),)
@@ -71,7 +71,8 @@ class ChainTransaction(Base):
 class ChainCursor(Base):
     """How far an address was read on a chain: everything up to this transaction, final, has been looked at.
 
-    `asked_at` is when a payment to it was last asked for, to the minute.
+    `asked_at` is when a payment to it was last asked for, to the minute. TON's transactions are written `lt:hash`. Where many
+    are new, `walk_head` is the newest of them and `walk_next` the next one to look at, on the way back to `signature`.
     """
 
     __tablename__ = "chain_cursors"
@@ -81,6 +82,8 @@ class ChainCursor(Base):
     signature: Mapped[Str | None]
     read_at: Mapped[Moment]
     asked_at: Mapped[Moment] = mapped_column()
+    walk_head: Mapped[Str | None]
+    walk_next: Mapped[Str | None]
 
 
 class Refund(Base):
@@ -103,7 +106,7 @@ class Refund(Base):
 
 
 class OutboxMessage(Base):
-    """A doorbell written with the change it announces; deleted once it was handed to the broker."""
+    """A doorbell written with the change it announces; deleted by the task that it orders."""
 
     __tablename__ = "outbox_messages"
 

@@ -134,8 +134,11 @@ class PayoutWallet(Base):
 
 
 class PayoutDifference(Base):
-    """What the books and a chain do not agree on. `kind`: unrecorded (there, and not in the books), missing (the books say it is
-    there), amount (both, but not the same). `reference` keeps one finding from being noted twice."""
+    """What the books and a chain do not agree on. `kind`: unrecorded (there, and not in the books), twice (there, and its payout
+    was paid otherwise), missing (the books say it is there), amount (both, but not the same).
+
+    `reference` keeps one finding from being noted twice.
+    """
 
     __tablename__ = "payout_differences"
     __table_args__ = (

@@ -16,12 +16,16 @@ from app.core.figures import Figure
 log = structlog.get_logger()
 PREFIX = "lightyard_"
 AUDIT_KEY = "lightyard.audit"
+PAYOUT_AUDIT_KEY = "lightyard.payout_audit"
 NAMES = {
     "units": "Work units that wait or that a node holds",
     "oldest_unit_age_seconds": "How long the oldest waiting unit has waited",
     "nodes": "Nodes by status",
     "payments_pending": "Transactions that were shown and that the chain has not decided",
     "payment_pending_age_seconds": "Age of the oldest undecided transaction",
+    "arrivals_undecided": "Arrivals on TON that were seen and not yet decided",
+    "arrivals_unclaimed": "Arrivals on TON that no payment takes, and that an operator must look at: lightyard ton unclaimed",
+    "chain_unread_seconds": "How long the address that was read longest ago waits, of those that are asked to be paid at now",
     "outbox_messages": "Durable doorbells that nobody carried away yet",
     "outbox_age_seconds": "Age of the oldest of them",
     "card_problems": "Stripe events that were acknowledged and could not be applied: lightyard stripe problems",
@@ -31,11 +35,25 @@ NAMES = {
     "anchor_age_seconds": "Age of the oldest tree whose root is on its way to the chain",
     "ledger_differences": "Ways in which the books disagree with themselves; 0 is the invariant",
     "ledger_audit_age_seconds": "Time since the books were last held against themselves",
+    "payouts": "Payouts that are not paid yet",
+    "payout_age_seconds": "Age of the oldest of them",
+    "payouts_held": "Payouts that are not signed until an operator says so: lightyard payouts list --held",
+    "payout_signing_age_seconds": "Age of the oldest signed transaction that its chain has not decided",
+    "payout_differences": "Open differences between chains and books: lightyard payouts differences",
+    "payout_wallets_halted": "Hot wallets that sign nothing until their differences are acknowledged",
+    "payout_wallet_read_age_seconds": "Time since a hot wallet's history was last read to its end",
+    "payout_records_unconfirmed": "Recorded payouts, older than an hour, whose transaction TON does not show",
+    "payout_ledger_differences": "Ways in which payouts and ledger disagree; 0 is the invariant",
+    "payout_ledger_audit_age_seconds": "Time since the payouts were last held against the ledger",
     "database_up": "1 if PostgreSQL answered this scrape",
     "cache_up": "1 if Valkey answered this scrape",
 }
 LABELS = {"units": ("capability", "state"), "oldest_unit_age_seconds": ("capability",), "nodes": ("status",)}
+LABELS |= {"arrivals_unclaimed": ("code",), "chain_unread_seconds": ("chain",)}
 LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
+LABELS |= {"payouts": ("chain", "state"), "payout_age_seconds": ("chain",), "payouts_held": ("chain",)}
+LABELS |= {"payout_signing_age_seconds": ("chain",), "payout_differences": ("chain", "kind")}
+LABELS |= {"payout_wallets_halted": ("chain",), "payout_wallet_read_age_seconds": ("chain",)}
 # RenderTrust's families, under its names and without our prefix: totals since the first day, and its nodes.
 TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_dispatched": ("Jobs that were paid, or tried again, and given to nodes", ("job_type",)),
@@ -90,15 +108,28 @@ class MarketplaceCollector(Collector):
 
     def _audit(self) -> list[Figure]:
         try:
-            found = self._cache.get(AUDIT_KEY)
+            found, payouts_found = self._cache.get(AUDIT_KEY), self._cache.get(PAYOUT_AUDIT_KEY)
         except redis.RedisError as error:
             log.warning("metrics.cache_away", error=str(error))
             return [Figure("cache_up", 0)]
-        if not isinstance(found, str):
-            return [Figure("cache_up", 1)]
-        audit = json.loads(found)
-        age = time.time() - audit["at"]
-        return [Figure("cache_up", 1), Figure("ledger_differences", audit["count"]), Figure("ledger_audit_age_seconds", age)]
+        return [
+            Figure("cache_up", 1),
+            *_audited(found, "ledger_differences", "ledger_audit_age_seconds"),
+            *_audited(payouts_found, "payout_ledger_differences", "payout_ledger_audit_age_seconds"),
+        ]
+
+
+def _audited(found: object, count: str, age: str) -> list[Figure]:
+    """What an audit has left in the cache; nothing before the first."""
+    if not isinstance(found, str):
+        return []
+    audit = json.loads(found)
+    return [Figure(count, audit["count"]), Figure(age, time.time() - audit["at"])]
+
+
+def note_payout_audit(cache: redis.Redis, count: int) -> None:
+    """Keep in how many ways payouts and ledger disagree, for every process's scrape."""
+    cache.set(PAYOUT_AUDIT_KEY, json.dumps({"count": count, "at": time.time()}))
 
 
 def note_audit(cache: redis.Redis, count: int, is_whole: bool) -> None:

@@ -17,6 +17,7 @@ from app.stack.ports import is_free
 from app.stack.postgres import BIN
 from app.stack.stack import CHAIN_PORT_OFFSET, NODE_PYTHON, ROOT, is_stack_running
 from devnet.evm import program as evm
+from devnet.ton import program as ton
 
 OK, WARN, BAD = "OK", "WARN", "BAD"
 DISK_WANTED_BYTES = 5 * 10**9
@@ -43,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         _postgres(settings),
         _valkey(settings),
         _evm(settings),
+        _ton(settings),
         *_node(settings),
     ]
 
@@ -117,6 +119,14 @@ def _evm(settings: Settings) -> Finding:
     if program is None:
         return Finding(WARN, "evm", "no local EVM chain: roots are not anchored", "make evm-chain, or set EVM_RPC_URL")
     return Finding(OK, "evm", f"local chain {program[0]}")
+
+
+def _ton(settings: Settings) -> Finding:
+    if settings.ton_api_urls or settings.ton_config:
+        return Finding(OK, "ton", f"TON through {(settings.ton_api_urls or (settings.ton_config,))[0]}")
+    if ton.command(0, None, 0) is None:
+        return Finding(WARN, "ton", "no local TON: nothing is paid in it", "make ton-chain, or set TON_API_URL")
+    return Finding(OK, "ton", "local chain")
 
 
 def _node(settings: Settings) -> Iterator[Finding]:

@@ -23,18 +23,22 @@ from app.core import accounts, nodes
 from app.core.pricing import Tariff
 from app.db import Database, make_engine
 from app.errors import ConfigError
-from app.stack import endpoints, leftovers
+from app.stack import endpoints, hot_wallets, leftovers
 from app.stack.ports import free_port, is_free
 from app.stack.postgres import Postgres
 from app.stack.supervisor import HUB, NODES, SERVERS, Role, Supervisor
 from app.stack.valkey import Valkey
 from devnet.evm import program as evm
+from devnet.genesis import MINTS
+from devnet.ton import program as ton
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NODE_CAPABILITIES = "render,compute"  # what every host can do; a model's server is the host's own
 NODE_PYTHON = ROOT / ".venv-node" / "bin" / "python"
 CHAIN_PORT_OFFSET = 899
 EVM_PORT_OFFSET = 901
+TON_PORT_OFFSET = 902
+TON_BLOCK_MS = 400
 LEDGER_ROLE = "lightyard_app"  # made by the migrations
 HIGHEST_PORT = 65_535
 SLOT_MS = "25"  # a local payment is final in under a second instead of 13
@@ -111,6 +115,7 @@ class Stack:
         self.redis_url = settings.redis_url or self.valkey.url
         self.solana_url = settings.solana_rpc_urls[0]
         self.evm_command = self._evm_command()
+        self.ton_command = self._ton_command()
         self.url = f"http://127.0.0.1:{settings.port}"
         self.environment = self._environment()
 
@@ -122,6 +127,18 @@ class Stack:
         self.evm_port = wanted if wanted <= HIGHEST_PORT and is_free(wanted) else free_port()
         return evm.command(self.evm_port, self.home / "evm")
 
+    def _ton_command(self) -> list[str] | None:
+        """The local TON, where none is configured and it is installed."""
+        if self.settings.ton_api_urls or self.settings.ton_config or self.settings.is_production:
+            return None
+        return ton.command(self.settings.port + TON_PORT_OFFSET, self.home / "ton", TON_BLOCK_MS)
+
+    @property
+    def ton_url(self) -> str | None:
+        if self.ton_command is not None:
+            return ton.api_url(self.settings.port + TON_PORT_OFFSET)
+        return next(iter(self.settings.ton_api_urls), None)
+
     @property
     def evm_url(self) -> str | None:
         if self.evm_command is not None:
@@ -131,12 +148,17 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         secret = kept(self.home / "secret.key", lambda: secrets.token_urlsafe(48))
         friendly = {name: "true" for name in ("ALLOW_PRIVATE_ENDPOINTS", "OPEN_NODES", "TEST_MINTS")}
-        friendly["ANCHOR_INTERVAL_SECONDS"] = "30"
+        friendly |= {"ANCHOR_INTERVAL_SECONDS": "30", "PAYOUT_COOL_OFF_HOURS": "0", "SIGNER_QUIET_SECONDS": "0"}
+        if not self.settings.solana_rpc_url:
+            friendly["SOLANA_MINTS"] = ",".join(f"{asset}={mint}" for asset, mint in MINTS.items())
         if not self.settings.database_url:
             friendly["DATABASE_ROLE"] = LEDGER_ROLE
         if self.evm_command is not None:
             local = {"EVM_RPC_URL": str(self.evm_url), "EVM_ANCHOR_KEY": DEVELOPMENT_ANCHOR_KEY, "ANCHOR_CONFIRMATIONS": "1"}
             friendly |= local
+        if self.ton_command is not None:
+            masters = ",".join(f"{address}:{asset}" for asset, address in ton.MASTERS.items())
+            friendly |= {"TON_API_URL": str(self.ton_url), "TON_JETTON_MASTERS": masters}
         given = {name: value for name, value in os.environ.items() if value or name not in friendly}
         return {
             **friendly,
@@ -169,6 +191,8 @@ class Stack:
         if not self.settings.solana_rpc_url:
             self._wait_for("devnet", self.solana_url, {"jsonrpc": "2.0", "id": 1, "method": "getHealth", "params": []})
         self._wait_for_evm()
+        self._wait_for_ton()
+        self._fund_hot_wallets()
         for number in range(self.settings.nodes):
             self._start_node(number, operator_key, provider_id)
         self._tell(operator_key)
@@ -185,9 +209,11 @@ class Stack:
         if not self.settings.solana_rpc_url:
             wanted["PORT + 899, for the local chain"] = self.settings.port + CHAIN_PORT_OFFSET
             wanted["PORT + 900, for the local chain's websocket"] = self.settings.port + CHAIN_PORT_OFFSET + 1
+        if self.ton_command is not None:
+            wanted["PORT + 902, for the local TON"] = self.settings.port + TON_PORT_OFFSET
         for name, port in wanted.items():
             if port > HIGHEST_PORT:
-                most = HIGHEST_PORT - CHAIN_PORT_OFFSET - 1
+                most = HIGHEST_PORT - (max(wanted.values()) - self.settings.port)
                 raise ConfigError(f"port {port} ({name}) does not exist: set PORT to {most} or less")
             if not is_free(port, self.settings.bind_host):
                 raise ConfigError(f"port {port} ({name}) is taken: stop the program that listens there, or set PORT to another")
@@ -205,6 +231,8 @@ class Stack:
         if self.evm_command is not None:
             home = self.home / "evm"
             self.supervisor.start(Role("evm", self.evm_command, self.environment, SERVERS, lambda: evm.prepare(home)))
+        if self.ton_command is not None:
+            self.supervisor.start(Role("ton", self.ton_command, self.environment, SERVERS))
         if not self.settings.database_url:
             self.postgres.prepare()
             role = Role("postgres", self.postgres.command(), self.environment, SERVERS, self.postgres.clear, signal.SIGINT)
@@ -234,12 +262,18 @@ class Stack:
             stale.unlink()
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "-A", "celery_app", "--quiet"]
-        worker = [*celery, "worker", "-P", "threads", "-c", "4", "-Q", "hub"]
+        worker = [*celery, "worker", "-P", "threads", "-c", "10", "-Q", "hub"]
         beat = [*celery, "beat", "-s", str(self.home / "beat-schedule"), "--pidfile="]
         self.supervisor.start(Role("api", [*python, "gunicorn", "-c", "python:app.serving", "wsgi:app"], self.environment, HUB))
         self.supervisor.start(Role("worker", worker, self.environment, HUB))
+        own = {name: value for name, value in self.environment.items() if name not in HUB_SECRETS}
+        self.supervisor.start(Role("signer", [*python, "app.signer", *self._signer_options()], own, HUB))
         self.supervisor.start(Role("beat", beat, self.environment, NODES))
         self.supervisor.start(Role("poller", [*python, "app.cli", "poller"], self.environment, NODES))
+
+    def _signer_options(self) -> list[str]:
+        """Keys are made for local money only; an operator makes those of a real wallet (`lightyard signer make-keys`)."""
+        return [] if self.settings.is_production else ["--make-keys"]
 
     def _start_node(self, number: int, operator_key: str, provider_id: str) -> None:
         capabilities = self.environment.get("NODE_CAPABILITIES") or NODE_CAPABILITIES
@@ -282,12 +316,24 @@ class Stack:
         except ConfigError as error:
             self.supervisor.say(f"{error.message}\nthe ledger's roots are not anchored until it answers")
 
+    def _wait_for_ton(self) -> None:
+        """The marketplace works without TON."""
+        if self.ton_command is not None:
+            self._wait_for("ton", f"{self.ton_url}/getMasterchainInfo")
+        elif not (self.settings.ton_api_urls or self.settings.ton_config):
+            self.supervisor.say("no TON, so nothing is paid in it: `make ton-chain` installs one, or set TON_API_URL")
+
+    def _fund_hot_wallets(self) -> None:
+        solana_url = None if self.settings.solana_rpc_url else self.solana_url
+        ton_url = self.ton_url if self.ton_command is not None else None
+        hot_wallets.fund(self.settings.signer_socket_path, solana_url, ton_url, self.supervisor.say)
+
     def _tell(self, operator_key: str) -> None:
         body: dict[str, Any] = {
             "api_url": self.url,
             "solana_rpc_url": self.solana_url,
             "evm_rpc_url": self.evm_url,
-            "ton_api_url": None,
+            "ton_api_url": self.ton_url,
             "operator_api_key": operator_key,
             "metrics_url": f"{self.url}/metrics",
             "hub_wallet": self._wallet("hub"),

@@ -17,6 +17,11 @@ def replace_clock(source: Callable[[], datetime] | None) -> None:
     _source = source or (lambda: datetime.now(UTC))
 
 
+def from_timestamp(seconds: int) -> datetime:
+    """A chain's unit of time: seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def to_milliseconds(moment: datetime | None) -> int | None:
     """Rayment's unit of time: milliseconds since 1970."""
     return None if moment is None else int(moment.timestamp() * 1000)

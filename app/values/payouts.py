@@ -44,7 +44,7 @@ class Order:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What bounds a transaction's life. Solana: a block hash seen at `slot`, good up to a block height. TON: the wallet's
-    sequence number, good until a moment (unix seconds)."""
+    sequence number, good until a moment (unix seconds); `slot` and `blockhash` are the wallet's last transaction before it."""
 
     blockhash: str | None = None
     slot: int | None = None
@@ -119,10 +119,14 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What left a wallet since a cursor, the oldest first, each with the cursor behind it; and the cursor behind all of it."""
+    """What left a wallet since a cursor, the oldest first, each with the cursor behind it; and the cursor behind all of it.
+
+    `has_forked`: the chain does not lead to the cursor now, so this is the whole history, and what was seen before may be gone.
+    """
 
     outgoing: tuple[tuple[str, Outgoing], ...]
     cursor: str | None
+    has_forked: bool = False
 
 
 class Refusal(StrEnum):

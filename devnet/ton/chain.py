@@ -8,7 +8,8 @@ from typing import Any
 from pytoniq_core import Address, Cell
 
 from devnet.journal import Journal, JournalBroken
-from devnet.ton.blocks import LT_PER_BLOCK, Blocks
+from devnet.ton import jettons
+from devnet.ton.blocks import FIRST_SEQNO, LT_PER_BLOCK, Blocks
 from devnet.ton.ledger import Entry, Ledger, Mail
 from devnet.ton.machine import Machine, Refused, to_cell, to_text
 from devnet.ton.messages import destination_of
@@ -34,6 +35,16 @@ class Chain:
         if home is not None:
             home.mkdir(parents=True, exist_ok=True)
             self._open_journal(Journal(home / "chain.jsonl"))
+        if not self.ledger.accounts:
+            self._found()
+
+    def _found(self) -> None:
+        """The first block makes the test jettons."""
+        for asset in jettons.DECIMALS:
+            message = to_text(jettons.founding(asset, self.blocks.unix_time(FIRST_SEQNO)))
+            self._write({"sent": message, "block": FIRST_SEQNO - 1})
+            self._add_sent(message, FIRST_SEQNO - 1)
+        self.head()
 
     def _open_journal(self, journal: Journal) -> None:
         for number, record in enumerate(journal.records(), 1):

@@ -5,7 +5,7 @@ from typing import Any
 
 from pytoniq_core import Address
 
-from devnet.ton import addresses, views
+from devnet.ton import addresses, jettons, views
 from devnet.ton.chain import Chain, NotAccepted, message_hash
 from devnet.ton.errors import ApiError, invalid
 from devnet.ton.faults import Faults
@@ -27,6 +27,10 @@ class DevMethods:
             "faucet": self.faucet,
             "wallet": self.wallet,
             "pay": self.pay,
+            "jettons": self.jettons,
+            "mint": self.mint,
+            "jetton_wallet": self.jetton_wallet,
+            "pay_jetton": self.pay_jetton,
             "advance": self.advance,
             "fork": self.fork,
             "delivery": self.delivery,
@@ -92,6 +96,46 @@ class DevMethods:
             advice = "has the wallet money, and has its last transfer landed?"
             raise ApiError(409, f"the wallet {name!r} can't pay: {refusal} ({advice})") from None
         return {"from": addresses.friendly(wallet.address), "seqno": seqno, "message_hash": message_hash(message)}
+
+    def jettons(self, _: Params) -> dict[str, Any]:
+        """The test jettons' masters."""
+        return {
+            asset: {"master": addresses.friendly(jettons.master(asset)), "decimals": decimals}
+            for asset, decimals in jettons.DECIMALS.items()
+        }
+
+    @staticmethod
+    def _asset(params: Params) -> str:
+        asset = params.get("asset", "USDT")
+        if asset not in jettons.DECIMALS:
+            raise invalid(f"asset must be one of {', '.join(jettons.DECIMALS)}")
+        return str(asset)
+
+    def mint(self, params: Params) -> dict[str, Any]:
+        """Give `address` `amount` minor units of `asset` (USDT) with a `comment`: the master is ordered to in the next block."""
+        owner, amount, asset = addresses.read(params.get("address")), self._amount(params), self._asset(params)
+        now = self.chain.blocks.unix_time(self.chain.head())
+        message = jettons.minting(asset, owner, amount, self._comment(params), self._next_lt(), now)
+        self.chain.put(message)
+        return self.jetton_wallet(params) | {"message_hash": message_hash(message)}
+
+    def jetton_wallet(self, params: Params) -> dict[str, Any]:
+        """Where `address` has its `asset`, and how much, in minor units."""
+        owner, asset = addresses.read(params.get("address")), self._asset(params)
+        address = jettons.wallet_address(asset, owner)
+        _, data = views.code_and_data(self._last(address))
+        balance = data.begin_parse().load_coins() if data else 0
+        master = addresses.friendly(jettons.master(asset))
+        return {"wallet": addresses.friendly(address), "balance": str(balance), "master": master, "asset": asset}
+
+    def pay_jetton(self, params: Params) -> dict[str, Any]:
+        """A jetton transfer by the wallet `from`: `amount` to `to`, told the `comment` by `forward_amount` nanotons."""
+        to, amount, asset = addresses.read(params.get("to")), self._amount(params), self._asset(params)
+        forward = whole(params, "forward_amount", jettons.FORWARD_NANO, 0, 10**12) or 0
+        name = text(params, "from")
+        owner = WalletV4.named(name).address
+        message = jettons.transfer(asset, owner, to, amount, self._comment(params), self._next_lt(), forward)
+        return self._send_from(name, [Outgoing(message)])
 
     def advance(self, params: Params) -> dict[str, Any]:
         """Let `blocks` (1) and `seconds` (0) pass at once."""

@@ -5,6 +5,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = ROOT / ".venv-ton"
 READY = "ton ready "
+# the test jettons' masters, which are at the same addresses in every home: the test of them asks the chain
+MASTERS = {"USDT": "EQCUHn9Ag7Vl384t4JYfdxkCebxx51785EPoFW1Blz3rWuZv"}
+
+
+def api_url(port: int) -> str:
+    """toncenter's API v2 of a chain that runs here."""
+    return f"http://127.0.0.1:{port}/api/v2"
 
 
 def command(port: int, home: Path | None, block_ms: int, *options: str) -> list[str] | None:

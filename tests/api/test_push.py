@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 from PIL import Image
@@ -22,7 +23,7 @@ from werkzeug.formparser import parse_form_data
 
 from app.adapters.outbound import OutboundClient
 from app.adapters.pace import PushPace, wait_seconds
-from app.core import audit, outcomes, pushes
+from app.core import audit, completions, outcomes, pushes
 from app.factory import create_app
 from app.flows import push
 from app.models.jobs import WorkUnit
@@ -230,6 +231,31 @@ def test_doubles_are_harmless(farm: Farm, payer: Payer) -> None:
     with farm.hub.database.unit_of_work() as session:
         assert audit.differences(session) == []
         assert session.connection().exec_driver_sql("SELECT count(*) FROM transfers WHERE reference LIKE 'fee:%%'").scalar() == 1
+
+
+def test_a_delivery_whose_commit_was_not_answered_keeps_its_pictures(farm: Farm, payer: Payer, monkeypatch) -> None:
+    """The database has committed and its answer is lost: the provider earned its money, so the client has its picture."""
+    payment = paid(farm, payer)
+    farm.push()
+    dialect, complete = farm.hub.database.engine.dialect, completions.complete
+    commit, lost = dialect.do_commit, list[bool]()
+
+    def commit_and_lose_the_answer(connection: Any) -> None:
+        commit(connection)
+        if lost and lost.pop():
+            raise psycopg.OperationalError("the server closed the connection unexpectedly")
+
+    def complete_and_arm(*arguments: Any) -> Any:
+        lost.append(True)
+        return complete(*arguments)
+
+    monkeypatch.setattr(dialect, "do_commit", commit_and_lose_the_answer)
+    monkeypatch.setattr(completions, "complete", complete_and_arm)
+    assert farm.deliver(payment, png(shade=7)).status_code == 503
+    assert farm.job(payment)["status"] == "completed"
+    answer = farm.client.get(f"/render/{payment['jobId']}/result")
+    assert Image.open(io.BytesIO(answer.data)).getpixel((0, 0)) == (7, 0, 0)
+    assert farm.deliver(payment, png()).status_code == 200  # the provider asks again, as the 503 said
 
 
 def test_a_result_is_taken_before_the_push_is_answered(farm: Farm, payer: Payer) -> None:
@@ -452,7 +478,7 @@ def test_a_software_that_failed_is_not_pushed_to_again_meanwhile(farm: Farm, pay
     farm.set_leases(-1)
     with farm.hub.database.unit_of_work() as session:
         outcomes.expire_leases(session, (3, 5))
-        assert pushes.waiting(session) == []
+        assert pushes.waiting(session, set()) == []
 
 
 def test_without_its_counter_nothing_is_pushed_and_nothing_is_lost(farm: Farm, payer: Payer) -> None:

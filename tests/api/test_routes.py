@@ -77,6 +77,14 @@ ACCESS = {
     ("GET", "/api/v1/participants/<participant_id>"): "reach participants:read",
     ("PATCH", "/api/v1/participants/<participant_id>"): "reach participants:write",
     ("GET", "/api/v1/participants/wallet/<wallet_address>"): "reach participants:read",
+    ("GET", "/api/v1/payouts"): "reach payouts:read",
+    ("POST", "/api/v1/payouts"): "reach payouts:write",
+    ("GET", "/api/v1/payouts/<payout_id>"): "reach payouts:read",
+    ("GET", "/api/v1/payouts/participant/<participant_id>/summary"): "reach payouts:read",
+    ("GET", "/api/v1/payouts/export/tax-report"): "reach payouts:read",
+    ("GET", "/api/v1/payouts/export"): "reach payouts:read",
+    ("GET", "/api/v1/payouts/proposals"): "reach payouts:read",
+    ("POST", "/api/v1/payouts/proposals/<proposal_id>/approve"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
     ("GET", "/api/v1/workers"): "reach workers:read",
     ("POST", "/api/v1/workers"): "reach workers:write",
@@ -260,7 +268,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<key_id>": UNKNOWN,
-           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1",
+           "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
+           "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}
 
 
@@ -305,7 +314,9 @@ def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(c
 
 JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
-NO_BODY = ("/api/v1/auth/logout", "/api/v1/jobs/<job_id>/cancel", "/api/v1/jobs/dead-letters/<letter_id>/replay")
+NO_BODY = ("/api/v1/auth/logout",
+           "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
+           "/api/v1/jobs/dead-letters/<letter_id>/replay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
           b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
 

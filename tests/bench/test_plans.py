@@ -118,7 +118,7 @@ def test_the_sweeps_read_no_large_table_whole(market: Marketplace, database: Dat
     with database.unit_of_work() as session:
         outcomes.expire_leases(session, (3, 5))
         outcomes.end_noted_failures(session)
-        pushes.waiting(session)
+        pushes.waiting(session, set())
         payments.pending(session)
     seen = plans()
     assert len(seen) >= 5

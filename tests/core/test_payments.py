@@ -225,3 +225,17 @@ def test_who_rents_from_himself_owes_himself_nothing(database: Database) -> None
 def test_a_price_of_nothing_is_the_least_that_a_chain_can_show() -> None:
     free = pricing.Tariff(Decimal(0), Decimal(0), Decimal(0), Decimal(0))
     assert pricing.quote(free, 1, 1, Decimal(60), 5).price == Money(1000, "SOL")
+
+
+def test_invented_transactions_hide_no_payment_and_fill_no_answer(database: Database) -> None:
+    market = Marketplace(database)
+    job_id, payment_id = market.unpaid_job()
+    market.pay(payment_id)
+    with database.unit_of_work() as session:
+        payment = session.get_one(payments.Payment, payment_id)
+        invented = [payments.present(session, payment, f"invented {number}").id for number in range(150)]
+    with database.unit_of_work() as session:
+        told = payments.shown_for(session, payment_id)
+        assert payments.get_shown(session, invented[0]).state == "pending"
+    assert len(told) == payments.SHOWN_AT_MOST
+    assert (told[0].state, told[-1].id) == ("accepted", invented[-1])

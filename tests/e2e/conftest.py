@@ -20,9 +20,9 @@ CUBE = "import bpy, sys; bpy.ops.wm.save_as_mainfile(filepath=sys.argv[-1])"
 
 
 def _port() -> int:
-    """A port whose neighbour 899 above, the local chain's, exists too."""
+    """A port whose neighbours, the local chains', exist too."""
     while True:
-        port = free_port(899, 900)
+        port = free_port(899, 900, 902)
         if port < 60_000:
             return port
 

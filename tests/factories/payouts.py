@@ -19,6 +19,9 @@ from solders.keypair import Keypair
 from sqlalchemy import select
 
 from app.adapters.chains.solana_payouts import SolanaPayouts
+from app.adapters.chains.ton_gateway import CheckedTonGateway
+from app.adapters.chains.ton_payouts import TonPayouts
+from app.adapters.chains.toncenter import Toncenter
 from app.adapters.signer import SignerAway, SignerClient
 from app.core import accounts, ledger, payout_addresses, payouts
 from app.core.ledger import Party
@@ -26,14 +29,16 @@ from app.core.payout_addresses import AddressRules
 from app.core.payouts import PayoutRules
 from app.db import Database
 from app.models.payouts import Payout, PayoutDifference, PayoutSigning
-from app.values import clock, signatures
+from app.values import clock, signatures, ton_address
 from app.values.money import Money
-from app.values.payouts import SOLANA, read_minimums
+from app.values.payouts import SOLANA, TON, read_minimums
 from devnet.genesis import MINTS
 from tests.factories.chain_nodes import Node
 from tests.factories.stacks import wait_until
+from tests.factories.ton import TonChain
 
 ROOT = Path(__file__).parent.parent.parent
+TON_VALID_SECONDS = 60
 RULES = PayoutRules(read_minimums("0.01"), cool_off_hours=0)
 ADDRESS_RULES = AddressRules(0, 300, {SOLANA: signatures.verify})
 LOCAL_MINTS = {asset: str(mint) for asset, mint in MINTS.items()}
@@ -240,3 +245,23 @@ def until(seconds: float) -> Iterator[None]:
     while time.monotonic() < deadline:
         yield
     raise TimeoutError(f"not done in {seconds} s")
+
+
+def ton_earner(database: Database, chain: TonChain, *earned: Money) -> tuple[uuid.UUID, str]:
+    """An account with balances, known by a TON wallet that nobody has deployed yet; (account, raw address)."""
+    address = ton_address.read(chain.wallet(uuid.uuid4().hex)).raw
+    with database.unit_of_work() as session:
+        account = accounts.ensure_identity(session, TON, address)
+        for money in earned:
+            ledger.post(session, Party("issued"), Party("balance", account), money, f"test:{uuid.uuid4()}")
+    return account, address
+
+
+def ton_order(database: Database, account: uuid.UUID, address: str, money: Money) -> uuid.UUID:
+    with database.unit_of_work() as session:
+        return payouts.request(session, account, money, f"test:{uuid.uuid4()}", RULES, destination=address).id
+
+
+def ton_payouts(*urls: str, timeout_seconds: float = 5) -> TonPayouts:
+    gateways = [CheckedTonGateway(Toncenter((url,), timeout_seconds)) for url in urls]
+    return TonPayouts(gateways, 120, TON_VALID_SECONDS)

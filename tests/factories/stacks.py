@@ -37,7 +37,7 @@ class RunningStack:
     """`process` is the supervisor; what it printed is in `log`."""
 
     def __init__(self, home: Path, port: int | None = None, **settings: str) -> None:
-        self.home, self.port = home, port or free_port(899, 900, 901)
+        self.home, self.port = home, port or free_port(899, 900, 901, 902)
         self.log = home.with_name(f"{home.name}.log")
         values = {"LIGHTYARD_HOME": str(home), "PORT": str(self.port), "RATE_LIMITS": "off", "NODES": "0"}
         environment = {**os.environ, **values, **settings}

@@ -45,20 +45,20 @@ class TonChain:
         self.port = int(self.url.rsplit(":", 1)[1])
         self.http = httpx.Client(base_url=self.url, timeout=20)
 
-    def ask(self, method: str, **params: Any) -> httpx.Response:
+    def ask(self, method: str, /, **params: Any) -> httpx.Response:
         """A method of toncenter v2, posted."""
         return self.http.post(f"/api/v2/{method}", json=params)
 
-    def call(self, method: str, **params: Any) -> Any:
+    def call(self, method: str, /, **params: Any) -> Any:
         return self._result(self.ask(method, **params))
 
-    def refusal(self, method: str, **params: Any) -> dict[str, Any]:
+    def refusal(self, method: str, /, **params: Any) -> dict[str, Any]:
         answer = self.ask(method, **params)
         body: dict[str, Any] = answer.json()
         assert body["ok"] is False and body["code"] == answer.status_code, body
         return body
 
-    def dev(self, method: str, **params: Any) -> Any:
+    def dev(self, method: str, /, **params: Any) -> Any:
         """A method of the test chain's own (devnet/README.md)."""
         return self._result(self.http.post(f"/dev/{method}", json=params))
 
@@ -88,6 +88,23 @@ class TonChain:
         """A real transfer by a test wallet, arrived (or bounced) when this returns; the external message's hash, base64."""
         sent = self.dev("pay", **{"from": name, "to": to, "amount": nano, "comment": comment, "bounce": bounce})
         self.advance(3)
+        return str(sent["message_hash"])
+
+    def mint(self, address: str, minor: int, asset: str = "USDT", comment: str = "") -> str:
+        """Test tokens, there when this returns, and the owner told; the jetton wallet's address."""
+        given = self.dev("mint", address=address, amount=minor, asset=asset, comment=comment)
+        self.advance(4)
+        return str(given["wallet"])
+
+    def jetton_wallet(self, address: str, asset: str = "USDT") -> dict[str, Any]:
+        """`wallet`, `balance` (minor units, text), `master`."""
+        return dict(self.dev("jetton_wallet", address=address, asset=asset))
+
+    def pay_jetton(self, name: str, to: str, minor: int, comment: str = "", asset: str = "USDT", **options: Any) -> str:
+        """A real jetton transfer by a test wallet, arrived and told (`forward_amount` nanotons) when this returns."""
+        body = {"from": name, "to": to, "amount": minor, "comment": comment, "asset": asset, **options}
+        sent = self.dev("pay_jetton", **body)
+        self.advance(5)
         return str(sent["message_hash"])
 
     def balance(self, address: str) -> int:

@@ -13,6 +13,7 @@ from app.stack.postgres import Postgres
 from tests.factories.chain_nodes import Node
 from tests.factories.evm_chains import EvmChain, anvil_chain, any_chain
 from tests.factories.payouts import SignerProcess, signer_process
+from tests.factories.ton import ton_chain  # noqa: F401  a fixture
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from gpu_node.failpoints import FAILPOINTS, failpoint
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.home import HomeTaken, hold_home
 from gpu_node.keys import load_or_create_key
+from gpu_node.runners.blender.runner import BlenderRunner, Host, Scene
 from gpu_node.sandbox import Box, SandboxMissing, bubblewrap_works, can_forbid_namespaces, choose_sandbox, python_folders
 from gpu_node.session import Limits, Session
 from tests.factories.scenes import ROOT
@@ -153,6 +154,48 @@ def test_a_child_over_its_memory_is_killed(tmp_path: Path) -> None:
         session.wait_for("ready", 20)
     assert failed.value.code == FailureCode.OUT_OF_MEMORY
     assert session.peak_memory_bytes > 100 << 20
+
+
+HOSTILE = """
+import json, os, sys
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+say("ready")
+for line in sys.stdin:
+    command = json.loads(line)
+    if command["command"] == "limit":
+        say("limited")
+    elif command["command"] == "load":
+        size = {"width": 1, "height": 1, "output_format": "PNG"}
+        say("loaded", picture=size, warnings=[])
+    elif command["command"] == "render":
+        os.makedirs("frame.part.png/inside", exist_ok=True)
+        if not os.path.lexists("link.part.png"):
+            os.symlink("/etc/passwd", "link.part.png")
+        say("frame", file=%r, seconds=1, device="CPU", fell_back=False)
+    else:
+        break
+"""
+
+
+@pytest.mark.parametrize("name", ["frame.part.png", "link.part.png", "gone.part.png", "", "..", "/", "../../frame.part.png"])
+def test_a_child_that_names_what_is_no_picture_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "child.py").write_text(HOSTILE % name)
+    monkeypatch.setattr("gpu_node.runners.blender.runner.RUNNER_FOLDER", tmp_path)
+    scene = tmp_path / "scene" / "a.stl"
+    scene.parent.mkdir()
+    scene.write_text("solid nothing")
+    runner = BlenderRunner(Host(sys.executable, "none"), tmp_path / "work", 1 << 20, 1 << 30)
+    try:
+        with pytest.raises(WorkFailed, match="the child named") as failed:
+            runner.render(Scene("job", scene, scene.parent), {}, Limits(), 1)
+        assert failed.value.code == FailureCode.CRASHED
+        assert list((tmp_path / "work" / "pictures").iterdir()) == []
+    finally:
+        runner.close_all()
+    assert not list((tmp_path / "work").glob("child-*"))
 
 
 def test_a_path_with_a_space_is_one_folder(tmp_path: Path) -> None:

@@ -163,6 +163,15 @@ def test_a_hub_that_never_answers_is_away_after_the_patience(hub: Hub, client: R
         client.call("/progress", {"reports": [{"attempt_id": ATTEMPT, "progress": 0.5}]}, 0.2)
 
 
+def test_a_message_that_makes_no_sense_costs_one_link_and_not_the_node(hub: Hub, client: RelayClient) -> None:
+    beat(client)
+    hub.sockets[-1].send("no JSON at all")
+    hub.wait("ready", 2)
+    hub.push({"type": "dead_attempts"})
+    hub.wait("ready", 3)
+    beat(client)
+
+
 def test_a_drain_ends_the_pushing_and_gives_back_what_was_not_begun(hub: Hub, client: RelayClient) -> None:
     beat(client)
     hub.push(dispatch())

@@ -16,14 +16,17 @@ from app.stack import leftovers
 from app.stack.ports import free_port
 from app.stack.postgres import Postgres
 from devnet.evm import program
+from devnet.ton import program as ton_program
 from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
+from tests.factories.ton import go_without
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything(home: Path, number: int) -> None:
     stack = RunningStack(home).wait_ready()
     evm = set() if program.command(0, home) is None else {"evm"}
-    assert set(stack.processes) == {"api", "worker", "beat", "poller", "devnet", "postgres", "valkey"} | evm  # NODES=0
+    ton = set() if ton_program.command(0, None, 0) is None else {"ton"}
+    assert set(stack.processes) == {"api", "worker", "beat", "poller", "devnet", "postgres", "valkey"} | evm | ton  # NODES=0
     assert stack.end(number) == 0
     assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
 
@@ -44,7 +47,12 @@ def test_endpoints_json_is_whole_and_private(home: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert found["api_url"] == f"http://127.0.0.1:{stack.port}" and found["metrics_url"] == f"{found['api_url']}/metrics"
     assert found["solana_rpc_url"] == f"http://127.0.0.1:{stack.port + 899}"
-    assert found["ton_api_url"] is None
+    if ton_program.command(0, None, 0) is None:
+        assert found["ton_api_url"] is None
+    else:
+        assert found["ton_api_url"] == f"http://127.0.0.1:{stack.port + 902}/api/v2"
+        head = httpx.get(f"{found['ton_api_url']}/getMasterchainInfo").json()
+        assert head["ok"] is True and head["result"]["last"]["seqno"] >= 1 and len(stack.processes["ton"]) == 1
     if program.command(0, home) is None:
         assert found["evm_rpc_url"] is None
     else:
@@ -70,10 +78,18 @@ def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "offset, name", [(0, "PORT"), (899, "PORT + 899, for the local chain"), (900, "PORT + 900, for the local chain's websocket")]
+    "offset, name",
+    [
+        (0, "PORT"),
+        (899, "PORT + 899, for the local chain"),
+        (900, "PORT + 900, for the local chain's websocket"),
+        (902, "PORT + 902, for the local TON"),
+    ],
 )
 def test_a_taken_port_is_named(home: Path, offset: int, name: str) -> None:
-    port = free_port(899, 900)
+    if offset == 902 and ton_program.command(0, None, 0) is None:
+        go_without("the local TON is not installed (`make ton-chain`), so its port was not taken")
+    port = free_port(899, 900, 902)
     with socket.create_server(("127.0.0.1", port + offset)):
         refused = lightyard("up", home=home, PORT=str(port), NODES="0")
     assert refused.returncode == 1

@@ -40,3 +40,6 @@ class TonGateway(Protocol):
 
         ChainUnreadable when the contract did not end with exit code 0 or 1.
         """
+
+    def jetton_wallet(self, master: TonAddress, owner: TonAddress) -> TonAddress:
+        """The owner's wallet of a jetton, as the jetton's master names it; ChainUnreadable for a contract that is no master."""

@@ -11,12 +11,13 @@ from pytoniq_core.boc.deserialize import Boc
 from pytoniq_core.tlb.transaction import TransactionDescr, TransactionOrdinary
 
 from app.values.ton_address import TonAddress
+from app.values.ton_arrivals import INTERNAL_TRANSFER, NOTIFICATION
 from app.values.ton_chain import JettonNotice, TonMessage, TonTransaction
 
 # The largest message has 8,192 cells and 256 KiB; a transaction of ours carries few. A node's answer may be anything.
 MOST_BYTES, MOST_CELLS = 1_048_576, 16_384
 COMMENT_BYTES = 4096  # a longer text is cut: it is no memo of ours
-TEXT, NOTIFICATION, INTERNAL_TRANSFER, EXCESSES = 0, 0x7362D09C, 0x178D4519, 0xD53276DB
+TEXT = 0
 
 
 class Reader(Slice):

@@ -57,7 +57,7 @@ class CheckedTonGateway:
         return found
 
     def account(self, address: TonAddress) -> TonAccount:
-        """The account as of the newest block that the node knows."""
+        """The account as of the newest block that the node knows, which `as_of` names."""
         found = self._transport.account_state(address.friendly())
         try:
             return _account(found)
@@ -99,6 +99,14 @@ class CheckedTonGateway:
         except MALFORMED as error:
             raise ChainUnreadable(f"TON's {name} of {address} cannot be read: {_short(error)}") from error
 
+    def jetton_wallet(self, master: TonAddress, owner: TonAddress) -> TonAddress:
+        """The owner's wallet of a jetton, as the jetton's master names it."""
+        stack = self.run_get_method(master, "get_wallet_address", [owner])
+        try:
+            return ton_cells.read_address(stack[0])
+        except MALFORMED as error:
+            raise ChainUnreadable(f"the jetton master {master} names no wallet: {_short(error)}") from error
+
 
 def _short(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:200]
@@ -139,7 +147,8 @@ def _assert_linked(address: TonAddress, found: list[TonTransaction], lt: int | N
     for item in found:
         if wanted is not None and (item.lt, item.hash) != wanted:
             raise ChainUnreadable(f"TON's list of {address} lacks a link: {wanted[0]} was to come, not {item.lt}")
-        if item.lt <= to_lt or item.previous_lt >= item.lt or (item.previous_lt == 0) != (item.previous_hash == ZERO_HASH):
+        is_first = item.previous_lt == 0
+        if not to_lt < item.lt < 2**63 or item.previous_lt >= item.lt or is_first != (item.previous_hash == ZERO_HASH):
             raise ChainUnreadable(f"TON's list of {address} has {item.lt} where it can't stand")
         wanted = (item.previous_lt, item.previous_hash)
 
@@ -148,7 +157,7 @@ def _whole(value: Any, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError(f"{str(value)[:40]!r} is no whole number")
     number = int(value)
-    if not least <= number < 2**127:
+    if not least <= number < 2**63:
         raise ValueError(f"{number} is out of range")
     return number
 

@@ -1,5 +1,6 @@
 """Cocoon: the tax report of participants, and finance's list of all payouts, as CSV."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from app.values.payouts import TON
 from app.values.spreadsheet import Cell
 
 SCOPE = "payouts:read"
+Shown = Callable[[str | None], str | None]
 TAX_HEADER = (
     "Date", "Transaction Hash", "Participant ID", "Wallet Address", "Amount (TON)", "Amount (USD)", "From Address", "Confirmed",
     "Block Number", "Total Requests", "Compute Time (seconds)",
@@ -48,7 +50,8 @@ def tax_report(query: dict[str, Any]) -> Response:
         if wanted is not None:
             among = (participants.get(session, wanted, among).id,)
     page = partial(_tax_page, tax_reports.Wanted(among, query["year"]))
-    return csv_files.send(TAX_HEADER, f"cocoon_payouts_tax_report_{clock.now():%Y%m%d}.csv", page, _tax_cells)
+    cells = partial(_tax_cells, wallets.writer())
+    return csv_files.send(TAX_HEADER, f"cocoon_payouts_tax_report_{clock.now():%Y%m%d}.csv", page, cells)
 
 
 @blueprint.get("")
@@ -62,7 +65,8 @@ def export(query: dict[str, Any]) -> Response:
     if not caller.roles & {"finance", "operator"}:
         raise Forbidden("only finance or an operator may do this", code="NOT_FINANCE")
     page = partial(_finance_page, finance_exports.Wanted(query["chain"], query["since"], query["until"]))
-    return csv_files.send(FINANCE_HEADER, f"lightyard_payouts_{clock.now():%Y%m%d}.csv", page, _finance_cells)
+    cells = partial(_finance_cells, wallets.writer())
+    return csv_files.send(FINANCE_HEADER, f"lightyard_payouts_{clock.now():%Y%m%d}.csv", page, cells)
 
 
 def _tax_page(wanted: tax_reports.Wanted, session: Any, after: Any, limit: int) -> list[TaxRow]:
@@ -73,15 +77,15 @@ def _finance_page(wanted: finance_exports.Wanted, session: Any, after: Any, limi
     return finance_exports.page(session, wanted, after, limit)
 
 
-def _tax_cells(row: TaxRow) -> list[Cell]:
+def _tax_cells(address: Shown, row: TaxRow) -> list[Cell]:
     return [
-        row.at, row.tx_hash, row.participant_id, wallets.shown(row.wallet), row.amount, row.amount_usd, wallets.shown(row.source),
+        row.at, row.tx_hash, row.participant_id, address(row.wallet), row.amount, row.amount_usd, address(row.source),
         row.is_confirmed, row.block_number, row.total_requests, row.total_compute_time_seconds,
     ]  # fmt: skip
 
 
-def _finance_cells(row: FinanceRow) -> list[Cell]:
-    found, show = row.payout, wallets.shown if row.payout.chain == TON else _as_it_is
+def _finance_cells(address: Shown, row: FinanceRow) -> list[Cell]:
+    found, show = row.payout, address if row.payout.chain == TON else _as_it_is
     return [
         found.number, found.created_at, found.transaction_time, found.chain, found.asset, Money(found.amount_minor, found.asset),
         found.amount_usd, found.usd_rate, found.usd_rate_source, show(found.destination), show(found.source),

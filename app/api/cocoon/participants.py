@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from app.core.participant_figures import Figures
 from flask_smorest import Blueprint
 
 from app.api import security
@@ -14,6 +13,7 @@ from app.api.cocoon.schemas import participants as schemas
 from app.api.context import read_only, unit_of_work
 from app.api.security import Caller
 from app.core import participant_figures, participants
+from app.core.participant_figures import Figures
 from app.db import Session
 from app.errors import Forbidden
 

@@ -141,9 +141,7 @@ def pay() -> ResponseReturnValue:
 def _payment_answer(job_id: uuid.UUID, shown_id: uuid.UUID) -> Response:
     with unit_of_work() as session:
         job = jobs.get(session, job_id)
-        payment = payments.of_job(session, job_id)
-        assert payment is not None
-        shown = next(item for item in payments.shown_for(session, payment.id) if item.id == shown_id)
+        shown = payments.get_shown(session, shown_id)
         word = bodies.status_word(job.state, job.payment_state, job.started_at is not None)
     if shown.code == payments.TRANSACTION_USED:
         raise Conflict(shown.message or "this transaction was used before", code=shown.code)

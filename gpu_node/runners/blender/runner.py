@@ -222,8 +222,10 @@ class BlenderRunner:
 
     def _take(self, session: Session, name: str, limits: Limits, picture: dict[str, Any]) -> Path:
         """Moves the `.part` the child named out of its reach, then looks at it. The child's word is not trusted."""
-        part = session.box.output_folder / Path(name).name
         self._pictures_folder.mkdir(exist_ok=True)
+        part = session.box.output_folder / Path(name).name
+        if Path(name).name in ("", ".."):
+            raise WorkFailed(FailureCode.CRASHED, "the child named no picture")
         # A name of its own: the same frame may be rendered again while the earlier attempt's file is still being delivered.
         whole = self._pictures_folder / part.name.replace(".part.", f".{uuid.uuid4().hex}.")
         try:
@@ -232,7 +234,7 @@ class BlenderRunner:
         except FileNotFoundError:
             raise WorkFailed(FailureCode.CRASHED, "the child named a picture that is not there") from None
         except WorkFailed:
-            whole.unlink()
+            discard(whole)
             raise
         return whole
 
@@ -243,6 +245,14 @@ class BlenderRunner:
     def _drop_dead(self) -> None:
         if self._session is not None and not self._session.alive:
             self.close()
+
+
+def discard(path: Path) -> None:
+    """Removes what a child left under a picture's name, which may be a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def end(session: Session) -> None:

@@ -8,7 +8,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from app.api.cocoon.schemas.loose import Loose, PageSchema
 from app.api.cocoon.schemas.numbers import DecimalNumber, TonAmount
-from app.api.cocoon.schemas.texts import Moment, Wallet, row_id
+from app.api.cocoon.schemas.texts import Moment, Wallet, asked_id, row_id
 from app.errors import InvalidInput
 from app.values.payouts import CHAINS, read_transaction_hash
 
@@ -59,7 +59,7 @@ class NewPayoutSchema(Loose):
 
 
 class PayoutsQuerySchema(PageSchema):
-    participant_id = row_id(load_default=None)
+    participant_id = asked_id()
     confirmed = fields.Boolean(load_default=None)
 
 
@@ -97,7 +97,7 @@ class SummarySchema(Schema):
 
 
 class TaxReportQuerySchema(Loose):
-    participant_id = row_id(load_default=None)
+    participant_id = asked_id()
     year = fields.Integer(
         load_default=None, strict=False, validate=validate.Range(*YEARS), metadata={"description": "in UTC; without it: all"}
     )

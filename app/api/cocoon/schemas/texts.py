@@ -52,6 +52,11 @@ class Moment(fields.AwareDateTime):
         return clock.to_iso(value)
 
 
+def asked_id() -> fields.Integer:
+    """The integer id of a row, in a query; None without it."""
+    return fields.Integer(load_default=None, validate=validate.Range(1, ID_MOST))
+
+
 def row_id(**options: Any) -> fields.Integer:
-    """The integer id of a row, in a body or a query."""
+    """The integer id of a row, in a body."""
     return fields.Integer(strict=True, validate=validate.Range(1, ID_MOST), **options)

@@ -1,0 +1,42 @@
+"""signer: the process that holds the hot wallets' keys."""
+
+import sys
+
+import click
+
+from app.adapters.signer import SignerClient
+from app.cli.printing import as_json_option, print_json
+from app.config import load
+from app.signer import keys
+from app.signer.__main__ import main
+
+
+@click.group()
+def signer() -> None:
+    """Run the signer, make its keys, ask for its wallets."""
+
+
+@signer.command()
+def run() -> None:
+    """Serve SIGNER_SOCKET until ended. It needs SIGNER_HOME, no database and no network."""
+    sys.argv = sys.argv[:1]
+    main()
+
+
+@signer.command("make-keys")
+def make_keys() -> None:
+    """Make the keys that are missing in SIGNER_HOME. Keep copies of them where no machine can read them."""
+    folder = load().signer_folder
+    keys.load(folder, make=True)
+    click.echo(f"keys are in {folder}")
+
+
+@signer.command()
+@as_json_option
+def addresses(as_json: bool) -> None:
+    """The hot wallets' addresses, to be funded."""
+    found = SignerClient(load().signer_socket_path).addresses()
+    print_json(found) if as_json else click.echo("\n".join(f"{chain:8} {address}" for chain, address in found.items()))
+
+
+COMMANDS = (signer,)

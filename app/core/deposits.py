@@ -1,0 +1,71 @@
+"""Money that an account pays to the hub itself: asked for with a memo, and put on the account's balance."""
+
+import uuid
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from app.core import chain_cursors, ledger, settlement
+from app.core.ledger import Party
+from app.errors import InvalidInput
+from app.models.payments import ChainTransaction, Payment
+from app.values import clock
+from app.values.money import Money
+from app.values.purposes import Purpose
+
+
+def ask(
+    session: Session,
+    account_id: uuid.UUID,
+    amount: Money,
+    *,
+    chain: str,
+    pay_to: str,
+    mint: str | None,
+    memo_prefix: str,
+    seconds: int,
+) -> Payment:
+    """Ask an account for a deposit to `pay_to`, the hub's own address; `mint` names the token, None the chain's own coin.
+
+    The memo is public on the chain, so it carries the payment's id and nothing else.
+    """
+    if amount.minor <= 0:
+        raise InvalidInput("a deposit must be more than zero")
+    reference, now = uuid.uuid4(), clock.now()
+    payment = Payment(
+        id=reference,
+        account_id=account_id,
+        purpose="deposit",
+        chain=chain,
+        asset=amount.asset,
+        mint=mint,
+        amount_minor=amount.minor,
+        pay_to=pay_to,
+        memo=f"{memo_prefix}{reference}",
+        created_at=now,
+        expires_at=now + timedelta(seconds=seconds),
+    )
+    session.add(payment)
+    chain_cursors.watch(session, chain, pay_to)
+    return payment
+
+
+def book(session: Session, payment: Payment, account_id: uuid.UUID, shown: ChainTransaction) -> None:
+    """Put what arrived on the balance, once per transaction.
+
+    It is the account's money whether it was enough, too little or late; only what is accepted makes the payment confirmed.
+    """
+    received = Money(shown.received_minor, payment.asset)
+    reference = f"payment:{payment.chain}:{shown.signature}"
+    ledger.post(
+        session,
+        Party("chain"),
+        Party("balance", account_id),
+        received,
+        reference,
+        purpose=Purpose.PURCHASE,
+        description=f"deposit {payment.memo}",
+    )
+    if shown.state == "accepted":
+        payment.state, payment.tx_signature, payment.confirmed_at = "confirmed", shown.signature, clock.now()
+    settlement.settle_debts(session, account_id, payment.asset)

@@ -1,0 +1,58 @@
+"""The local stack's hot wallets: their keys are the signer's, their test money comes from the local chains' faucets."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.adapters.signer import SignerAway, SignerClient
+from app.values.payouts import SOLANA, TON
+
+SOL_LAMPORTS, TOKENS, TON_NANO = 10**12, {"USDC": 10**12, "USDT": 10**12, "RENDER": 10**14}, 10**13
+BOOT_SECONDS, CALL_SECONDS = 30, 30
+
+
+def fund(socket: Path, solana_url: str | None, ton_api_url: str | None, say: Callable[[str], None]) -> None:
+    """Give the wallets money where they have little; None is a chain that is not local. What fails is said, and no more: the
+    marketplace works without payouts."""
+    try:
+        addresses = _addresses(SignerClient(socket))
+        if solana_url is not None and SOLANA in addresses:
+            _fund_solana(solana_url, addresses[SOLANA])
+        if ton_api_url is not None and TON in addresses:
+            _fund_ton(ton_api_url, addresses[TON])
+    except (SignerAway, httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+        say(f"the hot wallets have no test money: {error}")
+
+
+def _addresses(signer: SignerClient) -> dict[str, str]:
+    deadline = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            return signer.addresses()
+        except SignerAway:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)  # a process that boots tells nobody: ask again
+
+
+def _fund_solana(url: str, wallet: str) -> None:
+    def call(method: str, *params: Any) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        return httpx.post(url, json=body, timeout=CALL_SECONDS).raise_for_status().json()["result"]
+
+    if call("getBalance", wallet)["value"] >= SOL_LAMPORTS // 2:
+        return
+    call("requestAirdrop", wallet, SOL_LAMPORTS)
+    for asset, minor in TOKENS.items():
+        call("lightyardFaucet", wallet, minor, asset)
+
+
+def _fund_ton(api_url: str, wallet: str) -> None:
+    found = httpx.get(f"{api_url}/getAddressBalance", params={"address": wallet}, timeout=CALL_SECONDS).raise_for_status()
+    if int(found.json()["result"]) >= TON_NANO // 2:
+        return
+    base = api_url.removesuffix("/api/v2")
+    httpx.post(f"{base}/dev/faucet", json={"address": wallet, "amount": TON_NANO}, timeout=CALL_SECONDS).raise_for_status()
