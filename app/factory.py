@@ -205,5 +205,5 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
             source = CollectorRegistry()
             multiprocess.MultiProcessCollector(source)
             source.register(marketplace)
-        body = [generate_latest(RequestFamilies(source)), shelf.read()]
+        body = [generate_latest(RequestFamilies(source)), *shelf.read()]
         return Response(body, content_type=CONTENT_TYPE_LATEST)

@@ -184,7 +184,6 @@ def malformed(settings: Settings) -> dict[str, str]:
     readers: dict[str, Callable[[], object]] = {
         "TRUSTED_PROXIES": lambda: read_networks(settings.trusted_proxies),
         "RATES_USD": lambda: read_table(settings.rates),
-        "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
         "RATES_USD_SINCE": lambda: read_days(settings.rates_usd_since, read_table(settings.rates)),
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),

@@ -22,9 +22,9 @@ FIRST_ROUND_SECONDS = 90.0
 MOST_CPU_PERCENT = 20
 HOW = (
     f"`lightyard poller` in a whole stack asks workers every {INTERVAL_SECONDS} s. They are real HTTP servers on ports of their "
-    "own in another process, whose answers have the recorded shape of a real worker's /jsonstats (some 3 KB). Processor time, user "
-    "and system, of the poller's process over whole intervals, with everything that it does meanwhile: asking, writing state, "
-    "samples and roll-ups, telling watchers, and the exposition."
+    "own in another process, whose answers have the recorded shape of a real worker's /jsonstats (some 3 KB). Processor time, "
+    "user and system, of the poller's process over whole intervals, with everything that it does meanwhile: asking, writing "
+    "state, samples and roll-ups, telling watchers, and the exposition."
 )
 
 

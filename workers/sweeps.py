@@ -24,7 +24,7 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, payout_lookup, payouts, proposals, push, recorded_payouts, retention, ton_payments
+from app.flows import anchors, payout_values, payouts, proposals, push, recorded_payouts, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -178,7 +178,7 @@ def sweep_usd() -> None:
     """Give every payout that was sent its worth at that time, once."""
     with turn(hub().cache, "usd", TURN_SECONDS) as is_ours:
         if is_ours:
-            recorded_payouts.price(hub().database, hub().usd_rates)
+            payout_values.price(hub().database, hub().usd_rates)
 
 
 @shared_task(name="hub.sweep_anchors")
@@ -233,7 +233,7 @@ def look_up_payouts() -> None:
     """Look for the transactions of payouts that somebody else made and wrote down here."""
     with seat("payouts") as is_free, turn(hub().cache, "recorded payouts", PAYOUT_TURN_SECONDS) as is_ours:
         if is_free and is_ours and hub().ton.is_configured:
-            payout_lookup.look_up_if_possible(hub().database, hub().ton)
+            recorded_payouts.look_up_if_possible(hub().database, hub().ton)
 
 
 @shared_task(name="hub.audit_payouts")

@@ -8,7 +8,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 log = structlog.get_logger()
-BODY, STAMP = "lightyard.cocoon.exposition", "lightyard.cocoon.exposition.stamp"
+STAMP = "lightyard.cocoon.exposition"
+PIECE_BYTES = 524_288  # between two of them a process has time for others
+
+
+def _body_key(stamp: str) -> str:
+    return f"{STAMP}:{stamp}"
 
 
 class ExpositionShelf:
@@ -17,29 +22,34 @@ class ExpositionShelf:
     def __init__(self, url: str) -> None:
         retry = Retry(NoBackoff(), 1)
         self._cache = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2, retry=retry)
-        self._stamp, self._body = b"", b""
+        self._stamp, self._pieces = "", tuple[bytes, ...]()
 
     def put(self, body: bytes, good_for_seconds: float) -> None:
-        """Both keys at once: a stamp is never of other bytes than its own."""
-        pipe = self._cache.pipeline(transaction=True)
-        milliseconds = int(good_for_seconds * 1000)
-        pipe.set(BODY, body, px=milliseconds)
-        pipe.set(STAMP, uuid.uuid4().hex, px=milliseconds)
-        pipe.execute()
+        """Under a key of its own, which never changes: whoever reads it piece by piece reads one exposition."""
+        stamp, milliseconds = uuid.uuid4().hex, int(good_for_seconds * 1000)
+        self._cache.set(_body_key(stamp), body, px=milliseconds)
+        self._cache.set(STAMP, stamp, px=milliseconds)
 
-    def read(self) -> bytes:
-        """The newest bytes; none where nobody makes any. They are fetched once, however often they are asked for."""
+    def read(self) -> tuple[bytes, ...]:
+        """The newest bytes, in pieces; none where nobody makes any. They are fetched once, however often they are asked for."""
         try:
-            stamp = self._cache.get(STAMP)
-            if not isinstance(stamp, bytes):
-                self._stamp, self._body = b"", b""
-            elif stamp != self._stamp:
-                found = self._cache.mget(STAMP, BODY)
-                assert isinstance(found, list)
-                self._stamp, self._body = b"", b""
-                if isinstance(found[0], bytes) and isinstance(found[1], bytes):
-                    self._stamp, self._body = found[0], found[1]
-            return self._body
+            found = self._cache.get(STAMP)
+            stamp = found.decode() if isinstance(found, bytes) else ""
+            if stamp != self._stamp:
+                pieces = self._fetch(stamp) if stamp else ()
+                self._stamp, self._pieces = stamp, pieces
+            return self._pieces
         except redis.RedisError as error:
             log.warning("exposition.away", error=str(error))
-            return b""
+            return ()
+
+    def _fetch(self, stamp: str) -> tuple[bytes, ...]:
+        pieces = list[bytes]()
+        while True:
+            offset = len(pieces) * PIECE_BYTES
+            piece = self._cache.getrange(_body_key(stamp), offset, offset + PIECE_BYTES - 1)
+            if not isinstance(piece, bytes) or not piece:
+                return tuple(pieces)
+            pieces.append(piece)
+            if len(piece) < PIECE_BYTES:
+                return tuple(pieces)

@@ -33,8 +33,8 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, books, proofs, keys, nodes, credits, stripe, ton, dead_letters, payouts, signer, faucet, wallet, settings, doctor,
-)
+    running, poller, signer, books, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet, settings, doctor
+)  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)

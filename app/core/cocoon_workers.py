@@ -47,7 +47,7 @@ class DueWorker:
 # Whoever takes a worker has it until it is due again, so that several pollers share all of them without knowing each other.
 _TAKE = text("""
 WITH taken AS (
-    UPDATE cocoon_worker_states SET due_at = :now + make_interval(secs => :seconds * (0.9 + 0.1 * random()))
+    UPDATE cocoon_worker_states SET due_at = :now + make_interval(secs => :seconds * (0.85 + 0.1 * random()))
     WHERE worker_id IN (
         SELECT worker_id FROM cocoon_worker_states WHERE due_at <= :now ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING *)

@@ -275,15 +275,15 @@ def summary(session: Session, wanted: Filter) -> RowMapping:
 
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     moment = func.coalesce(Payout.transaction_time, Payout.created_at)
-    given: list[tuple[Any, ColumnElement[bool]]] = [
-        (wanted.account_id, Payout.account_id == wanted.account_id),
-        (wanted.participant_id, Payout.participant_id == wanted.participant_id),
-        (wanted.chain, Payout.chain == wanted.chain),
-        (wanted.asset, Payout.asset == wanted.asset),
-        (wanted.is_confirmed, Payout.is_confirmed == wanted.is_confirmed),
-        (wanted.origin, Payout.origin == wanted.origin),
-        (wanted.states or None, Payout.state.in_(wanted.states)),
-        (wanted.since, moment >= wanted.since),
-        (wanted.until, moment < wanted.until),
+    conditions: list[ColumnElement[bool]] = [
+        getattr(Payout, name) == getattr(wanted, name)
+        for name in ("account_id", "participant_id", "chain", "asset", "is_confirmed", "origin")
+        if getattr(wanted, name) is not None
     ]
-    return [condition for value, condition in given if value is not None]
+    if wanted.states:
+        conditions.append(Payout.state.in_(wanted.states))
+    if wanted.since is not None:
+        conditions.append(moment >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(moment < wanted.until)
+    return conditions

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
@@ -31,10 +32,10 @@ class TaxRow:
 
     number: int
     at: datetime
+    amount: Money
     tx_hash: str
     participant_id: int
     wallet: str
-    amount: Money
     amount_usd: Decimal | None
     source: str | None
     is_confirmed: bool
@@ -47,15 +48,30 @@ class TaxRow:
         return self.at, self.number
 
 
+_COLUMNS: tuple[Any, ...] = (
+    Payout.number,
+    Payout.transaction_time,
+    Payout.amount_minor,
+    Payout.tx_hash,
+    Payout.participant_id,
+    Participant.wallet,
+    Payout.amount_usd,
+    Payout.source,
+    Payout.is_confirmed,
+    Payout.block_number,
+    Payout.total_requests,
+    Payout.total_compute_time_seconds,
+)  # a hundred thousand rows need not become objects that can be changed
+
+
 def page(session: Session, wanted: Wanted, after: Place | None, limit: int) -> list[TaxRow]:
     """The next rows of a report, in the order of their transactions: what a stream reads page by page, each in a unit of work of
     its own, so that a slow reader holds no connection."""
-    query = select(Payout, Participant.wallet).join(Participant, Participant.id == Payout.participant_id)
-    query = query.where(*_conditions(wanted))
+    query = select(*_COLUMNS).join(Participant, Participant.id == Payout.participant_id).where(*_conditions(wanted))
     if after is not None:
         query = query.where(Payout.transaction_time >= after[0], tuple_(Payout.transaction_time, Payout.number) > after)
     query = query.order_by(Payout.transaction_time, Payout.number).limit(limit)
-    return [_row(payout, wallet) for payout, wallet in session.execute(query)]
+    return [TaxRow(number, at, Money(minor, ASSET), *rest) for number, at, minor, *rest in session.execute(query)]
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -67,21 +83,3 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(Payout.transaction_time >= datetime(wanted.year, 1, 1, tzinfo=UTC))
         found.append(Payout.transaction_time < datetime(wanted.year + 1, 1, 1, tzinfo=UTC))
     return found
-
-
-def _row(payout: Payout, wallet: str) -> TaxRow:
-    assert payout.transaction_time is not None and payout.tx_hash is not None and payout.participant_id is not None
-    return TaxRow(
-        number=payout.number,
-        at=payout.transaction_time,
-        tx_hash=payout.tx_hash,
-        participant_id=payout.participant_id,
-        wallet=wallet,
-        amount=Money(payout.amount_minor, payout.asset),
-        amount_usd=payout.amount_usd,
-        source=payout.source,
-        is_confirmed=payout.is_confirmed,
-        block_number=payout.block_number,
-        total_requests=payout.total_requests,
-        total_compute_time_seconds=payout.total_compute_time_seconds,
-    )

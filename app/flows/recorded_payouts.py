@@ -1,82 +1,88 @@
-"""An operator records a payout that was made elsewhere; and every payout gets its worth in dollars, once."""
+"""Look for the transactions of payouts that somebody else made and wrote down here. Nothing is ever signed for them."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
+from typing import Protocol
 
-from app.core import participants, payout_values, payouts
-from app.core.payouts import Facts, Record
+import structlog
+
+from app.core import payout_records
+from app.core.payout_records import Wanted
 from app.db import Database
-from app.errors import Conflict, Refused
-from app.values import usd_rates
-from app.values.money import Money
-from app.values.usd_rates import UsdRates
+from app.errors import LightyardError
+from app.values import clock
+from app.values.ton_address import TonAddress, read
+from app.values.ton_chain import TonAccount, TonTransaction
 
-GIVEN = "recorded"
-BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class NewRecord:
-    """What an operator says of a payout. Addresses are raw, the hash is 64 lower-case hex digits; without `amount_usd` the rate
-    of the transaction's time makes it."""
-
-    participant_id: int
-    tx_hash: str
-    amount: Money
-    amount_usd: Decimal | None
-    source: str
-    destination: str
-    transaction_time: datetime
-    period_start: datetime | None = None
-    period_end: datetime | None = None
-    total_requests: int | None = None
-    total_compute_time_seconds: int | None = None
+log = structlog.get_logger()
+PAGE, MOST_PAGES = 100, 20
+EARLIER_SECONDS = 86_400  # a record's time may be off by a day
 
 
-def record(database: Database, rates: UsdRates, told: NewRecord) -> int:
-    """Write it down, unconfirmed until TON shows it; returns its number. The engine never pays it.
+class History(Protocol):
+    """What this flow asks of TON; ChainUnavailable means that nothing is known."""
 
-    NotFound for an unknown participant; Refused ALREADY_RECORDED for a transaction that is known.
-    """
-    facts = _facts(rates, told)
+    def account(self, address: TonAddress) -> TonAccount: ...
+
+    def transactions(
+        self, address: TonAddress, limit: int, lt: int | None = None, hash: str | None = None, to_lt: int | None = None
+    ) -> list[TonTransaction]: ...
+
+
+def look_up_if_possible(database: Database, ton: History) -> None:
+    """Look for every record whose turn it is. What a server can't tell now is asked again, the others first."""
     with database.unit_of_work() as session:
-        account_id = participants.get(session, told.participant_id).account_id
-        payment = Record(told.tx_hash, told.amount, told.destination, told.source, told.transaction_time, facts)
+        waiting = payout_records.waiting(session)
+    for wanted in waiting:
         try:
-            return payouts.recorded(session, account_id, payment).number
-        except Conflict as error:
-            if error.code != payouts.ALREADY_RECORDED:
+            look_up(database, ton, wanted)
+        except LightyardError as error:
+            if not error.retryable:
                 raise
-            message = "Transaction already recorded: its payout is in the list"
-            raise Refused(message, code=payouts.ALREADY_RECORDED) from None
+            log.warning("payouts.record_not_now", payout=str(wanted.payout_id), error=error.message)
 
 
-def _facts(rates: UsdRates, told: NewRecord) -> Facts:
-    amount_usd, rate, source = told.amount_usd, None, GIVEN if told.amount_usd is not None else None
-    if amount_usd is None and (worth := usd_rates.value(told.amount, told.transaction_time, rates)):
-        amount_usd, rate, source = worth.amount_usd, worth.rate, worth.source
-    return Facts(
-        participant_id=told.participant_id,
-        amount_usd=amount_usd,
-        usd_rate=rate,
-        usd_rate_source=source,
-        period_start=told.period_start,
-        period_end=told.period_end,
-        total_requests=told.total_requests,
-        total_compute_time_seconds=told.total_compute_time_seconds,
+def look_up(database: Database, ton: History, wanted: Wanted) -> bool:
+    """Whether the chain shows the transaction now, on the payee's side or the payer's. It counts only if it paid just that."""
+    found = _find(ton, read(wanted.destination), wanted)
+    if found is None and wanted.source is not None:
+        found = _find(ton, read(wanted.source), wanted)
+    with database.unit_of_work() as session:
+        if found is None:
+            payout_records.note_not_found(session, wanted.payout_id)
+            return False
+        is_paid = pays(found, wanted)
+        moment = clock.from_timestamp(found.unix_time)
+        return payout_records.note_found(session, wanted.payout_id, is_paid, moment, _told(found))
+
+
+def _find(ton: History, address: TonAddress, wanted: Wanted) -> TonTransaction | None:
+    account = ton.account(address)
+    lt, hash = account.last_lt, account.last_hash
+    earliest = wanted.transaction_time.timestamp() - EARLIER_SECONDS
+    for _ in range(MOST_PAGES):
+        page = ton.transactions(address, PAGE, lt, hash) if lt else []
+        for item in page:
+            if item.hash == wanted.tx_hash:
+                return item
+        if not page or page[-1].unix_time < earliest:
+            return None
+        lt, hash = page[-1].previous_lt, page[-1].previous_hash
+    return None
+
+
+def pays(found: TonTransaction, wanted: Wanted) -> bool:
+    """Whether a transaction paid the recorded amount to the recorded wallet: by what it received, or by what it sent."""
+    if found.account.raw == wanted.destination:
+        message = found.in_message
+        is_from = wanted.source is None or (message is not None and message.source == read(wanted.source))
+        return message is not None and is_from and not found.is_returned and message.value_nano == wanted.amount_nano
+    return any(
+        message.destination is not None
+        and message.destination.raw == wanted.destination
+        and message.value_nano == wanted.amount_nano
+        for message in found.out_messages
     )
 
 
-def price(database: Database, rates: UsdRates) -> int:
-    """Give every payout that was sent its worth at that time, where somebody knows the rate; how many got one."""
-    after, count = 0, 0
-    while True:
-        with database.read_only() as session:
-            waiting = payout_values.unpriced(session, after, BATCH)
-        known = [(item, worth) for item in waiting if (worth := usd_rates.value(item.amount, item.at, rates))]
-        with database.unit_of_work() as session:
-            count += payout_values.put(session, known)
-        if len(waiting) < BATCH:
-            return count
-        after = waiting[-1].number
+def _told(found: TonTransaction) -> str:
+    came = f"{found.in_message.value_nano} nanotons in" if found.in_message is not None else "nothing in"
+    return f"{found.account} shows {found.hash} with {came}, {sum(message.value_nano for message in found.out_messages)} out"

@@ -24,7 +24,7 @@ from app.values.worker_health import Thresholds
 from app.wiring import Hub
 
 log = structlog.get_logger()
-LOOK_SECONDS, TIDY_SECONDS = 1.0, 60.0
+LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
 TAKEN_AT_ONCE, MOST_IN_FLIGHT = 500, 1000
 TURN_SECONDS = 60.0
 EXPOSITION_LIVES = 4  # scrape intervals until it is too old to be true

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from nacl.signing import SigningKey
 from solders.keypair import Keypair
 
+from app.errors import InvalidInput
 from app.failpoints import failpoint
 from app.signer.journal import Journal
 from app.signer.keys import Keys
-from app.values import payouts, solana_payouts, ton_wallet
+from app.values import payouts, signatures, solana_payouts, ton_address, ton_wallet
 from app.values.money import Money
 from app.values.payouts import BATCH, CHAIN_OF, SOLANA, TON, Order, Refusal, Refused, SignedPayouts, Terms
 
@@ -68,8 +69,8 @@ class Desk:
         for order in orders:
             if CHAIN_OF[order.asset] != chain:
                 return Refused(Refusal.INVALID, f"{order.asset} is not paid on {chain}", order.payout_id)
-            if order.destination == self.addresses()[chain]:
-                return Refused(Refusal.INVALID, "a payout to the hot wallet itself", order.payout_id)
+            if not _is_canonical(chain, order.destination) or order.destination == self.addresses()[chain]:
+                return Refused(Refusal.INVALID, f"{order.destination!r} is no wallet of a user's", order.payout_id)
         if chain == TON and not self._now() < (terms.valid_until or 0) <= self._now() + LONGEST_VALID_SECONDS:
             return Refused(Refusal.INVALID, f"valid_until must lie within the next {LONGEST_VALID_SECONDS} s")
         return None
@@ -104,3 +105,13 @@ class Desk:
         self._journal.append({"at": self._now(), "chain": chain, **payouts.write_signed(signed)})
         failpoint("signer.noted")
         return signed
+
+
+def _is_canonical(chain: str, address: str) -> bool:
+    """Whether this is an address just as it is kept: what can be written in two ways could be paid twice."""
+    if chain == SOLANA:
+        return signatures.is_solana_address(address)
+    try:
+        return ton_address.read(address).raw == address
+    except InvalidInput:
+        return False

@@ -31,7 +31,7 @@ def sign(keypair: Keypair, orders: Sequence[Order], terms: Terms, mints: Mapping
     """ValueError for an address, an asset without a mint, or terms that make no transaction."""
     payer = keypair.pubkey()
     instructions = [instruction for order in orders for instruction in _pay(payer, order, mints)]
-    message = MessageV0.try_compile(payer, instructions, [], Hash.from_string(terms.blockhash or ""))
+    message = MessageV0.try_compile(payer, instructions, [], Hash(bytes(Pubkey.from_string(terms.blockhash or ""))))
     transaction = VersionedTransaction(message, [keypair])
     return SignedPayouts(tuple(orders), terms, bytes(transaction), str(transaction.signatures[0]))
 

@@ -13,7 +13,7 @@ from tests.factories.stacks import RunningStack, fresh_home, wait_until
 
 EVM = () if program.command(0, Path()) is None else ("evm",)
 TON = () if ton_program.command(0, None, 0) is None else ("ton",)
-ROLES = ("api", "worker", "beat", "node", "devnet", "postgres", "valkey", *EVM, *TON)
+ROLES = ("api", "worker", "beat", "poller", "signer", "node", "devnet", "postgres", "valkey", *EVM, *TON)
 
 
 @pytest.fixture(scope="module")

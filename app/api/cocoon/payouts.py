@@ -12,8 +12,8 @@ from app.api.cocoon.schemas import payouts as schemas
 from app.api.context import hub, read_only
 from app.api.idempotency import PARAMETER, idempotent
 from app.core import participant_payouts, participants
-from app.flows import recorded_payouts
-from app.flows.recorded_payouts import NewRecord
+from app.flows import payout_recording
+from app.flows.payout_recording import NewRecord
 from app.models.payouts import Payout
 
 READ, WRITE = "payouts:read", "payouts:write"
@@ -60,7 +60,7 @@ def record(body: dict[str, Any]) -> dict[str, Any]:
         total_requests=body["total_requests"],
         total_compute_time_seconds=body["total_compute_time_seconds"],
     )
-    number = recorded_payouts.record(hub().database, hub().usd_rates, told)
+    number = payout_recording.record(hub().database, hub().usd_rates, told)
     with read_only() as session:
         return _shown(participant_payouts.get(session, number, None))
 

@@ -3,5 +3,9 @@
 from app.api.cocoon import exports, participants, payouts, proposals, worker_views
 
 BLUEPRINTS = (
-    participants.blueprint, worker_views.blueprint, payouts.blueprint, exports.blueprint, proposals.blueprint
+    participants.blueprint,
+    worker_views.blueprint,
+    payouts.blueprint,
+    exports.blueprint,
+    proposals.blueprint,
 )

@@ -14,7 +14,6 @@ ROUTES = [(method, rule, access.split()[1]) for (method, rule), access in ACCESS
 # A body that each of these routes takes, so that who is let in is what decides.
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/participants": {"ton_wallet_address": "0:" + "1" * 64},
-    "/api/v1/workers": {"participant_id": 1, "worker_name": "w"},
     "/api/v1/payouts": {
         "participant_id": 1,
         "transaction_hash": "a" * 64,
@@ -23,6 +22,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "to_address": "0:" + "2" * 64,
         "transaction_time": "2025-01-15T10:30:00Z",
     },
+    "/api/v1/workers": {"participant_id": 1, "worker_name": "w"},
 }
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from app.core import audit
 from app.factory import create_app
-from app.flows import recorded_payouts
+from app.flows import payout_values
 from app.values import clock
 from app.wiring import Hub
 from tests.api.cocoon.conftest import Person, join, wallet
@@ -218,9 +218,9 @@ def test_a_rate_that_nobody_knew_is_asked_for_again(settings: Any, hub: Hub, ope
     made = record(Person(app.test_client(), poor), participant, amount_ton=2, amount_usd=None).json
     assert (made["amount_usd"], made["usd_rate"], made["usd_rate_source"]) == (None, None, None)
     given = record(operator, participant).json
-    assert recorded_payouts.price(poor.database, poor.usd_rates) == 0
-    assert recorded_payouts.price(hub.database, hub.usd_rates) == 1
-    assert recorded_payouts.price(hub.database, hub.usd_rates) == 0
+    assert payout_values.price(poor.database, poor.usd_rates) == 0
+    assert payout_values.price(hub.database, hub.usd_rates) == 1
+    assert payout_values.price(hub.database, hub.usd_rates) == 0
     found = operator.get(f"payouts/{made['id']}").json
     assert (found["amount_usd"], found["usd_rate"], found["usd_rate_source"]) == (6, 3, "settings")
     assert operator.get(f"payouts/{given['id']}").json == given

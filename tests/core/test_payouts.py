@@ -1,0 +1,236 @@
+"""Money on its way out: once per reference, never more than there is, only to wallets that signed."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from solders.keypair import Keypair
+from sqlalchemy import text
+
+from app.core import accounts, audit, ledger, payout_addresses, payout_reconciliation, payout_records, payout_signings, payouts
+from app.core.ledger import Party
+from app.core.payout_addresses import AddressRules
+from app.core.payouts import Filter, Record
+from app.db import Database
+from app.errors import Conflict, InvalidInput, LightyardError, NotFound, PaymentRequired, Refused, Unauthenticated
+from app.models.accounts import Identity
+from app.values import clock, signatures, ton_address
+from app.values.money import Money
+from app.values.payouts import SOLANA
+from app.values.states import PayoutState
+from tests.factories.payouts import ADDRESS_RULES, RULES, all_payouts, earner, order
+
+SOL = Money(50_000_000, "SOL")
+COOL = AddressRules(24, 300, {SOLANA: signatures.verify})
+
+
+def balances(database: Database, account: uuid.UUID) -> tuple[int, int]:
+    with database.unit_of_work() as session:
+        found = [ledger.balance(session, Party(kind, account), "SOL").minor for kind in ("balance", "payout")]
+        assert audit.differences(session) == [] and payout_reconciliation.ledger_differences(session) == []
+        return found[0], found[1]
+
+
+@pytest.mark.parametrize("reference", ["same", None], ids=["one-reference", "each-its-own"])
+def test_a_thousand_requests_at_once_for_one_balance_make_one_payout(database: Database, reference: str | None) -> None:
+    account, _ = earner(database, SOL)
+
+    def ask(number: int) -> str:
+        try:
+            return str(order(database, account, SOL, f"test:{reference or number}"))
+        except PaymentRequired as error:
+            return error.code
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(1000)))
+    (payout,) = all_payouts(database)
+    assert answers.count(str(payout.id)) == (1000 if reference else 1)
+    assert balances(database, account) == (0, SOL.minor)
+
+
+def test_a_reference_names_one_payout_for_ever(database: Database) -> None:
+    account, _ = earner(database, SOL, SOL)
+    first = order(database, account, SOL, "cocoon:proposal:7")
+    assert order(database, account, SOL, "cocoon:proposal:7") == first
+    with pytest.raises(Conflict):
+        order(database, account, Money(SOL.minor - 1, "SOL"), "cocoon:proposal:7")
+    other, _ = earner(database, SOL)
+    with pytest.raises(Conflict):
+        order(database, other, SOL, "cocoon:proposal:7")
+
+
+@pytest.mark.parametrize("minor", [0, -1, 1, 2**62])
+def test_amounts_that_are_none_or_too_small_are_refused(database: Database, minor: int) -> None:
+    account, _ = earner(database, SOL)
+    with pytest.raises(LightyardError) as caught:
+        order(database, account, Money(minor, "SOL"))
+    assert caught.value.status in (400, 402) and all_payouts(database) == []
+
+
+def test_what_never_leaves_the_ledger_is_not_paid_out(database: Database) -> None:
+    account, _ = earner(database, Money(1000, "CREDIT"))
+    with pytest.raises(InvalidInput, match="not paid out"):
+        order(database, account, Money(1000, "CREDIT"))
+
+
+def test_a_cancelled_payout_is_back_and_stays_so(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    payout = order(database, account, SOL)
+    with database.unit_of_work() as session:
+        payouts.cancel(session, payout)
+    assert balances(database, account) == (SOL.minor, 0)
+    with pytest.raises(Conflict), database.unit_of_work() as session:
+        payouts.cancel(session, payout)
+
+
+def propose(database: Database, account: uuid.UUID, keys: Keypair, at: datetime | None = None) -> None:
+    wallet, moment = str(keys.pubkey()), int((at or clock.now()).timestamp() * 1000)
+    signature = str(keys.sign_message(payout_addresses.message(account, SOLANA, wallet, moment).encode()))
+    with database.unit_of_work() as session:
+        payout_addresses.propose(session, account, SOLANA, wallet, moment, signature, COOL)
+
+
+@pytest.fixture
+def later() -> object:
+    """Calls with hours let them pass."""
+    yield lambda hours: clock.replace_clock(lambda: datetime.now(UTC) + timedelta(hours=hours))
+    clock.replace_clock(None)
+
+
+def test_a_new_address_counts_after_its_cool_off(database: Database, later) -> None:  # noqa: ANN001
+    account, first = earner(database, SOL, SOL)
+    second = Keypair()
+    propose(database, account, second)
+    assert order(database, account, SOL) and all_payouts(database)[0].destination == first
+    later(25)
+    assert order(database, account, SOL) and all_payouts(database)[1].destination == str(second.pubkey())
+
+
+def test_an_address_that_is_revoked_in_time_is_never_paid(database: Database, later) -> None:  # noqa: ANN001
+    account, first = earner(database, SOL)
+    propose(database, account, Keypair())
+    with database.unit_of_work() as session:
+        newest = payout_addresses.listed(session, account)[0]
+        payout_addresses.revoke(session, account, newest.id)
+    with pytest.raises(NotFound), database.unit_of_work() as session:
+        payout_addresses.revoke(session, account, newest.id)
+    later(25)
+    assert order(database, account, SOL) and all_payouts(database)[0].destination == first
+
+
+def test_an_address_needs_the_signature_of_its_own_wallet(database: Database) -> None:
+    account, _ = earner(database, address=False)
+    thief, other = Keypair(), earner(database)[0]
+    now = int(clock.now().timestamp() * 1000)
+    wallet = str(Keypair().pubkey())
+    forged = str(thief.sign_message(payout_addresses.message(account, SOLANA, wallet, now).encode()))
+    for_other = str(thief.sign_message(payout_addresses.message(other, SOLANA, str(thief.pubkey()), now).encode()))
+    for address, signature in ((wallet, forged), (str(thief.pubkey()), for_other), (wallet, "x")):
+        with pytest.raises(Unauthenticated), database.unit_of_work() as session:
+            payout_addresses.propose(session, account, SOLANA, address, now, signature, COOL)
+    with pytest.raises(Unauthenticated):
+        propose(database, account, thief, at=clock.now() - timedelta(seconds=400))
+    with pytest.raises(Refused, match="no payout address"):
+        order(database, account, SOL)
+
+
+def test_a_signed_address_is_good_once(database: Database) -> None:
+    account, _ = earner(database, address=False)
+    keys, moment = Keypair(), clock.now()
+    propose(database, account, keys, at=moment)
+    with pytest.raises(Conflict):
+        propose(database, account, keys, at=moment)
+
+
+@pytest.mark.parametrize(
+    ("chain", "address"),
+    [("solana", "0x1"), ("solana", None), ("ton", "0:abcd"), ("ton", "5:" + "a" * 64), ("ton", "x" * 48), ("bitcoin", "1")],
+)
+def test_addresses_that_are_none_are_refused(chain: str, address: object) -> None:
+    with pytest.raises(InvalidInput):
+        payout_addresses.read(chain, address)
+
+
+def test_the_forms_of_a_ton_address_are_one() -> None:
+    raw = "0:" + "aB" * 32
+    found = payout_addresses.read("ton", raw)
+    forms = [ton_address.read(found).friendly(bounceable) for bounceable in (True, False)]
+    assert found == raw.lower() and {payout_addresses.read("ton", form) for form in forms} == {found}
+
+
+def test_a_wallet_linked_yesterday_may_be_paid_and_a_stranger_s_never(database: Database, later) -> None:  # noqa: ANN001
+    account, _ = earner(database, SOL)
+    linked = str(Keypair().pubkey())
+    with database.unit_of_work() as session:
+        session.add(Identity(account_id=account, kind=SOLANA, value=linked))
+    for wanted in (linked, str(Keypair().pubkey())):
+        with pytest.raises(Refused), database.unit_of_work() as session:
+            payout_addresses.destination(session, account, SOLANA, wanted, 24)
+    later(25)
+    with database.unit_of_work() as session:
+        assert payout_addresses.destination(session, account, SOLANA, linked, 24) == linked
+
+
+def record(tx_hash: str = "ab" * 32) -> Record:
+    return Record(tx_hash, Money(25_500_000_000, "TON"), "0:" + "1" * 64, None, clock.now())
+
+
+def test_a_recorded_payout_is_never_paid_again(database: Database) -> None:
+    with database.unit_of_work() as session:
+        account = accounts.ensure_identity(session, "ton", "0:" + "1" * 64)
+        payout = payouts.recorded(session, account, record())
+        assert (payout.state, payout.is_confirmed, payout.origin) == (PayoutState.CREATED, False, "recorded")
+    with pytest.raises(Conflict, match="Transaction already recorded"), database.unit_of_work() as session:
+        payouts.recorded(session, account, record())
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, "ton", "0:" + "2" * 64)
+        assert payout_signings.next_batch(session, "ton", "0:" + "2" * 64) is None
+        (wanted,) = payout_records.waiting(session)
+        assert wanted.payout_id == payout.id
+        assert payout_records.note_found(session, payout.id, False, clock.now(), "another amount") is False
+        assert [row.kind for row in payout_reconciliation.differences(session)] == ["amount"]
+        assert payout_records.note_found(session, payout.id, True, clock.now(), "") is True
+        assert payouts.get(session, payout.number).is_confirmed  # type: ignore[union-attr]
+
+
+def test_one_hash_at_once_is_recorded_once(database: Database) -> None:
+    with database.unit_of_work() as session:
+        account = accounts.ensure_identity(session, "ton", "0:" + "1" * 64)
+
+    def write(_: int) -> bool:
+        try:
+            with database.unit_of_work() as session:
+                payouts.recorded(session, account, record())
+            return True
+        except Conflict:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(write, range(40))) == 1
+
+
+def test_pages_follow_numbers_and_filters_narrow(database: Database) -> None:
+    account, _ = earner(database, SOL, SOL, SOL)
+    other, _ = earner(database, SOL)
+    numbers = []
+    for who in (account, other, account, account):
+        order(database, who, SOL)
+        numbers.append(all_payouts(database)[-1].number)
+    with database.unit_of_work() as session:
+        mine = Filter(account_id=account)
+        assert [row.number for row in payouts.listed(session, mine, 2, 1)] == [numbers[2], numbers[0]]
+        assert [row.number for row in payouts.page_after(session, mine, numbers[0])] == numbers[2:]
+        assert payouts.listed(session, Filter(chain="ton"), 10) == []
+        assert payouts.listed(session, Filter(until=clock.now() - timedelta(days=1)), 10) == []
+        found = payouts.summary(session, mine)
+        assert (found["total_payouts"], found["confirmed_payouts"], found["amount_minor"]) == (3, 0, 3 * SOL.minor)
+
+
+def test_the_books_are_missed_when_a_payout_is_changed_behind_them(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    payout = order(database, account, SOL)
+    with database.unit_of_work() as session:
+        session.execute(text("UPDATE payouts SET state = 'confirmed' WHERE id = :id"), {"id": payout})
+        assert len(payout_reconciliation.ledger_differences(session)) == 2
+    assert ADDRESS_RULES.cool_off_hours == RULES.cool_off_hours == 0
