@@ -118,8 +118,8 @@ class SolanaPayouts:
         return Fate(**{**_fields(looks[0]), "is_known": any(look.is_known for look in looks)})
 
     def _look(self, url: str, signing: Signing) -> Fate:
-        """What one node says. How far it is comes first: an address may hide many nodes, and a status of one that lies behind that
-        point says nothing."""
+        """What one node says. How far it is comes first: an address may hide many nodes, and a status of one that lies behind
+        says nothing."""
         tx_hash, terms = signing.signed.tx_hash, signing.signed.terms
         try:
             epoch = self._ask(url, "getEpochInfo", FINAL)

@@ -27,7 +27,8 @@ class TonPayouts:
     """One sequence number, one message: a message executes once, and not after `valid_until`.
 
     A message ended unexecuted when the wallet's state is of a block well after `valid_until` and its whole history since it was
-    signed does not have it. `gateways`: one for each server. ChainUnavailable when one does not answer, lies behind, or can't be believed.
+    signed does not have it. `gateways`: one for each server. ChainUnavailable when one does not answer, lies behind, or can't be
+    believed.
     """
 
     name = TON
