@@ -33,7 +33,8 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet, settings, doctor
+    running, poller, signer, books, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet,
+    settings, doctor,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:
