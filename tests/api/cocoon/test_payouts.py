@@ -238,8 +238,9 @@ def test_the_rate_is_of_the_chains_time_where_that_is_another(settings: Any, ope
             found = participant_payouts.get(session, number, None)
             assert payout_records.note_found(session, found.id, True, moment, "as recorded")
     assert payout_values.price(hub.database, hub.usd_rates) == 1
-    rows = {row["id"]: row for row in operator.get("payouts?confirmed=true").json}
-    shown = [(row["transaction_time"], row["amount_usd"], row["usd_rate_source"]) for row in (rows[said["id"]], rows[given["id"]])]
+    rows = operator.get("payouts?confirmed=true").json[::-1]
+    assert [row["id"] for row in rows] == [said["id"], given["id"]]
+    shown = [(row["transaction_time"], row["amount_usd"], row["usd_rate_source"]) for row in rows]
     assert shown == [("2025-01-14T23:59:00Z", 11, "settings@2025-01-01"), ("2025-01-14T23:59:00Z", 89.25, "recorded")]
     hub.database.engine.dispose()
 
