@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import logging
 import os
 import platform
@@ -18,6 +19,8 @@ from gpu_node.runners.blender.runner import Host
 from gpu_node.runners.blender.scene_file import FORMATS
 
 log = logging.getLogger(__name__)
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+MOST_ADDRESSES = 32
 
 
 def read_gpus() -> list[dict[str, Any]]:
@@ -75,6 +78,13 @@ def has_egl() -> bool:
     return True
 
 
+def read_addresses() -> list[str]:
+    """This host's own IP addresses, by which others know what runs on it; not those that every host has."""
+    found = [item.address for items in psutil.net_if_addrs().values() for item in items if item.family in FAMILIES]
+    plain = [ipaddress.ip_address(address) for address in found if "%" not in address]
+    return sorted(str(address) for address in plain if not address.is_loopback and not address.is_link_local)[:MOST_ADDRESSES]
+
+
 def load_average() -> float:
     """The share of this host's processors in use, 0..1."""
     return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
@@ -84,6 +94,7 @@ def describe_machine(host: Host, blender_version: str | None) -> dict[str, Any]:
     """The machine of PROTOCOL.md section 6."""
     return {
         "hostname": socket.gethostname(),
+        "addresses": read_addresses(),
         "cpu_count": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "platform": platform.platform(),

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from app.core.nodes import gpus_of
 from app.models.nodes import Node
 from app.values import clock
 
-GIB, MOST_GPUS = 2**30, 64
+GIB, MOST_GPUS, MOST_ADDRESSES = 2**30, 64, 32
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Gpu = dict[str, float | None]
@@ -47,14 +47,22 @@ class Hosts:
 
 def read(session: Session, silence_seconds: int, own_name: str) -> Hosts:
     """The GPUs that nodes told of with their heartbeats, the operator's before others', the last heard of first."""
-    names = Node.machine["hostname"].astext
-    query = select(names, Node.account_id, Node.is_trusted, Node.machine["gpus"]).where(
+    parts = [Node.machine[name] for name in ("hostname", "addresses", "gpus")]
+    query = select(Node.account_id, Node.is_trusted, *parts).where(
         Node.last_heartbeat_at > clock.now() - timedelta(seconds=silence_seconds),
-        names.is_not(None),
         func.jsonb_typeof(Node.machine["gpus"]) == "array",
     )
     rows = session.execute(query.order_by(Node.is_trusted.desc(), Node.last_heartbeat_at.desc()))
-    return Hosts(((row[0], _Host(row[1], row[2], _gpus(row[3]))) for row in rows), own_name)
+    return Hosts((found for row in rows for found in _names(row)), own_name)
+
+
+def _names(row: Any) -> Iterator[tuple[str, _Host]]:
+    """A node's host, by its name and by each of its addresses."""
+    host = _Host(row[0], row[1], _gpus(row[4]))
+    addresses = row[3] if isinstance(row[3], list) else []
+    for name in (row[2], *addresses[:MOST_ADDRESSES]):
+        if isinstance(name, str) and name.lower() not in LOOPBACK:
+            yield name, host
 
 
 def _gpus(told: Any) -> list[Gpu]:

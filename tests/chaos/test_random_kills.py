@@ -25,7 +25,7 @@ CLIENTS = 4
 FRAMES = 4
 SETTINGS = {"resolution": {"width": 32, "height": 24}, "samples": 1, "frames": {"start": 1, "end": FRAMES}}
 # How often each is chosen. The chain keeps a journal, PostgreSQL its log; Valkey may lose every message.
-WEIGHTS = {"api": 4, "worker": 3, "beat": 1, "node": 4, "valkey": 1, "postgres": 1, "devnet": 1}
+WEIGHTS = {"api": 4, "worker": 3, "beat": 1, "poller": 1, "node": 4, "valkey": 1, "postgres": 1, "devnet": 1}
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(SECONDS + 900)]
 

@@ -11,7 +11,8 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 RULES, CASES = ROOT / "monitoring" / "prometheus" / "alerts.yml", Path(__file__).parent / "alerts.yml"
-ALERTS = ("FleetTooFewNodes", "HighErrorRate", "HighJobFailureRate", "APILatencyHigh", "NoWebSocketConnections")
+ALERTS = ("FleetTooFewNodes", "HighErrorRate", "HighJobFailureRate", "APILatencyHigh", "NoWebSocketConnections",
+          "WorkerPollsAreOverdue", "WorkerDown", "WorkerGpuHot", "WorkerGpuIdle", "WorkerErrorRateHigh")
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,17 @@ import pytest
 import yaml
 
 from app.core import figures
-from app.observability import metrics
+from app.observability import metrics, worker_exposition
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-HUB = ("migrate", "api", "relay", "worker", "beat")
+HUB = ("migrate", "api", "relay", "worker", "beat", "poller")
 EXPORTED = {"lightyard_http_request_total", "lightyard_http_request_duration_seconds_bucket", "active_websocket_connections"}
 EXPORTED |= {"http_requests_total", "http_request_duration_seconds_bucket", *metrics.FLEET}
+EXPORTED |= set(worker_exposition.FAMILIES)
 EXPORTED |= {f"{name}_total" for name in metrics.TOTALS}
-LABELS = {"url_rule", "status", "le", "method", "endpoint", "job_type"}
+LABELS = {"url_rule", "status", "le", "method", "endpoint", "job_type", "worker_id", "worker_name", "participant_id", "gpu_id"}
 
 
 def test_every_service_is_pinned_supervised_and_whole() -> None:

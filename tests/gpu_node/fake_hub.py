@@ -26,8 +26,8 @@ CLAIM_FIELDS = {"capabilities", "limit", "hint", "job_id", "free"}
 RESULT_FIELDS = {"attempt_id", "fence", "sha256", "size_bytes", "seconds", "device", "fell_back", "peak_memory_bytes",
                  "warnings"}
 RUN_FIELDS = {"attempt_id", "fence", "sha256", "size_bytes", "seconds", "content_type"}
-MACHINE_FIELDS = {"hostname", "cpu_count", "memory_bytes", "platform", "blender_version", "engines", "formats", "sandbox",
-                  "devices", "fell_back", "gpus"}
+MACHINE_FIELDS = {"hostname", "addresses", "cpu_count", "memory_bytes", "platform", "blender_version", "engines", "formats",
+                  "sandbox", "devices", "fell_back", "gpus"}
 SETTINGS = {"width": 64, "height": 48, "samples": 1, "engine": "cycles", "output_format": "PNG", "camera": None,
             "use_persistent_data": False}
 LIMITS = {"max_seconds": 120, "max_memory_bytes": 4 << 30, "max_output_bytes": 1 << 28, "max_pixels": 1 << 24}

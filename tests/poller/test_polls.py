@@ -10,7 +10,7 @@ import redis
 from sqlalchemy.orm import Session
 
 from app.adapters.worker_news import WORKERS_CHANNEL
-from app.core import cocoon_workers, nodes
+from app.core import cocoon_workers, nodes, worker_gpus
 from app.errors import NotFound
 from app.models.nodes import Node
 from app.values import clock
@@ -21,9 +21,9 @@ GPU = {"index": 0, "name": "GPU", "memory_total_bytes": 80 * 2**30, "memory_used
        "temperature_celsius": 60, "power_watts": 300.5}
 
 
-def heartbeat(pool: Pool, hostname: str, gpus: list, is_trusted: bool = True) -> None:
+def heartbeat(pool: Pool, hostname: str, gpus: list, is_trusted: bool = True, addresses: list | None = None) -> None:
     body = {"name": "n", "public_key": uuid.uuid4().hex, "capabilities": ["compute"], "agent": "test",
-            "machine": {"hostname": hostname, "gpus": gpus}}
+            "machine": {"hostname": hostname, "addresses": addresses, "gpus": gpus}}
     with pool.hub.database.unit_of_work() as session:
         made = nodes.register(session, body, None, is_trusted, proof_required=False)
         nodes.heartbeat(session, session.get_one(Node, made.node_id), {})  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def test_gpu_figures_come_from_a_believable_node_on_the_same_host(pool: Pool) ->
     pool.poll()
     assert pool.state(worker_id).gpus is None
     heartbeat(pool, socket.gethostname(), [{**GPU, "utilization_percent": 1}], is_trusted=False)  # anybody could say so
-    heartbeat(pool, "another-host", [GPU])
+    heartbeat(pool, "another-host", [GPU], addresses=["203.0.113.7", 7, "127.0.0.1"])
     pool.poll()
     assert pool.state(worker_id).gpus is None
     heartbeat(pool, socket.gethostname(), [GPU, {**GPU, "index": 1, "utilization_percent": None, "temperature_celsius": 90}])
@@ -124,6 +124,12 @@ def test_gpu_figures_come_from_a_believable_node_on_the_same_host(pool: Pool) ->
     found = pool.rows("""SELECT gpu_samples, gpu_utilization, gpu_memory_gb, gpu_celsius, gpu_watts FROM cocoon_worker_samples
         ORDER BY at DESC LIMIT 1""")
     assert found == [(1, 90, 40, 90, 601)]
+    with pool.hub.database.read_only() as session:
+        hosts = worker_gpus.read(session, 90, "hub")
+    account_id = uuid.uuid4()
+    assert [bool(hosts.of(name, account_id)) for name in ("203.0.113.7", "ANOTHER-HOST", "127.0.0.1", "203.0.113.8")] == [
+        True, True, False, False,
+    ]
 
 
 def test_changes_are_passed_on_until_the_worker_says_so(pool: Pool) -> None:

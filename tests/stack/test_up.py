@@ -26,7 +26,8 @@ def test_a_signal_stops_everything(home: Path, number: int) -> None:
     stack = RunningStack(home).wait_ready()
     evm = set() if program.command(0, home) is None else {"evm"}
     ton = set() if ton_program.command(0, None, 0) is None else {"ton"}
-    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"} | evm | ton  # NODES=0
+    hub = {"api", "worker", "signer", "beat", "poller"}
+    assert set(stack.processes) == {*hub, "devnet", "postgres", "valkey"} | evm | ton  # NODES=0
     assert stack.end(number) == 0
     assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
 
