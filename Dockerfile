@@ -1,4 +1,4 @@
-# The hub: API, worker, beat and migrations are this one image with different commands.
+# The hub: API, worker, beat, signer and migrations are this one image with different commands.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /srv
 RUN python -m venv /venv
@@ -12,7 +12,7 @@ COPY devnet ./devnet
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --create-home --uid 10001 lightyard && mkdir -p /data /metrics && chown lightyard /data /metrics
+RUN useradd --create-home --uid 10001 lightyard && mkdir -p /data /metrics /signer /run/signer && chown lightyard /data /metrics /signer /run/signer
 WORKDIR /srv
 COPY --from=build /venv /venv
 COPY wsgi.py celery_app.py ./

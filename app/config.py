@@ -173,7 +173,7 @@ class Settings:
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)
-    signature_window_seconds: int = setting(300, "tolerance of signed timestamps", "s")
+    signature_window_seconds: int = setting(300, "tolerance of signed timestamps, and life of a wallet's challenge", "s")
 
     @property
     def is_production(self) -> bool:

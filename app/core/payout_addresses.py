@@ -88,6 +88,37 @@ def propose(
     return row
 
 
+def propose_own(
+    session: Session, account_id: uuid.UUID, chain: str, address: str, rules: AddressRules, is_automatic: bool = True
+) -> PayoutAddress:
+    """Make a wallet that the account has signed in with, or linked by a proof, its payout address: that was the signature.
+
+    Refused for a wallet that was only told to us. The cool-off runs from its proof on.
+    """
+    found = read(chain, address, rules.network)
+    query = select(Identity.verified_at).where(
+        Identity.account_id == account_id, Identity.kind == chain, Identity.value == found, Identity.verified_at.is_not(None)
+    )
+    proven_at = session.scalar(query)
+    if proven_at is None:
+        raise Refused(f"{found} has not signed for this account yet: sign in with it", code="PAYOUT_ADDRESS_UNPROVEN")
+    now = clock.now()
+    is_first = _registered_with(session, account_id, chain) == found
+    row = PayoutAddress(
+        account_id=account_id,
+        chain=chain,
+        address=found,
+        is_automatic=is_automatic,
+        signed_message="signed in",
+        signature="signed in",
+        created_at=now,
+        usable_at=now if is_first else max(now, proven_at + timedelta(hours=rules.cool_off_hours)),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
 def revoke(session: Session, account_id: uuid.UUID, address_id: uuid.UUID) -> None:
     """Take an address back, at once; the one before it counts again."""
     statement = update(PayoutAddress).where(

@@ -43,7 +43,7 @@ WalletSignature = SolanaSignature | TonSignature
 class Terms:
     """What a proof must be for: this hub's domain, and a moment not further off than `window_seconds`.
 
-    `deployed_key` is None where no TON chain is configured: then a proof must bring the wallet's state_init.
+    `deployed_key` is None where the chain can't be asked: then a proof must bring the wallet's state_init.
     """
 
     domain: str
@@ -114,7 +114,7 @@ def _ton_key(terms: Terms, found: TonSignature) -> bytes:
     return terms.deployed_key(found.address)
 
 
-def canonical(chain: str, address: str, network: str = ton_address.MAINNET) -> str:
+def canonical(chain: str, address: str, network: str) -> str:
     """The one form in which a wallet's address is kept; InvalidInput says what is wrong with it."""
     if chain == "ton":
         return ton_address.read(address, network).raw

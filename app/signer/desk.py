@@ -72,7 +72,8 @@ class Desk:
             if not _is_canonical(chain, order.destination) or order.destination == self.addresses()[chain]:
                 return Refused(Refusal.INVALID, f"{order.destination!r} is no wallet of a user's", order.payout_id)
         if chain == TON and not self._now() < (terms.valid_until or 0) <= self._now() + LONGEST_VALID_SECONDS:
-            return Refused(Refusal.INVALID, f"valid_until must lie within the next {LONGEST_VALID_SECONDS} s")
+            said = f"valid_until must lie within the next {LONGEST_VALID_SECONDS} s: do the clocks differ?"
+            return Refused(Refusal.NOT_YET, said)
         return None
 
     def _refuse(self, orders: Sequence[Order]) -> Refused | None:

@@ -5,9 +5,9 @@ import binascii
 from dataclasses import dataclass
 
 from app.errors import InvalidInput, Unauthenticated
-from app.values import ton_cells
+from app.values import bag_of_cells
+from app.values.bag_of_cells import Cell
 from app.values.ton_address import TonAddress
-from app.values.ton_cells import Cell
 
 # A state init of v4r2, the largest, has 22 cells and 1.1 KB of text.
 STATE_INIT_LIMIT_CHARS = 16_384
@@ -41,7 +41,7 @@ def read_key(state_init: str, address: TonAddress) -> bytes:
     InvalidInput for what is none. Unauthenticated when it is another address's, or no wallet's whose code is known: any other
     contract may keep anybody's key in its data.
     """
-    root = ton_cells.read(_decode(state_init), _CELLS_MOST)
+    root = bag_of_cells.read(_decode(state_init), _CELLS_MOST)
     code, data = _parts(root)
     if root.hash != address.hash_part:
         raise Unauthenticated("state_init is not this address's: send the wallet's own", code="STATE_INIT_FOREIGN")
@@ -49,12 +49,16 @@ def read_key(state_init: str, address: TonAddress) -> bytes:
     if wallet is None:
         raise unknown_wallet()
     if wallet.switch_offset is not None and not data.number(wallet.switch_offset, 1):
-        raise Unauthenticated("this wallet does not obey its key: signing is switched off in it", code="WALLET_KEY_OFF")
+        raise switched_off()
     return data.number(wallet.key_offset, _KEY_BITS).to_bytes(_KEY_BITS // 8)
 
 
 def unknown_wallet() -> Unauthenticated:
     return Unauthenticated(f"this is no wallet of a known version ({VERSIONS})", code="WALLET_UNKNOWN")
+
+
+def switched_off() -> Unauthenticated:
+    return Unauthenticated("this wallet does not obey its key: signing is switched off in it", code="WALLET_KEY_OFF")
 
 
 def _decode(text: str) -> bytes:

@@ -172,6 +172,21 @@ def test_a_wallet_linked_yesterday_may_be_paid_and_a_stranger_s_never(database: 
         assert payout_addresses.destination(session, account, SOLANA, linked, 24) == linked
 
 
+def test_a_wallet_that_signed_in_may_become_the_address_and_one_that_was_only_told_may_not(database: Database, later) -> None:  # noqa: ANN001
+    address, linked = "0:" + "1" * 64, "0:" + "2" * 64
+    with database.unit_of_work() as session:
+        account = accounts.ensure_identity(session, "ton", address)
+        session.add(Identity(account_id=account, kind="ton", value=linked, verified_at=clock.now()))
+    with pytest.raises(Refused, match="sign in with it"), database.unit_of_work() as session:
+        payout_addresses.propose_own(session, account, "ton", address, COOL)
+    with database.unit_of_work() as session:
+        payout_addresses.propose_own(session, account, "ton", linked, COOL)
+        assert payout_addresses.usable(session, account, "ton") is None, "it was linked just now"
+        session.execute(text("UPDATE identities SET verified_at = now() WHERE value = :value"), {"value": address})
+        payout_addresses.propose_own(session, account, "ton", address, COOL)
+        assert payout_addresses.usable(session, account, "ton").address == address  # type: ignore[union-attr]
+
+
 def record(tx_hash: str = "ab" * 32) -> Record:
     return Record(tx_hash, Money(25_500_000_000, "TON"), "0:" + "1" * 64, None, clock.now())
 

@@ -23,7 +23,7 @@ LABELS = {"url_rule", "status", "le", "method", "endpoint", "job_type", "worker_
 
 
 def test_every_service_is_pinned_supervised_and_whole() -> None:
-    assert set(SERVICES) == {*HUB, "postgres", "redis", "rabbitmq", "node", "prometheus", "grafana"}
+    assert set(SERVICES) == {*HUB, "postgres", "redis", "rabbitmq", "signer", "node", "prometheus", "grafana"}
     for name, service in SERVICES.items():
         assert re.search(r":v?\d", service["image"]), f"{name} floats"
         assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
@@ -39,6 +39,15 @@ def test_the_hub_runs_unprivileged_and_refuses_unsafe_settings(name: str) -> Non
     service = SERVICES[name]
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
     assert service["environment"]["LIGHTYARD_ENV"] == "production"
+
+
+def test_only_the_worker_shares_the_signer_s_socket_and_nobody_its_keys() -> None:
+    signer = SERVICES["signer"]
+    assert signer["network_mode"] == "none" and "depends_on" not in signer and "DATABASE_URL" not in signer["environment"]
+    holders = {name for name, service in SERVICES.items() if "signer:/signer" in service.get("volumes", [])}
+    sharers = {name for name, service in SERVICES.items() if "signer_socket:/run/signer" in service.get("volumes", [])}
+    assert (holders, sharers) == ({"signer"}, {"signer", "worker"})
+    assert SERVICES["worker"]["environment"]["SIGNER_SOCKET"] == signer["environment"]["SIGNER_SOCKET"]
 
 
 def test_no_secret_is_written_down_and_a_missing_one_is_named() -> None:

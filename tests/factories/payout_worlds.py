@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
+from app.adapters.chains.ton_payouts import MARGIN_SECONDS
 from app.core import audit, ledger, payout_reconciliation
 from app.core.ledger import Party
 from app.db import Database
@@ -142,7 +143,7 @@ class TonWorld:
         self.ton.advance(3, seconds=1)
 
     def expire(self) -> None:
-        self.ton.advance(2, seconds=TON_VALID_SECONDS + 5)
+        self.ton.advance(2, seconds=TON_VALID_SECONDS + MARGIN_SECONDS + 5)
 
     def lose(self, count: int) -> None:
         self.ton.faults(lose=count)

@@ -201,8 +201,8 @@ class _Between(BaseHTTPRequestHandler):
             answer["result"] = []
         if mischief.forget and method == "isBlockhashValid":
             answer["result"]["value"] = False
-        if mischief.ahead and method == "getBlockHeight":
-            answer["result"] += mischief.ahead
+        if mischief.ahead and method == "getEpochInfo":
+            answer["result"]["blockHeight"] += mischief.ahead
         if mischief.invert and method == "getSignatureStatuses":
             for row in answer["result"]["value"]:
                 if row is not None:

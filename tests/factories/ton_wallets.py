@@ -24,13 +24,13 @@ class TonWallet:
     proof: dict[str, Any]
 
     @property
-    def state_init(self) -> str:
-        return str(self.proof["state_init"])
+    def state_init(self) -> Any:
+        return self.proof["state_init"]
 
-    def prove(self, payload: str, domain: str, timestamp: int, **changes: Any) -> dict[str, Any]:
+    def prove(self, payload: str, host: str, timestamp: int, **changes: Any) -> dict[str, Any]:
         """What the wallet answers to ton_proof; `changes` overwrite members of the proof after it was signed."""
         workchain, _, hash_part = self.address.partition(":")
-        data = domain.encode()
+        data = host.encode()
         item = (
             b"ton-proof-item-v2/" + int(workchain).to_bytes(4, "big", signed=True) + bytes.fromhex(hash_part)
             + len(data).to_bytes(4, "little") + data + timestamp.to_bytes(8, "little") + payload.encode()
@@ -39,7 +39,7 @@ class TonWallet:
         signature = base64.b64encode(SigningKey(bytes.fromhex(self.seed)).sign(digest).signature).decode()
         return {
             "timestamp": timestamp,
-            "domain": {"lengthBytes": len(data), "value": domain},
+            "domain": {"lengthBytes": len(data), "value": host},
             "signature": signature,
             "payload": payload,
             "state_init": self.state_init,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.adapters.chains.ton_payouts import MARGIN_SECONDS
 from app.core import audit, ledger, payout_reconciliation
 from app.core.ledger import Party
 from app.db import Database
@@ -97,7 +98,7 @@ def test_a_lost_message_is_signed_anew_once_its_time_is_over(
         advance(database, ton_chain, signer)
         ton_chain.advance(1, seconds=TON_VALID_SECONDS // 4)
     assert len(all_signings(database)) == 1, "nothing else is signed while it may be executed"
-    ton_chain.advance(1, seconds=TON_VALID_SECONDS)
+    ton_chain.advance(1, seconds=TON_VALID_SECONDS + MARGIN_SECONDS)
     ton_chain.heal()
     finish(database, ton_chain, signer)
     first, second = all_signings(database)

@@ -146,13 +146,15 @@ def test_nothing_but_a_plain_payout(desk: Desk) -> None:
         ("solana", [order(1, to="nowhere")], TERMS),
         ("solana", [order(1, "TON")], TERMS),
         ("solana", [order(1)], Terms(blockhash="x")),
-        ("ton", [order(1, "TON")], TERMS),
-        ("ton", [order(1, "TON")], ton_terms(-1)),
-        ("ton", [order(1, "TON")], ton_terms(3600)),
         ("ton", [order(1, "TON")], Terms(seqno=-1, valid_until=int(NOW) + 60)),
         ("bitcoin", [order(1)], TERMS),
     ]
     assert [refused(desk.sign(*case, [])) for case in cases] == [Refusal.INVALID] * len(cases)
+
+
+@pytest.mark.parametrize("terms", [TERMS, ton_terms(-1), ton_terms(3600)], ids=["none", "past", "far"])
+def test_a_message_that_would_live_too_long_is_not_signed(desk: Desk, terms: Terms) -> None:
+    assert refused(desk.sign("ton", [order(1, "TON")], terms, [])) == Refusal.NOT_YET
 
 
 def test_what_a_solana_payout_consists_of(desk: Desk) -> None:

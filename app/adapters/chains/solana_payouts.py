@@ -118,11 +118,16 @@ class SolanaPayouts:
         return Fate(**{**_fields(looks[0]), "is_known": any(look.is_known for look in looks)})
 
     def _look(self, url: str, signing: Signing) -> Fate:
-        """What one node says. The block height is read first, so that the status is of a state at least as new."""
+        """What one node says. How far it is comes first: an address may hide many nodes, and a status of one that lies behind
+        says nothing."""
         tx_hash, terms = signing.signed.tx_hash, signing.signed.terms
         try:
-            height = int(self._ask(url, "getBlockHeight", FINAL))
-            status = self._ask(url, "getSignatureStatuses", [tx_hash], {"searchTransactionHistory": True})["value"][0]
+            epoch = self._ask(url, "getEpochInfo", FINAL)
+            height, slot = int(epoch["blockHeight"]), int(epoch["absoluteSlot"])
+            answer = self._ask(url, "getSignatureStatuses", [tx_hash], {"searchTransactionHistory": True})
+            status = answer["value"][0]
+            if status is None and int(answer["context"]["slot"]) < slot:
+                return UNDECIDED
             if status is not None:
                 is_final = status["confirmationStatus"] == "finalized"
                 return self._landed(url, signing, status["err"]) if is_final else Fate(is_known=True)
@@ -163,18 +168,17 @@ class SolanaPayouts:
         """Final transactions by which money left, since `cursor` (a signature): of all nodes together, the oldest first."""
         rows: dict[str, int] = {}
         for url in self._urls:
-            self._head(url)
-            rows |= self._history(url, source, cursor)
+            rows |= self._history(url, source, cursor, self._head(url).slot)
         order = sorted(rows, key=lambda signature: rows[signature])
         found = [(signature, self._outgoing(signature, source)) for signature in order]
         return Page(tuple((place, item) for place, item in found if item is not None), order[-1] if order else cursor)
 
-    def _history(self, url: str, source: str, cursor: str | None) -> dict[str, int]:
-        """Signature → its place, the newest the highest; a node's order within a slot is kept."""
+    def _history(self, url: str, source: str, cursor: str | None, slot: int | None) -> dict[str, int]:
+        """Signature → its place, the newest the highest; a node's order within a slot is kept. Of a node that has seen `slot`."""
         rows: list[tuple[str, int]] = []
         before: str | None = None
         for _ in range(MOST_PAGES):
-            given = {"limit": PAGE, "until": cursor, "before": before, **FINAL}
+            given = {"limit": PAGE, "until": cursor, "before": before, "minContextSlot": slot, **FINAL}
             page = self._ask(url, "getSignaturesForAddress", source, {key: value for key, value in given.items() if value})
             try:
                 rows += [(str(row["signature"]), int(row["slot"])) for row in page]

@@ -14,6 +14,7 @@ from app.values.ton_chain import ZERO_HASH, TonAccount, TonMessage, TonTransacti
 PAGE, MOST_PAGES = 100, 200
 DESTINATION_PAGES = 20  # of a destination that is paid all the time, as exchanges are
 FEE_NANO = 20_000_000  # for each message, forwarding included
+MARGIN_SECONDS = 30  # a shard's block is a little older than the masterchain's block that takes it in
 Place = tuple[int, str]  # a transaction's lt and hash
 RESERVE_NANO = 100_000_000  # what the wallet keeps for its rent and its first deployment
 
@@ -25,8 +26,9 @@ class _TooMany(Exception):
 class TonPayouts:
     """One sequence number, one message: a message executes once, and not after `valid_until`.
 
-    A message ended unexecuted when the wallet's state is of a block after `valid_until` and its whole history since then does not
-    have it. `gateways`: one for each server. ChainUnavailable when one does not answer, lies behind, or can't be believed.
+    A message ended unexecuted when the wallet's state is of a block well after `valid_until` and its whole history since it was
+    signed does not have it. `gateways`: one for each server. ChainUnavailable when one does not answer, lies behind, or can't be
+    believed.
     """
 
     name = TON
@@ -95,7 +97,7 @@ class TonPayouts:
         for item in history:
             if _is_external(item) and item.in_message is not None and item.in_message.body_hash == signing.signed.tx_hash:
                 return self._landed(gateway, item, signing.signed.orders)
-        if terms.valid_until is None or moment <= terms.valid_until:
+        if terms.valid_until is None or moment <= terms.valid_until + MARGIN_SECONDS:
             return UNDECIDED
         return Fate(SigningOutcome.EXPIRED, error="its time was over before it was executed")
 

@@ -5,11 +5,13 @@ from typing import Any
 INTRODUCTION = """Sign in with a wallet, and make API keys for programs. One sign-in serves every API of this hub.
 
 Ask for a challenge with `POST /rnp/v1/wallet/challenge`, have the wallet sign it, and send that to `POST /rnp/v1/wallet/login`.
-A Solana wallet signs the `message`; a TON wallet answers TON Connect's `ton_proof` for the `payload`. A challenge is good once,
-for one wallet, for 5 minutes. Send the access token (30 minutes) or an API key as `Authorization: Bearer …`, or the key as
-`X-API-Key`. The next pair of tokens comes from `POST /api/v1/auth/refresh`; `POST /api/v1/auth/logout` ends the sign-in.
+A Solana wallet signs the `message`; a TON wallet (v3r2, v4r2, v5r1) answers TON Connect's `ton_proof` for the `payload`, and its
+`walletStateInit` goes with it as `state_init`: its key is taken from there. Only a deployed wallet may go without, where the hub
+can ask the chain. A challenge is good once, for one wallet, for 5 minutes.
 
-A login also sets an HttpOnly cookie, which `/ws/metrics` takes from pages of this hub and nothing else does.
+Send the access token (30 minutes) or an API key as `Authorization: Bearer …`, or the key as `X-API-Key`. The next pair of tokens
+comes from `POST /api/v1/auth/refresh`; `POST /api/v1/auth/logout` ends the sign-in. A login also sets an HttpOnly cookie, which
+`/ws/metrics` takes from pages of this hub and nothing else does.
 
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before. Per address and minute: 30 challenges, 20 logins and 20 links; a 429 carries Retry-After."""

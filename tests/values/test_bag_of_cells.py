@@ -5,7 +5,7 @@ import random
 import pytest
 
 from app.errors import InvalidInput
-from app.values import ton_cells
+from app.values import bag_of_cells
 
 # The empty cell's hash, which every TON library tests with.
 EMPTY_HASH = "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
@@ -22,13 +22,13 @@ def chain(length: int) -> bytes:
 
 
 def test_the_empty_cell() -> None:
-    found = ton_cells.read(bag([(b"\0\0", b"", ())]), 1)
+    found = bag_of_cells.read(bag([(b"\0\0", b"", ())]), 1)
     assert (found.hash.hex(), found.bits, found.refs, found.depth) == (EMPTY_HASH, 0, (), 0)
-    assert ton_cells.checksum(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    assert bag_of_cells.checksum(b"123456789") == 0xE3069283  # the check value of CRC-32C
 
 
 def test_bits_are_read_where_they_stand() -> None:
-    cell = ton_cells.read(bag([(b"\0\3", b"\xa5\xd8", ())]), 1)  # 12 bits, a 1 and padding
+    cell = bag_of_cells.read(bag([(b"\0\3", b"\xa5\xd8", ())]), 1)  # 12 bits, a 1 and padding
     assert (cell.bits, cell.number(0, 4), cell.number(3, 6), cell.number(0, 12)) == (12, 0xA, 0b001011, 0xA5D)
     for offset, bits in ((0, 13), (12, 1), (-1, 2), (0, -1)):
         with pytest.raises(InvalidInput):
@@ -60,17 +60,17 @@ def test_what_no_serializer_writes_is_refused() -> None:
     }
     for what, data in broken.items():
         with pytest.raises(InvalidInput) as caught:
-            ton_cells.read(data, 8)
+            bag_of_cells.read(data, 8)
         assert caught.value.code == "BOC_INVALID", what
-    assert ton_cells.read(bag([(b"\0\xff", b"\xff" * 128, ())]), 8).bits == 1023
+    assert bag_of_cells.read(bag([(b"\0\xff", b"\xff" * 128, ())]), 8).bits == 1023
 
 
 def test_size_and_depth_are_bounded_and_shared_cells_cost_once() -> None:
-    assert ton_cells.read(chain(128), 128).depth == 127
+    assert bag_of_cells.read(chain(128), 128).depth == 127
     with pytest.raises(InvalidInput):
-        ton_cells.read(chain(129), 128)
+        bag_of_cells.read(chain(129), 128)
     wide = [(b"\4\0", b"", (number + 1,) * 4) for number in range(100)] + [(b"\0\0", b"", ())]
-    assert ton_cells.read(bag(wide), 128).depth == 100  # 4 to the 100th paths, 101 cells
+    assert bag_of_cells.read(bag(wide), 128).depth == 100  # 4 to the 100th paths, 101 cells
 
 
 def test_random_bytes_end_in_a_refusal() -> None:
@@ -78,6 +78,6 @@ def test_random_bytes_end_in_a_refusal() -> None:
     for _ in range(3000):
         data = bag([(b"\0\0", b"", ())])[: source.randrange(4, 9)] + source.randbytes(source.randrange(60))
         try:
-            ton_cells.read(data, 128)
+            bag_of_cells.read(data, 128)
         except InvalidInput as error:
             assert error.code == "BOC_INVALID"
