@@ -42,8 +42,8 @@ def measure(options: Options) -> Part:
     part = Part("k", "A month of one Cocoon worker's history", HOW)
     many = options.size(MANY, 50)
     with _server() as postgres:
-        sides = {f"{many:,} workers": _fill(postgres, many), f"{FEW} workers": _fill(postgres, FEW)}
-        pages = {name: _pages(database) for name, database in sides.items()}
+        sides = {f"{many:,} workers": _database(postgres, many), f"{FEW} workers": _database(postgres, FEW)}
+        pages = {name: pages_of_a_read(database) for name, database in sides.items()}
         reads = options.size(READS, 20)
         found = take_turns(
             "(k) reads", max(3, options.rounds), {name: lambda d=database: _read(d, reads) for name, database in sides.items()}
@@ -72,7 +72,7 @@ def _server() -> Iterator[Postgres]:
             postgres.stop()
 
 
-def _fill(postgres: Postgres, workers: int) -> Database:
+def _database(postgres: Postgres, workers: int) -> Database:
     """A database with so many workers' past in it."""
     name = f"bench_{uuid.uuid4().hex[:8]}"
     admin = Database(make_engine(Settings(database_url=postgres.url)))
@@ -81,6 +81,12 @@ def _fill(postgres: Postgres, workers: int) -> Database:
     admin.engine.dispose()
     database = Database(make_engine(Settings(database_url=postgres.database_url(name), statement_timeout_seconds=600)))
     migrate(database)
+    fill(database, workers)
+    return database
+
+
+def fill(database: Database, workers: int) -> None:
+    """So many workers' past, hour by hour over all of them, and laid down as the poller does it."""
     with database.unit_of_work() as session:
         session.execute(_HOUR, {"workers": workers, "days": DAYS})
     is_moving = True
@@ -89,7 +95,6 @@ def _fill(postgres: Postgres, workers: int) -> Database:
             is_moving = worker_history.lay_down(session)
     with database.one_by_one() as session:
         session.execute(text("VACUUM ANALYZE cocoon_worker_hours, cocoon_worker_past_hours"))
-    return database
 
 
 def _read(database: Database, count: int) -> float:
@@ -102,7 +107,7 @@ def _read(database: Database, count: int) -> float:
     return (time.perf_counter() - began) / count
 
 
-def _pages(database: Database) -> int:
+def pages_of_a_read(database: Database) -> int:
     """Pages that one read touches, of tables and indexes."""
     with database.read_only() as session:
         statement = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {worker_history.HOURS_SQL}"

@@ -105,13 +105,15 @@ class CocoonWorkerClient:
             raise WorkerTrouble(UNREACHABLE, f"cannot be reached ({type(error).__name__})") from error
 
     async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
-        """Looked up once a minute; a name that is slow to fail holds up nobody else meanwhile."""
+        """Looked up once a minute, for good or bad."""
         kept = self._pinned.get((host, port))
         if kept is None or kept[0] < self._clock():
             if len(self._pinned) > PINNED_HOSTS:
                 self._pinned.clear()
-            kept = (self._clock() + PINNED_SECONDS, await self._look_up(host, port))
-            self._pinned[host, port] = kept
+            until = self._clock() + PINNED_SECONDS
+            # What a look-up that takes too long leaves behind: its thread goes on, and no other is given to that name meanwhile.
+            self._pinned[host, port] = (until, WorkerTrouble(TIMEOUT, "its name is looked up too slowly"))
+            kept = self._pinned[host, port] = (until, await self._look_up(host, port))
         if isinstance(kept[1], WorkerTrouble):
             raise WorkerTrouble(kept[1].kind, kept[1].message)
         return kept[1]

@@ -65,6 +65,8 @@ def note_found(session: Session, payout_id: uuid.UUID, is_paid: bool, moment: da
         detail = f"recorded as {payout.amount_minor} nanotons to {payout.destination}, but {told}"
         note(session, payout.chain, payout.source or "", AMOUNT, str(payout.id), payout.tx_hash, payout.id, detail)
         return False
+    if payout.usd_rate is not None and payout.transaction_time != moment:
+        payout.amount_usd = payout.usd_rate = payout.usd_rate_source = None  # the chain's time has a rate of its own
     payout.state = advance(PayoutState.CREATED, PayoutState.CONFIRMED)
     payout.is_confirmed, payout.confirmed_at, payout.transaction_time = True, clock.now(), moment
     payout.confirmations = max(1, payout.confirmations)

@@ -30,6 +30,7 @@ class Payout(Base):
             "created_at",
             postgresql_where=text("origin = 'recorded' AND state <> 'confirmed'"),
         ),
+        Index("ix_payouts_unpriced", "number", postgresql_where=text("amount_usd IS NULL AND transaction_time IS NOT NULL")),
         Index("ix_payouts_account_number", "account_id", "number"),
         Index("ix_payouts_participant_number", "participant_id", "number"),
     )

@@ -118,8 +118,20 @@ class CocoonPoller:
             await asyncio.to_thread(self._note, list(done.values()))
 
     def _note(self, done: list[Polled]) -> None:
-        with self._hub.database.unit_of_work() as session:
-            counted = cocoon_workers.note(session, [worker_polls.row(polled) for polled in done])
+        """A lot that the database refuses is written by halves, so that only the one it is about is left out."""
+        try:
+            with self._hub.database.unit_of_work() as session:
+                counted = cocoon_workers.note(session, [worker_polls.row(polled) for polled in done])
+        except LightyardError:
+            raise
+        except Exception:  # noqa: BLE001  logged for the one it is about
+            if len(done) == 1:
+                log.exception("poller.not_written", worker_id=done[0].worker.id)
+                return
+            middle = len(done) // 2
+            self._note(done[:middle])
+            self._note(done[middle:])
+            return
         told = [worker_polls.live(polled) for polled in done if polled.worker.id in counted]
         if told:
             worker_news.tell(self._hub.cache, told)

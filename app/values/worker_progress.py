@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from app.values.worker_stats import MOST_PROXIES, WorkerStats
 
+Number = TypeVar("Number", int, float)
 _LARGEST = 2**63 - 1
+MOST_STEP = 2**50  # of one answer: what a worker makes up must not be too large for an hour's sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +55,26 @@ def advance(before: Counters, stats: WorkerStats) -> tuple[Counters, Step]:
         said_success=_kept(stats.success, before.said_success),
         said_failed=_kept(stats.failed, before.said_failed),
         said_time_seconds=_kept(stats.time_seconds, before.said_time_seconds),
-        requests=_sum(before.requests, stats.requests, steps["requests"]),
-        success=_sum(before.success, stats.success, steps["success"]),
-        failed=_sum(before.failed, stats.failed, steps["failed"]),
-        time_seconds=_sum(before.time_seconds, stats.time_seconds, steps["time_seconds"]),
-        revenue_nano=_sum(before.revenue_nano, None if revenue is None else revenue, revenue or 0),
+        requests=_sum(before.requests, stats.requests, int(steps["requests"])),
+        success=_sum(before.success, stats.success, int(steps["success"])),
+        failed=_sum(before.failed, stats.failed, int(steps["failed"])),
+        time_seconds=_sum(before.time_seconds, stats.time_seconds, float(steps["time_seconds"])),
+        revenue_nano=_sum(before.revenue_nano, revenue, revenue or 0),
         earned=earned,
     )
     step = Step(
-        requests=int(steps["requests"]),
-        success=int(steps["success"]),
-        failed=int(steps["failed"]),
+        requests=_bounded(steps["requests"]),
+        success=_bounded(steps["success"]),
+        failed=_bounded(steps["failed"]),
         time_seconds=float(steps["time_seconds"]),
-        revenue_nano=0 if before.revenue_nano is None else revenue or 0,
+        revenue_nano=0 if before.revenue_nano is None else _bounded(revenue or 0),
         has_restarted=_went_back(before.said_requests, stats.requests),
     )
     return after, step
+
+
+def _bounded(step: float) -> int:
+    return min(int(step), MOST_STEP)
 
 
 def _went_back(said: float | None, now: float | None) -> bool:
@@ -81,15 +88,13 @@ def _rise(said: float | None, now: float | None) -> float:
     return now if now < said else now - said
 
 
-def _kept(now, before):  # type: ignore[no-untyped-def]
+def _kept(now: Number | None, before: Number | None) -> Number | None:
     return before if now is None else now
 
 
-def _sum(total, first, step):  # type: ignore[no-untyped-def]
+def _sum(total: Number | None, first: Number | None, step: Number) -> Number | None:
     """A total begins at what the worker first said, and then rises by steps."""
-    if total is None:
-        return first
-    return min(total + step, _LARGEST)
+    return first if total is None else min(total + step, type(step)(_LARGEST))
 
 
 def _earn(before: Counters, stats: WorkerStats) -> tuple[Mapping[str, int], int | None]:

@@ -56,8 +56,15 @@ def upgrade() -> None:
     op.create_index(
         "ix_payout_proposals_open", "payout_proposals", ["id"], postgresql_where=sa.text("state = 'proposed'")
     )
+    op.create_index(
+        "ix_payouts_unpriced",
+        "payouts",
+        ["number"],
+        postgresql_where=sa.text("amount_usd IS NULL AND transaction_time IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_payouts_unpriced", "payouts")
     op.drop_table("payout_proposals")
     op.drop_table("participants")

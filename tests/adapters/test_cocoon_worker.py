@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -105,6 +106,28 @@ def test_a_name_is_looked_up_once_a_minute(farm: Farm) -> None:
     asyncio.run(twice())
     client.close()
     assert looked_up == ["w.example.org"] * 2
+
+
+def test_a_name_that_is_slow_to_look_up_takes_one_thread_a_minute() -> None:
+    looked_up, done = list[str](), threading.Event()
+
+    def resolver(host: str, port: int) -> list[str]:
+        looked_up.append(host)
+        done.wait(60)
+        return ["127.0.0.1"]
+
+    client = CocoonWorkerClient(True, 0.2, LIMIT, resolver=resolver)
+
+    async def thrice() -> None:
+        for _ in range(3):
+            with pytest.raises(WorkerTrouble) as found:
+                await client.stats("slow.example.org", 12_000)
+            assert found.value.kind == "timeout"
+
+    asyncio.run(thrice())
+    done.set()
+    client.close()
+    assert looked_up == ["slow.example.org"]
 
 
 @pytest.mark.parametrize("host", [

@@ -1,16 +1,21 @@
 """The history of Cocoon workers: roll-ups say what samples said, once, and what is old goes."""
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
+from app.config import Settings
 from app.core import worker_history
 from app.core.worker_history import Kept
-from app.db import Database
+from app.db import Database, make_engine
+from app.stack.postgres import Postgres
 from app.values import clock
+from bench import worker_history as bench
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 KEPT = Kept(sample_hours=3, step_hours=72, days=400)
@@ -122,3 +127,16 @@ def test_a_day_is_added_up(database: Database, at: Any) -> None:
     with database.read_only() as session:
         day = worker_history.last_day(session, 1)
     assert day is not None and (day.samples, day.requests, day.revenue_nano, day.gpu_utilization) == (3, 30, 300, 150)
+
+
+def test_a_month_costs_the_same_beside_many_workers(database: Database, postgres: Postgres, template: str) -> None:
+    """The pages that it touches are counted, not the time: bench (k) measures that at a thousand workers."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    other = Database(make_engine(Settings(database_url=postgres.database_url(name))))
+    bench.fill(database, 10)
+    bench.fill(other, 150)
+    few, many = bench.pages_of_a_read(database), bench.pages_of_a_read(other)
+    other.engine.dispose()
+    assert 0 < many <= 2 * few

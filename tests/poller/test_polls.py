@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.adapters.worker_news import WORKERS_CHANNEL
 from app.core import cocoon_workers, nodes, worker_gpus
 from app.errors import NotFound
+from app.flows import worker_polls
 from app.models.nodes import Node
 from app.values import clock
 from tests.factories.cocoon_workers import FakeWorker
@@ -221,3 +222,27 @@ def test_workers_are_due_again_within_the_interval(pool: Pool) -> None:
     pool.poll()
     waits = pool.state(worker_id).due_at - pool.state(worker_id).polled_at
     assert timedelta(seconds=12) < waits <= timedelta(seconds=14.5)  # what it takes to see, ask and write comes on top
+
+
+def test_numbers_that_cannot_be_harm_nobody(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that makes its figures up: its own history is bounded, and the others' is written."""
+    liar_id, liar = pool.add(FakeWorker(requests=0, failed=0, tokens={"EQ": 0}, fee_per_token=2**62))
+    good_id, good = pool.add()
+    pool.poll()
+    for number in range(1, 4):
+        liar.requests, liar.tokens = number * (2**61), {"EQ": number * 2**60}
+        good.requests += 1
+        pool.poll()
+    assert pool.rows(f"SELECT requests, revenue_nano FROM cocoon_worker_hours WHERE worker_id = {liar_id}") == [(3 * 2**50,) * 2]
+    assert pool.state(liar_id).revenue_nano == 2**63 - 1
+    assert pool.rows(f"SELECT requests FROM cocoon_worker_hours WHERE worker_id = {good_id}") == [(3,)]
+    # and should the database refuse a row all the same, it is the only one that is left out
+    row = worker_polls.row
+    monkeypatch.setattr(worker_polls, "row", lambda polled: broken(row(polled), polled.worker.id == liar_id))
+    before = {worker_id: pool.state(worker_id).polled_at for worker_id in (liar_id, good_id)}
+    pool.poll()
+    assert pool.state(good_id).polled_at > before[good_id] and pool.state(liar_id).polled_at == before[liar_id]
+
+
+def broken(row: dict, is_bad: bool) -> dict:
+    return {**row, "sample": {**row["sample"], "requests": 2**70}} if is_bad else row

@@ -11,11 +11,11 @@ somebody else's row is a 404. A wallet that is signed in and no participant yet 
 A TON address may be written in its raw, bounceable or non-bounceable form: it is one wallet, shown non-bounceable. Amounts are
 JSON numbers with up to nine decimals, exact and never with an exponent. Times are ISO 8601; one without an offset is UTC.
 
-A worker is polled at `http://host:stats_port/jsonstats` every 15 s. `down`: no answer, or none of a worker. `degraded`: it can't
+A worker is polled at `/jsonstats` of its host and port every 15 s. `down`: no answer, or none of a worker. `degraded`: it can't
 earn as it is: not initialised, its image or model not in the root contract, out of sync with TON for an hour. `warning`: late in
 syncing (10 min), more than a tenth of its requests failed in ten minutes, no proxy, a GPU above 85 °C. `healthy`: none of these;
-`status_reasons` says which. A switch or a price that is changed here is passed on until the worker says so. What it does not
-say is null; GPU figures come from a GPU node of this hub on the same host.
+`status_reasons` says which. A switch or a price that is changed here is passed on until the worker says so. What it does not say
+is null; GPU figures come from a GPU node of this hub on the same host.
 
 `WS /ws/metrics?token=…` (or the cookie of a wallet login, from this hub's own pages) tells of every poll:
 `{"type":"metrics","workers":[…]}`, all of them at first. `{"type":"subscribe","worker_ids":[1,2]}` narrows it, `null` widens it

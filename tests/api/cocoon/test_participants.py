@@ -132,6 +132,16 @@ def test_who_is_an_operator_is_the_accounts_role(client: FlaskClient, hub: Hub, 
     assert [row["id"] for row in participant.get("participants").json] == [participant.id]
 
 
+def test_a_participants_workers_are_counted(client: FlaskClient, hub: Hub, operator: Person, participant: Person) -> None:
+    other = join(client, hub)
+    worker = {"participant_id": participant.id, "worker_name": "Worker-0", "instance_number": 0, "host": "localhost"}
+    made = [operator.post("workers", json=worker) for _ in range(3)]
+    assert [answer.status_code for answer in made] == [201] * 3, made[0].json
+    assert operator.patch(f"workers/{made[1].json['id']}", is_active=False).status_code == 200
+    rows = {row["id"]: (row["total_workers"], row["active_workers"]) for row in operator.get("participants").json}
+    assert rows == {participant.id: (3, 2), other.id: (0, 0)}
+
+
 def test_lists_are_filtered_and_paged(operator: Person) -> None:
     ids = [create(operator, wallet().raw).json["id"] for _ in range(5)]
     operator.patch(f"participants/{ids[1]}", is_active=False)

@@ -4,7 +4,7 @@ import base64
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ import simplejson
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from app.core import audit
+from app.core import audit, participant_payouts, payout_records
 from app.factory import create_app
 from app.flows import payout_values
 from app.values import clock
@@ -225,6 +225,24 @@ def test_a_rate_that_nobody_knew_is_asked_for_again(settings: Any, hub: Hub, ope
     assert (found["amount_usd"], found["usd_rate"], found["usd_rate_source"]) == (6, 3, "settings")
     assert operator.get(f"payouts/{given['id']}").json == given
     poor.database.engine.dispose()
+
+
+def test_the_rate_is_of_the_chains_time_where_that_is_another(settings: Any, operator: Person, participant: Person) -> None:
+    app = create_app(replace(settings, rates_usd_since="TON@2025-01-01=5.5,TON@2025-01-15=6"))
+    hub, there = app.extensions["lightyard"], Person(app.test_client(), app.extensions["lightyard"])
+    said, given = record(there, participant, amount_ton=2, amount_usd=...).json, record(there, participant, amount_ton=2).json
+    assert said["amount_usd"] == 12
+    moment = datetime(2025, 1, 14, 23, 59, tzinfo=UTC)
+    with hub.database.unit_of_work() as session:
+        for number in (said["id"], given["id"]):
+            found = participant_payouts.get(session, number, None)
+            assert payout_records.note_found(session, found.id, True, moment, "as recorded")
+    assert payout_values.price(hub.database, hub.usd_rates) == 1
+    rows = operator.get("payouts?confirmed=true").json[::-1]
+    assert [row["id"] for row in rows] == [said["id"], given["id"]]
+    shown = [(row["transaction_time"], row["amount_usd"], row["usd_rate_source"]) for row in rows]
+    assert shown == [("2025-01-14T23:59:00Z", 11, "settings@2025-01-01"), ("2025-01-14T23:59:00Z", 89.25, "recorded")]
+    hub.database.engine.dispose()
 
 
 def test_recording_moves_no_money(hub: Hub, operator: Person, participant: Person) -> None:
