@@ -29,7 +29,8 @@ class AnyHub:
 
     def __getattr__(self, name: str) -> Any:
         return SimpleNamespace(
-            is_configured=True, ton_wallet="", ton_jetton_masters="", anchor_entries=1, anchor_tree_entries=1, anchor_interval_seconds=1,
+            is_configured=True, ton_wallet="", ton_jetton_masters="",
+            anchor_entries=1, anchor_tree_entries=1, anchor_interval_seconds=1,
             lock=lambda *_, **__: SimpleNamespace(acquire=lambda: True, release=lambda: None),
         )
 
