@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.adapters.chains.ton_gateway import CheckedTonGateway
-from app.adapters.chains.toncenter import Toncenter
+from app.adapters.chains.toncenter import PACE_SECONDS, Toncenter
 from app.db import Database
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values.ton_address import TESTNET, TonAddress, read
@@ -19,7 +19,7 @@ LONG_SECONDS = 20  # a hang would take for ever; a busy machine takes a while
 
 
 def gateway(*urls: str, seconds: float = 5) -> CheckedTonGateway:
-    return CheckedTonGateway(Toncenter(urls, seconds))
+    return CheckedTonGateway(Toncenter(urls, seconds, pause=lambda _: None))
 
 
 @pytest.mark.parametrize("breaks", ["endless", "silence"])
@@ -102,6 +102,18 @@ def test_a_no_is_told_from_silence(status: int, body: bytes, is_answer: bool) ->
     with troubled(status, body) as (url, _), pytest.raises(ChainUnavailable) as refusal:
         gateway(url).account(ACCOUNT)
     assert isinstance(refusal.value, ChainUnreadable) is is_answer
+
+
+def test_who_asks_too_fast_asks_once_more_a_moment_later(ton_chain: TonChain) -> None:
+    alice = read(ton_chain.wallet("alice", TON), TESTNET)
+    pauses: list[float] = []
+    ton = CheckedTonGateway(Toncenter((ton_chain.api_url,), 5, pause=pauses.append))
+    ton_chain.faults(breaks="refuse", times=1)
+    assert (ton.account(alice).balance_nano, pauses) == (TON, [PACE_SECONDS])
+    ton_chain.faults(breaks="refuse", times=0)
+    with pytest.raises(ChainUnavailable, match="429"):
+        ton.account(alice)
+    assert pauses == [PACE_SECONDS] * 2
 
 
 def test_another_server_is_asked_when_one_is_down_and_none_is_when_there_is_none(ton_chain: TonChain) -> None:
