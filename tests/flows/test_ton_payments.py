@@ -204,6 +204,18 @@ def test_a_notification_that_our_jetton_wallet_did_not_send_is_believed_by_nobod
     shop.assert_books_agree()
 
 
+@pytest.mark.parametrize("forward_amount", [10_000_000, 0])
+def test_a_jetton_that_calls_itself_like_one_of_ours_is_none(shop: TonShop, forward_amount: int) -> None:
+    shop.chain.mint(shop.payer, 10_000_000, asset="FAKE")
+    payment = shop.ask(1_000_000, "USDT")
+    shop.sweep()
+    shop.chain.pay_jetton("alice", shop.address, 1_000_000, payment.memo, asset="FAKE", forward_amount=forward_amount)
+    shop.sweep()
+    told = [("unclaimed", "unknown_jetton", None)] if forward_amount else []
+    assert [(state, code, asset) for state, code, asset, _ in shop.arrivals()] == told
+    assert (shop.balance("USDT"), shop.held(Party("chain"), "USDT"), shop.state(payment)) == (0, 0, "open")
+
+
 def test_a_jetton_that_is_not_on_the_list_is_no_money(shop: TonShop) -> None:
     shop.chain.mint(shop.payer, 10_000_000)
     shop.hub = TonHub(shop.wallet)

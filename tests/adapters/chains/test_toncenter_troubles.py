@@ -1,5 +1,6 @@
 """A toncenter that drips, floods, hangs or answers beside the point: nothing is known, and nobody waits for ever."""
 
+import base64
 import json
 import time
 
@@ -79,6 +80,25 @@ def test_a_stack_beside_the_point_is_unreadable(found: object) -> None:
     with troubled(200, json.dumps({"ok": True, "result": found}).encode()) as (url, _):
         with pytest.raises(ChainUnreadable):
             gateway(url).jetton_wallet(ACCOUNT, ACCOUNT)
+
+
+def test_a_stack_of_every_kind_is_read() -> None:
+    bag = "te6cckEBAQEAAgAAAEysuc0="
+    cell = {"@type": "tvm.stackEntryCell", "cell": {"@type": "tvm.cell", "bytes": bag}}
+    number = {"@type": "tvm.stackEntryNumber", "number": {"@type": "tvm.numberDecimal", "number": "-7"}}
+    inner = {"@type": "tvm.stackEntryTuple", "tuple": {"@type": "tvm.tuple", "elements": [number]}}
+    odd = {"@type": "tvm.stackEntryUnsupported"}
+    stack = [
+        ["num", "-0x7"],
+        ["cell", {"bytes": bag}],
+        ["tuple", {"elements": [number, cell, inner, odd]}],
+        ["list", {"elements": []}],
+        ["null", None],
+    ]
+    with troubled(200, json.dumps({"ok": True, "result": {"exit_code": 1, "stack": stack}}).encode()) as (url, _):
+        found = gateway(url).run_get_method(ACCOUNT, "x")
+    raw = base64.b64decode(bag)
+    assert found == [-7, raw, [-7, raw, [-7], None], [], None]
 
 
 @pytest.mark.parametrize(
