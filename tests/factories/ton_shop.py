@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from app.adapters.chains.ton_gateway import CheckedTonGateway
 from app.adapters.chains.toncenter import Toncenter
-from app.core import accounts, audit, ledger, ton_deposits
+from app.core import accounts, audit, ledger, payments, ton_deposits
 from app.core.ledger import Party
 from app.core.ton_hub import TonHub
 from app.db import Database
@@ -85,6 +85,11 @@ class TonShop:
             query = select(ChainTransaction).where(ChainTransaction.payment_id == payment.id)
             rows = session.scalars(query.order_by(ChainTransaction.created_at)).all()
             return [(row.state, row.code, row.received_minor) for row in rows]
+
+    def messages(self, payment: Payment) -> list[str | None]:
+        """What is told of each of them."""
+        with self.database.unit_of_work() as session:
+            return [row.message for row in payments.shown_for(session, payment.id)]
 
     def arrivals(self) -> list[tuple[str, str | None, str | None, int]]:
         """(state, code, asset, amount) of what came in, in the chain's order."""

@@ -22,7 +22,7 @@ from app.errors import ChainUnavailable, Conflict, InvalidInput, NotFound, Unava
 from app.failpoints import FAILPOINTS
 from app.flows import ton_payments
 from app.models.jobs import Job
-from app.models.payments import Payment, Refund
+from app.models.payments import OutboxMessage, Payment, Refund
 from app.values import clock
 from app.values.ton_arrivals import NOTIFICATION
 from devnet.ton.messages import internal
@@ -109,6 +109,8 @@ def test_what_came_is_the_accounts_whether_or_not_it_settles_the_payment(
     shop.pay(nano, payment.memo)
     shop.sweep()
     assert (shop.shown(payment), shop.state(payment), shop.balance()) == ([shown], state, nano)
+    (message,) = shop.messages(payment)
+    assert message is None if state == "confirmed" else message and message.endswith("it is on the balance")
     shop.assert_books_agree()
 
 
@@ -426,6 +428,7 @@ def test_a_transaction_that_somebody_showed_is_decided_by_the_walk(shop: TonShop
     hash = shop.ton.account(shop.wallet).last_hash
     with shop.database.unit_of_work() as session:
         payments.present(session, session.get_one(Payment, payment.id), hash)
+        assert session.query(OutboxMessage).count() == 0, "nobody is sent to ask Solana about it"
         assert payments.pending(session) == [] and len(payments.pending(session, chain="ton")) == 1
     shop.sweep()
     assert shop.shown(payment) == [("accepted", None, TON)]
