@@ -71,11 +71,14 @@ ton-chain:
 
 # pytonlib, for TON straight from liteservers (TON_CONFIG). Nothing stops without it: toncenter needs none. One of its parts is
 # no wheel, so it wants a C compiler and Python's headers.
-liteservers:
-	@[ .venv/.liteservers -nt requirements-liteserver.lock ] || \
+HAS_COMPILER := command -v gcc >/dev/null && [ -e "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]
+liteservers: .venv/.stamp
+	@[ .venv/.liteservers -nt requirements-liteserver.lock ] || { \
+	{ $(HAS_COMPILER); } || [ "$$(id -u)" != 0 ] || { echo "installing gcc python3-dev ..."; apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev >/dev/null; }; \
 	if echo "installing TON's liteserver client (pytonlib, 33 MB) ..." && \
 		$(PY) -m pip install -q --require-hashes -r requirements-liteserver.lock && touch .venv/.liteservers; then :; \
-	else echo "no liteserver client: it needs gcc and python3-dev; use TON_API_URL, or install those and run \`make liteservers\`"; fi
+	else echo "no liteserver client: it needs gcc and python3-dev; use TON_API_URL, or install those and run \`make liteservers\`"; fi; }
 
 demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
 	@.venv/bin/lightyard demo

@@ -209,6 +209,11 @@ class Settings:
         return tuple(part.strip() for part in self.ton_api_url.split(",") if part.strip())
 
     @property
+    def takes_ton(self) -> bool:
+        """Whether any TON is configured."""
+        return bool(self.ton_api_urls or self.ton_config)
+
+    @property
     def own_bucket(self) -> str | None:
         """The bucket that this hub's files lie in; None for a folder."""
         address = urlsplit(self.storage)
@@ -296,6 +301,7 @@ def unsafe(settings: Settings) -> dict[str, str]:
         "SOLANA_RPC_URL": (is_local, "must be an RPC of the real chain, not a local one"),
         "EVM_RPC_URL": (any(_is_here(url) for url in settings.evm_rpc_urls), "must be an RPC of a real chain, not a local one"),
         "TON_API_URL": (any(_is_here(url) for url in settings.ton_api_urls), "must be a server of a real chain, not a local one"),
+        "TON_NETWORK": (settings.takes_ton and settings.ton_network != "mainnet", "must be mainnet: test money would count"),
         "EVM_ANCHOR_KEY": (_is_known_key(settings.evm_anchor_key), "is the key that every local chain gives money to"),
         "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
         "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),

@@ -14,6 +14,7 @@ from app.models.arrivals import Arrival
 from app.values import emails, ton_address
 from app.values.money import parse
 
+COMMENT_SIGNS = 80
 COLUMNS = ("id", "occurred_at", "code", "amount", "asset", "payer", "comment", "token", "hash")
 
 
@@ -31,7 +32,15 @@ def unclaimed(as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, COLUMNS, "everything that came in belongs to somebody")
+        shown = [row | {"comment": _printable(row["comment"])} for row in rows]
+        print_table(shown, COLUMNS, "everything that came in belongs to somebody")
+
+
+def _printable(comment: str | None) -> str | None:
+    """A stranger's words, on one line and without what a terminal would obey."""
+    if comment is None:
+        return None
+    return "".join(sign if sign.isprintable() else "?" for sign in comment[:COMMENT_SIGNS])
 
 
 def _row(item: Arrival) -> dict[str, str | None]:

@@ -13,6 +13,14 @@ from app.values import clock
 from app.values.money import Money
 from app.values.purposes import Purpose
 
+# What the depositor is told of money that does not settle the payment, by the verdict's code
+TOLD = {
+    "short": "less arrived than was asked for; it is on the balance",
+    "expired": "it arrived after the payment had expired; it is on the balance",
+    "before_order": "it is older than the payment; it is on the balance",
+    "already_paid": "this was paid before; the amount is on the balance too",
+}
+
 
 def ask(
     session: Session,
@@ -68,4 +76,6 @@ def book(session: Session, payment: Payment, account_id: uuid.UUID, shown: Chain
     )
     if shown.state == "accepted":
         payment.state, payment.tx_signature, payment.confirmed_at = "confirmed", shown.signature, clock.now()
+    else:
+        shown.message = TOLD.get(shown.code or "", shown.message)
     settlement.settle_debts(session, account_id, payment.asset)

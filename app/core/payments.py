@@ -25,10 +25,7 @@ TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
 SHOWN_AT_MOST = 100
 MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")  # `<dialect>:<uuid>`
-_TOO_MUCH = {
-    False: "this job needs no payment any more; the amount is owed back",
-    True: "this was paid before; the amount is on the balance too",
-}
+ASKED_ABOUT = ("solana",)  # on the others nobody is sent to ask: the walk over an address decides what it finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def present(session: Session, payment: Payment, signature: str) -> ChainTransact
     _assert_not_booked(session, payment, signature)
     seen, is_new = _shown(session, payment, signature)
     if is_new:
-        outbox.write(session, "payments.verify", str(seen.id))
+        _order_check(session, seen)
     else:
         reopen_never_seen(session, seen)
     return seen
@@ -169,7 +166,7 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
         decision = Decision(
             "refundable",
             "already_paid" if payment.state == "confirmed" else "job_over",
-            _TOO_MUCH[payment.job_id is None],
+            "this job needs no payment any more; the amount is owed back",
             decision.received_minor,
             decision.payer,
         )
@@ -259,4 +256,9 @@ def reopen_never_seen(session: Session, shown: ChainTransaction) -> None:
     if shown.state == "refused" and shown.code == NEVER_SEEN:
         shown.state, shown.code, shown.message, shown.decided_at = "pending", None, None, None
         shown.created_at = clock.now()
+        _order_check(session, shown)
+
+
+def _order_check(session: Session, shown: ChainTransaction) -> None:
+    if shown.chain in ASKED_ABOUT:
         outbox.write(session, "payments.verify", str(shown.id))

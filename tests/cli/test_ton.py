@@ -15,7 +15,7 @@ HUB, PAYER, MASTER = (TonAddress(0, bytes([number]) * 32) for number in (1, 2, 3
 
 
 def arrive(database: Database, number: int, asset: str | None = "TON", amount: int = 2_500_000_000) -> uuid.UUID:
-    found = TonArrival(number, f"{number:064x}", datetime.now(UTC), asset, None, amount, "hello", PAYER)
+    found = TonArrival(number, f"{number:064x}", datetime.now(UTC), asset, None, amount, "he\x1b[2J\nllo" + "x" * 200, PAYER)
     with database.unit_of_work() as session:
         arrivals.note(session, HUB, HUB, [found], only_ours=False)
         arrivals.prove(session, HUB)
@@ -36,6 +36,8 @@ def test_money_of_nobody_is_listed_assigned_and_put_away(database: Database, dat
         *[(str(item), "2.500000000", "TON", "memo_unknown") for item in (first, second, third)],
         (str(fourth), str(10**30), None, "memo_unknown"),
     ]
+    told = line.run("ton", "unclaimed").stdout
+    assert "he?[2J?llox" in told and "\x1b" not in told and "x" * 100 not in told
     assert "2.500000000 TON are Jane@example.com's now" in line.run("ton", "assign", str(first), "Jane@example.com").stdout
     assert line.run("ton", "assign", str(second), PAYER.friendly()).returncode == 0
     assert "put away" in line.run("ton", "dismiss", str(third)).stdout

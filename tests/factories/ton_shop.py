@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from app.adapters.chains.ton_gateway import CheckedTonGateway
 from app.adapters.chains.toncenter import Toncenter
-from app.core import accounts, audit, ledger, ton_deposits
+from app.core import accounts, audit, ledger, payments, ton_deposits
 from app.core.ledger import Party
 from app.core.ton_hub import TonHub
 from app.db import Database
@@ -29,7 +29,7 @@ class TonShop:
         self.wallet = self.read(self.address)
         self.master = self.read(chain.dev("jettons")["USDT"]["master"])
         self.hub = TonHub(self.wallet, {self.master: "USDT"})
-        self.ton = CheckedTonGateway(Toncenter((chain.api_url,), SECONDS))
+        self.ton = CheckedTonGateway(Toncenter((chain.api_url,), SECONDS, pause=lambda _: None))
         self.account_id = self.account("payer@example.org")
         self.payer = chain.wallet("alice", 1000 * TON)
 
@@ -85,6 +85,11 @@ class TonShop:
             query = select(ChainTransaction).where(ChainTransaction.payment_id == payment.id)
             rows = session.scalars(query.order_by(ChainTransaction.created_at)).all()
             return [(row.state, row.code, row.received_minor) for row in rows]
+
+    def messages(self, payment: Payment) -> list[str | None]:
+        """What is told of each of them."""
+        with self.database.unit_of_work() as session:
+            return [row.message for row in payments.shown_for(session, payment.id)]
 
     def arrivals(self) -> list[tuple[str, str | None, str | None, int]]:
         """(state, code, asset, amount) of what came in, in the chain's order."""

@@ -22,7 +22,7 @@ from app.errors import ChainUnavailable, Conflict, InvalidInput, NotFound, Unava
 from app.failpoints import FAILPOINTS
 from app.flows import ton_payments
 from app.models.jobs import Job
-from app.models.payments import Payment, Refund
+from app.models.payments import OutboxMessage, Payment, Refund
 from app.values import clock
 from app.values.ton_arrivals import NOTIFICATION
 from devnet.ton.messages import internal
@@ -109,6 +109,8 @@ def test_what_came_is_the_accounts_whether_or_not_it_settles_the_payment(
     shop.pay(nano, payment.memo)
     shop.sweep()
     assert (shop.shown(payment), shop.state(payment), shop.balance()) == ([shown], state, nano)
+    (message,) = shop.messages(payment)
+    assert message is None if state == "confirmed" else message and message.endswith("it is on the balance")
     shop.assert_books_agree()
 
 
@@ -202,6 +204,18 @@ def test_a_notification_that_our_jetton_wallet_did_not_send_is_believed_by_nobod
         with pytest.raises(Conflict):
             arrivals.assign(session, item.id, shop.account_id)
     shop.assert_books_agree()
+
+
+@pytest.mark.parametrize("forward_amount", [10_000_000, 0])
+def test_a_jetton_that_calls_itself_like_one_of_ours_is_none(shop: TonShop, forward_amount: int) -> None:
+    shop.chain.mint(shop.payer, 10_000_000, asset="FAKE")
+    payment = shop.ask(1_000_000, "USDT")
+    shop.sweep()
+    shop.chain.pay_jetton("alice", shop.address, 1_000_000, payment.memo, asset="FAKE", forward_amount=forward_amount)
+    shop.sweep()
+    told = [("unclaimed", "unknown_jetton", None)] if forward_amount else []
+    assert [(state, code, asset) for state, code, asset, _ in shop.arrivals()] == told
+    assert (shop.balance("USDT"), shop.held(Party("chain"), "USDT"), shop.state(payment)) == (0, 0, "open")
 
 
 def test_a_jetton_that_is_not_on_the_list_is_no_money(shop: TonShop) -> None:
@@ -414,6 +428,7 @@ def test_a_transaction_that_somebody_showed_is_decided_by_the_walk(shop: TonShop
     hash = shop.ton.account(shop.wallet).last_hash
     with shop.database.unit_of_work() as session:
         payments.present(session, session.get_one(Payment, payment.id), hash)
+        assert session.query(OutboxMessage).count() == 0, "nobody is sent to ask Solana about it"
         assert payments.pending(session) == [] and len(payments.pending(session, chain="ton")) == 1
     shop.sweep()
     assert shop.shown(payment) == [("accepted", None, TON)]

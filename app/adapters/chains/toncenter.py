@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,18 +14,28 @@ from app.db import assert_no_unit_of_work
 from app.errors import ChainUnavailable, ChainUnreadable
 
 _ABOUT_THE_CALLER = (401, 403, 404, 408, 429)  # key, address or pace: nothing was said of what was asked
+_TOO_FAST = 429
+PACE_SECONDS = 1.1  # who has no key may ask once a second
 
 
 class Toncenter:
     """Asks the servers in turn, as `app.adapters.chains.ton_gateway.TonTransport` does.
 
     `urls` are of the v2 interface, as `https://toncenter.com/api/v2`. A time-out, an unclear status or garbage from all of them
-    is ChainUnavailable; ChainUnreadable when one did answer, with a no of its own.
+    is ChainUnavailable; ChainUnreadable when one did answer, with a no of its own. One that says
+    that this is too fast is asked once more, after `pause`.
     """
 
-    def __init__(self, urls: tuple[str, ...], timeout_seconds: float, api_key: str = "") -> None:
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        timeout_seconds: float,
+        api_key: str = "",
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._urls = tuple(f"{url.rstrip('/').removesuffix('/jsonRPC')}/jsonRPC" for url in urls)
         self._timeout_seconds = timeout_seconds
+        self._pause = pause
         self._http = httpx.Client(timeout=timeout_seconds, headers={"X-API-Key": api_key} if api_key else {})
 
     @property
@@ -34,9 +46,9 @@ class Toncenter:
         return self._call("getAddressInformation", {"address": address})
 
     def transactions(self, address: str, limit: int, lt: int | None, hash: str | None, to_lt: int) -> Any:
-        params = {"address": address, "limit": limit, "to_lt": str(to_lt)}
+        params: dict[str, Any] = {"address": address, "limit": limit, "to_lt": to_lt}
         if lt is not None:  # somewhere in the past, which may be long ago
-            params |= {"lt": str(lt), "hash": hash or "", "archival": True}
+            params |= {"lt": lt, "hash": hash or "", "archival": True}
         return self._call("getTransactions", params)
 
     def run_get_method(self, address: str, name: str, stack: list[list[str]]) -> Any:
@@ -62,6 +74,9 @@ class Toncenter:
         assert_no_unit_of_work()
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         status, data = json_rpc.post(self._http, url, self._timeout_seconds, request)
+        if status == _TOO_FAST:
+            self._pause(PACE_SECONDS)
+            status, data = json_rpc.post(self._http, url, self._timeout_seconds, request)
         if status in _ABOUT_THE_CALLER or status > 500:
             raise httpx.RemoteProtocolError(f"the status is {status}")
         try:

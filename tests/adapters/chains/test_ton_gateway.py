@@ -26,7 +26,7 @@ WALLET_V4 = "feb5ff6820e2ff0d9483e7e0d62c817d846789fb4ae580c878866d959dabd5c0"
 @pytest.fixture(params=["toncenter", "pytonlib"])
 def ton(request: pytest.FixtureRequest, ton_chain: TonChain, tmp_path: Path) -> Iterator[CheckedTonGateway]:
     if request.param == "toncenter":
-        yield CheckedTonGateway(Toncenter((ton_chain.api_url,), SECONDS))
+        yield CheckedTonGateway(Toncenter((ton_chain.api_url,), SECONDS, pause=lambda _: None))
         return
     try:
         from tests.factories import tonlib

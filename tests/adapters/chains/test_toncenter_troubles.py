@@ -1,12 +1,13 @@
 """A toncenter that drips, floods, hangs or answers beside the point: nothing is known, and nobody waits for ever."""
 
+import base64
 import json
 import time
 
 import pytest
 
 from app.adapters.chains.ton_gateway import CheckedTonGateway
-from app.adapters.chains.toncenter import Toncenter
+from app.adapters.chains.toncenter import PACE_SECONDS, Toncenter
 from app.db import Database
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values.ton_address import TESTNET, TonAddress, read
@@ -19,7 +20,7 @@ LONG_SECONDS = 20  # a hang would take for ever; a busy machine takes a while
 
 
 def gateway(*urls: str, seconds: float = 5) -> CheckedTonGateway:
-    return CheckedTonGateway(Toncenter(urls, seconds))
+    return CheckedTonGateway(Toncenter(urls, seconds, pause=lambda _: None))
 
 
 @pytest.mark.parametrize("breaks", ["endless", "silence"])
@@ -81,6 +82,25 @@ def test_a_stack_beside_the_point_is_unreadable(found: object) -> None:
             gateway(url).jetton_wallet(ACCOUNT, ACCOUNT)
 
 
+def test_a_stack_of_every_kind_is_read() -> None:
+    bag = "te6cckEBAQEAAgAAAEysuc0="
+    cell = {"@type": "tvm.stackEntryCell", "cell": {"@type": "tvm.cell", "bytes": bag}}
+    number = {"@type": "tvm.stackEntryNumber", "number": {"@type": "tvm.numberDecimal", "number": "-7"}}
+    inner = {"@type": "tvm.stackEntryTuple", "tuple": {"@type": "tvm.tuple", "elements": [number]}}
+    odd = {"@type": "tvm.stackEntryUnsupported"}
+    stack = [
+        ["num", "-0x7"],
+        ["cell", {"bytes": bag}],
+        ["tuple", {"elements": [number, cell, inner, odd]}],
+        ["list", {"elements": []}],
+        ["null", None],
+    ]
+    with troubled(200, json.dumps({"ok": True, "result": {"exit_code": 1, "stack": stack}}).encode()) as (url, _):
+        found = gateway(url).run_get_method(ACCOUNT, "x")
+    raw = base64.b64decode(bag)
+    assert found == [-7, raw, [-7, raw, [-7], None], [], None]
+
+
 @pytest.mark.parametrize(
     ("status", "body", "is_answer"),
     [
@@ -102,6 +122,18 @@ def test_a_no_is_told_from_silence(status: int, body: bytes, is_answer: bool) ->
     with troubled(status, body) as (url, _), pytest.raises(ChainUnavailable) as refusal:
         gateway(url).account(ACCOUNT)
     assert isinstance(refusal.value, ChainUnreadable) is is_answer
+
+
+def test_who_asks_too_fast_asks_once_more_a_moment_later(ton_chain: TonChain) -> None:
+    alice = read(ton_chain.wallet("alice", TON), TESTNET)
+    pauses: list[float] = []
+    ton = CheckedTonGateway(Toncenter((ton_chain.api_url,), 5, pause=pauses.append))
+    ton_chain.faults(breaks="refuse", times=1)
+    assert (ton.account(alice).balance_nano, pauses) == (TON, [PACE_SECONDS])
+    ton_chain.faults(breaks="refuse", times=0)
+    with pytest.raises(ChainUnavailable, match="429"):
+        ton.account(alice)
+    assert pauses == [PACE_SECONDS] * 2
 
 
 def test_another_server_is_asked_when_one_is_down_and_none_is_when_there_is_none(ton_chain: TonChain) -> None:
