@@ -11,7 +11,7 @@ from devnet.evm import program
 from tests.factories.stacks import RunningStack, fresh_home, wait_until
 
 EVM = () if program.command(0, Path()) is None else ("evm",)
-ROLES = ("api", "worker", "beat", "node", "devnet", "postgres", "valkey", *EVM)
+ROLES = ("api", "worker", "beat", "signer", "node", "devnet", "postgres", "valkey", *EVM)
 
 
 @pytest.fixture(scope="module")

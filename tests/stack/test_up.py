@@ -26,7 +26,7 @@ def test_a_signal_stops_everything(home: Path, number: int) -> None:
     stack = RunningStack(home).wait_ready()
     evm = set() if program.command(0, home) is None else {"evm"}
     ton = set() if ton_program.command(0, None, 0) is None else {"ton"}
-    assert set(stack.processes) == {"api", "worker", "beat", "devnet", "postgres", "valkey"} | evm | ton  # NODES=0
+    assert set(stack.processes) == {"api", "worker", "beat", "signer", "devnet", "postgres", "valkey"} | evm | ton  # NODES=0
     assert stack.end(number) == 0
     assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
 
