@@ -49,7 +49,7 @@ class SignerClient:
             if "refused" in answer:
                 told = answer["refused"]
                 found = payouts.read_id(told["payout_id"])
-                return Refused(Refusal(told["reason"]), str(told["message"]), found)
+                return Refused(Refusal(told["reason"]), str(told["message"]), found, told["asset"])
             return payouts.read_signed(answer["signed"])
         except (KeyError, TypeError, ValueError, InvalidInput) as error:
             raise SignerAway(f"the signer's answer can't be read: {error}: {str(answer)[:200]}") from error

@@ -179,12 +179,13 @@ class Payer:
 
     def _begin(self) -> bool:
         """Sign the next batch and send it. Whether there was one."""
-        batch = self._pick()
-        if batch is None:
-            return False
-        signed = self._sign(batch)
-        if signed is None:
-            return False
+        short = set[str]()
+        signed = None
+        while signed is None:
+            batch, known = self._pick(short), len(short)
+            signed = None if batch is None else self._sign(batch, short)
+            if signed is None and len(short) == known:
+                return False
         failpoint("payout.signed")
         with self.database.unit_of_work() as session:
             signing = payout_signings.note_signed(session, self.chain.name, self.address, signed)
@@ -196,9 +197,8 @@ class Payer:
         self._send(signing)
         return True
 
-    def _pick(self) -> Batch | None:
-        """The next payouts that the wallet can pay: one asset that is short keeps no other waiting."""
-        short = set[str]()
+    def _pick(self, short: set[str]) -> Batch | None:
+        """The next payouts that the wallet can pay: an asset that is `short` keeps no other waiting."""
         while True:
             with self.database.unit_of_work() as session:
                 batch = payout_signings.next_batch(session, self.chain.name, self.address, self.chain.batch, short)
@@ -210,7 +210,7 @@ class Payer:
             short |= {order.asset for order in batch.orders}
             log.error("payout.wallet_short", chain=self.chain.name, wallet=self.address, assets=sorted(short))
 
-    def _sign(self, batch: Batch) -> SignedPayouts | None:
+    def _sign(self, batch: Batch, short: set[str]) -> SignedPayouts | None:
         """What the signer signs for this batch, or has signed for one of its payouts before. What it has signed with payouts that
         may not be signed any more is waited out: it was never sent by these books, and is replaced once it has provably ended."""
         replaces = list(batch.replaces)
@@ -219,6 +219,8 @@ class Payer:
             answer = self.signer.sign(self.chain.name, batch.orders, terms, replaces)
             if isinstance(answer, Refused):
                 self._note_refusal(batch, answer)
+                if answer.reason == Refusal.DAY_LIMIT and answer.asset is not None:
+                    short.add(answer.asset)
                 return None
             if set(answer.orders) <= set(batch.orders) or self._may_store(answer):
                 return answer

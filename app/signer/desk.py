@@ -91,7 +91,7 @@ class Desk:
         for asset, minor in wanted.items():
             most = self._limits.day.get(asset, Money(0, asset))
             if self._journal.spent(asset, now) + minor > most.minor:
-                return Refused(Refusal.DAY_LIMIT, f"the limit of {most} {asset} in 24 hours is reached")
+                return Refused(Refusal.DAY_LIMIT, f"the limit of {most} {asset} in 24 hours is reached", asset=asset)
         return None
 
     def _sign(self, chain: str, orders: Sequence[Order], terms: Terms) -> SignedPayouts | Refused:

@@ -75,6 +75,7 @@ class Server:
         if isinstance(answer, Refused):
             log.warning("signer.refused", reason=answer.reason, message=answer.message)
             payout_id = None if answer.payout_id is None else str(answer.payout_id)
-            return {"refused": {"reason": answer.reason, "message": answer.message, "payout_id": payout_id}}
+            told = {"reason": answer.reason, "message": answer.message, "payout_id": payout_id, "asset": answer.asset}
+            return {"refused": told}
         log.info("signer.signed", tx_hash=answer.tx_hash, payouts=[str(order.payout_id) for order in answer.orders])
         return {"signed": payouts.write_signed(answer)}

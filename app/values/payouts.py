@@ -141,11 +141,12 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A signer's no. `payout_id` where one payout is the reason."""
+    """A signer's no. `payout_id` where one payout is the reason, `asset` where one asset is."""
 
     reason: Refusal
     message: str
     payout_id: uuid.UUID | None = None
+    asset: str | None = None
 
 
 def chain_of(asset: str) -> str:

@@ -29,6 +29,7 @@ from tests.factories.payouts import (
     earner,
     fund_solana,
     order,
+    signer_process,
     solana_balance,
     solana_chain,
     until,
@@ -211,6 +212,31 @@ def test_an_empty_wallet_keeps_other_assets_going(database: Database, node: Node
     finish(database, node, signer)
     assert_paid_once(database, node, {token_destination: USDC.minor}, "USDC")
     assert_paid_once(database, node, {destination: SOL.minor})
+
+
+def test_an_asset_whose_day_is_over_keeps_no_other_waiting(database: Database, node: Node, tmp_path: Path) -> None:
+    with signer_process(tmp_path, SIGNER_MAX_DAY="USDC=1,SOL=1", SIGNER_MAX_PAYOUT="USDC=3,SOL=1") as signer:
+        fund_solana(node, signer.client.addresses()["solana"])
+        order(database, earner(database, USDC)[0], USDC)
+        account, destination = earner(database, SOL)
+        order(database, account, SOL)
+        for _ in range(2):
+            advance(database, node, signer)
+            node.pass_slots()
+        assert [payout.state for payout in all_payouts(database)] == ["created", "confirmed"]
+        assert_paid_once(database, node, {destination: SOL.minor})
+
+
+def test_a_payout_above_the_signer_s_limit_is_held_for_an_operator(
+    database: Database, node: Node, tmp_path: Path
+) -> None:
+    with signer_process(tmp_path, SIGNER_MAX_PAYOUT="SOL=0.01") as signer:
+        fund_solana(node, signer.client.addresses()["solana"])
+        account, _ = earner(database, SOL)
+        order(database, account, SOL)
+        finish(database, node, signer)
+    (payout,) = all_payouts(database)
+    assert payout.state == "created" and "the limit of one payout is 0.010000000" in (payout.held_reason or "")
 
 
 def test_a_stranger_transaction_halts_the_wallet_until_it_is_acknowledged(
