@@ -158,7 +158,7 @@ class Stack:
             friendly |= local
         if self.ton_command is not None:
             masters = ",".join(f"{address}:{asset}" for asset, address in ton.MASTERS.items())
-            friendly |= {"TON_API_URL": str(self.ton_url), "TON_JETTON_MASTERS": masters}
+            friendly |= {"TON_API_URL": str(self.ton_url), "TON_JETTON_MASTERS": masters, "TON_WALLET": ton.HUB_WALLET}
         given = {name: value for name, value in os.environ.items() if value or name not in friendly}
         return {
             **friendly,

@@ -8,6 +8,9 @@ READY = "ton ready "
 # the test jettons that are money, and their masters, at the same addresses in every home: the test of them asks the chain
 MASTERS = {"USDT": "EQCUHn9Ag7Vl384t4JYfdxkCebxx51785EPoFW1Blz3rWuZv"}
 
+# the test wallet "hub", to which a local hub has TON and jettons sent; its key is no secret
+HUB_WALLET = "UQBWiFPat5lUqJ0AnpOqwx22rcBOjsqSWv9l2JUduC1ItO3x"
+
 
 def api_url(port: int) -> str:
     """toncenter's API v2 of a chain that runs here."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from devnet.ton import program
+from devnet.ton.wallets import WalletV4
 from tests.factories import npm
 from tests.factories.ton import TonChain, go_without
 
@@ -35,6 +36,10 @@ def test_the_lock_file_of_python_is_whole_and_names_no_registry() -> None:
 def test_the_masters_are_where_the_stack_says(ton_chain: TonChain) -> None:
     masters = {asset: found["master"] for asset, found in ton_chain.dev("jettons").items()}
     assert masters == program.MASTERS | {"FAKE": masters["FAKE"]} and masters["FAKE"] != masters["USDT"]
+
+
+def test_the_hubs_wallet_is_the_test_wallet_of_that_name() -> None:
+    assert program.HUB_WALLET == WalletV4.named("hub").address.to_str(is_bounceable=False)
 
 
 @pytest.mark.system
