@@ -4,17 +4,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
+from sqlalchemy import update
+
 from app.adapters.chains.ton_payouts import MARGIN_SECONDS
-from app.core import audit, ledger, payout_reconciliation
+from app.core import audit, ledger, payout_addresses, payout_reconciliation
 from app.core.ledger import Party
 from app.db import Database
 from app.flows import payouts
 from app.flows.payouts import PayoutChain
-from app.values import ton_address
+from app.models.accounts import Identity
+from app.values import clock, ton_address
 from app.values.money import Money
 from app.values.payouts import SOLANA, TON
 from tests.factories.chain_nodes import Node
 from tests.factories.payouts import (
+    ADDRESS_RULES,
     RULES,
     TON_VALID_SECONDS,
     Mischief,
@@ -51,6 +55,8 @@ class World(Protocol):
 
     def owe(self, database: Database) -> str: ...
 
+    def earn(self, database: Database) -> str: ...
+
     def pass_time(self) -> None: ...
 
     def expire(self) -> None: ...
@@ -86,6 +92,10 @@ class SolanaWorld:
         account, destination = earner(database, self.money)
         order(database, account, self.money)
         return destination
+
+    def earn(self, database: Database) -> str:
+        """A balance that is due: its owner's address is automatic."""
+        return earner(database, self.money)[1]
 
     def pass_time(self) -> None:
         self.node.pass_slots(32)
@@ -137,6 +147,13 @@ class TonWorld:
     def owe(self, database: Database) -> str:
         account, address = ton_earner(database, self.ton, self.money)
         ton_order(database, account, address, self.money)
+        return address
+
+    def earn(self, database: Database) -> str:
+        account, address = ton_earner(database, self.ton, self.money)
+        with database.unit_of_work() as session:
+            session.execute(update(Identity).where(Identity.account_id == account).values(verified_at=clock.now()))
+            payout_addresses.propose_own(session, account, TON, address, ADDRESS_RULES)
         return address
 
     def pass_time(self) -> None:
