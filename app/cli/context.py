@@ -1,4 +1,5 @@
-"""The database that a command works on: the settings' one, else that of the stack which runs in LIGHTYARD_HOME."""
+"""The database that a command works on: the settings' one, else that of the stack which runs in LIGHTYARD_HOME, whose wallet on
+TON is then the hub's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,13 @@ def settings_with_database() -> Settings:
     settings = load()
     if settings.database_url:
         return settings
-    return replace(settings, database_url=str(endpoints.read(settings.home)["database_url"]))
+    stack = endpoints.read(settings.home)
+    return replace(
+        settings,
+        database_url=str(stack["database_url"]),
+        ton_wallet=settings.ton_wallet or stack.get("ton_wallet") or "",
+        ton_jetton_masters=settings.ton_jetton_masters or stack.get("ton_jetton_masters") or "",
+    )
 
 
 @contextmanager

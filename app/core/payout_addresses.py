@@ -12,12 +12,13 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.core import accounts
-from app.errors import InvalidInput, NotFound, Refused, Unauthenticated
+from app.errors import Conflict, InvalidInput, NotFound, Refused, Unauthenticated
 from app.models.accounts import Identity
 from app.models.payouts import PayoutAddress
 from app.values import clock, signatures, ton_address
 from app.values.payouts import CHAINS, SOLANA
 
+ADDRESSES_LIMIT = 20  # of one account that are not revoked
 Proof = Callable[[str, str, str], bool]
 """(canonical address, message, signature) → whether the wallet's holder signed exactly this message."""
 
@@ -72,6 +73,7 @@ def propose(
     if proof is None or not proof(found, text, signature):
         raise Unauthenticated(f"the signature is not {found}'s over {text!r}", code="WALLET_SIGNATURE_INVALID")
     accounts.use_once(session, text, rules.window_seconds)
+    _assert_room(session, account_id)
     wait_hours = 0 if _registered_with(session, account_id, chain) == found else rules.cool_off_hours
     row = PayoutAddress(
         account_id=account_id,
@@ -102,6 +104,7 @@ def propose_own(
     proven_at = session.scalar(query)
     if proven_at is None:
         raise Refused(f"{found} has not signed for this account yet: sign in with it", code="PAYOUT_ADDRESS_UNPROVEN")
+    _assert_room(session, account_id)
     now = clock.now()
     is_first = _registered_with(session, account_id, chain) == found
     row = PayoutAddress(
@@ -117,6 +120,12 @@ def propose_own(
     session.add(row)
     session.flush()
     return row
+
+
+def _assert_room(session: Session, account_id: uuid.UUID) -> None:
+    if len(listed(session, account_id)) >= ADDRESSES_LIMIT:
+        message = f"an account has at most {ADDRESSES_LIMIT} payout addresses: revoke one"
+        raise Conflict(message, code="PAYOUT_ADDRESSES_LIMIT")
 
 
 def revoke(session: Session, account_id: uuid.UUID, address_id: uuid.UUID) -> None:

@@ -11,6 +11,7 @@ from app.models.wallet_challenges import WalletChallenge
 from app.values import clock
 
 PAYLOAD_BYTES = 32
+WORDS = {"solana": "Solana", "ton": "TON"}
 # Whoever asks for challenges in a stranger's name must not crowd out that wallet's own: so many of them are looked through.
 SIGNED_AMONG = 256
 
@@ -33,7 +34,7 @@ def offer(session: Session, chain: str, address: str, seconds: int) -> WalletCha
 def message(challenge: WalletChallenge, domain: str) -> str:
     """The text that a Solana wallet shows and signs: to whom, as whom, which challenge, until when."""
     return "\n".join((
-        f"Sign in to {domain} with this {challenge.chain.capitalize()} wallet:",
+        f"Sign in to {domain} with this {WORDS[challenge.chain]} wallet:",
         challenge.address,
         "",
         "This is free of charge and moves no money.",

@@ -334,6 +334,8 @@ class Stack:
             "solana_rpc_url": self.solana_url,
             "evm_rpc_url": self.evm_url,
             "ton_api_url": self.ton_url,
+            "ton_wallet": self.environment.get("TON_WALLET") or None,
+            "ton_jetton_masters": self.environment.get("TON_JETTON_MASTERS") or None,
             "operator_api_key": operator_key,
             "metrics_url": f"{self.url}/metrics",
             "hub_wallet": self._wallet("hub"),

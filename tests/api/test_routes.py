@@ -96,6 +96,9 @@ ACCESS = {
     ("POST", "/rnp/v1/wallet/challenge"): "public",
     ("POST", "/rnp/v1/wallet/login"): "proof",
     ("POST", "/rnp/v1/wallet/link"): "signed in",
+    ("POST", "/rnp/v1/wallet/payout-addresses"): "wallet:write",
+    ("GET", "/rnp/v1/wallet/payout-addresses"): "wallet:read",
+    ("DELETE", "/rnp/v1/wallet/payout-addresses/<address_id>"): "wallet:write",
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
@@ -120,6 +123,7 @@ EMPTY_BODIES = {
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/credits/deduct": {"amount": "1.0000", "reference_id": "x"},
     "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
+    "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
@@ -267,7 +271,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<key_id>": UNKNOWN,
+           "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}
