@@ -4,6 +4,7 @@ wallet.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,13 +67,30 @@ def match(session: Session, chain: str, source: str, found: Outgoing) -> Finding
 def _known(session: Session, row: PayoutSigning, found: Outgoing) -> Finding:
     if row.seen_at is None:
         row.seen_at = clock.now()
-    if row.outcome != SigningOutcome.EXPIRED:
+    named = [payout_id for part in found.parts if (payout_id := read_id(part.memo)) is not None]
+    unpaid = payout_signings.unpaid_of(session, row.id, named)
+    if row.outcome != SigningOutcome.EXPIRED and not unpaid:
         return Finding(is_known=True)
-    if payout_signings.reopen(session, row.id):
-        return Finding(adopted=row.id)
-    detail = f"taken for expired, and on the chain: {', '.join(map(str, found.parts))}"
-    note(session, row.chain, row.source, TWICE, f"{row.chain}:{found.tx_hash}", found.landed_hash, None, detail)
-    return Finding(difference=halt(session, row.chain, row.source, detail))
+    if row.outcome == SigningOutcome.EXPIRED:
+        if payout_signings.has_undecided(session, row.chain, row.source):
+            return Finding(is_busy=True)
+        if payout_signings.reopen(session, row.id):
+            return Finding(adopted=row.id)
+    detail = f"taken for {row.outcome}, and on the chain: {', '.join(map(str, found.parts))}"
+    first = unpaid[0] if unpaid else None
+    is_new = note(session, row.chain, row.source, TWICE, f"{row.chain}:{found.tx_hash}", found.landed_hash, first, detail)
+    return _halted(session, row.chain, row.source, detail, found.landed_hash, unpaid, is_new)
+
+
+def _halted(
+    session: Session, chain: str, source: str, detail: str, tx_hash: str, paid: Sequence[uuid.UUID], is_new: bool
+) -> Finding:
+    """Halt for what was found just now, and hold what it may have paid: to acknowledge it must not be to pay that again."""
+    if not is_new:
+        return Finding(is_known=True, difference=detail)
+    for payout_id in paid:
+        payout_signings.hold_open(session, payout_id, f"the chain shows a payment of it, {tx_hash}: book it, or retry")
+    return Finding(difference=halt(session, chain, source, detail))
 
 
 def _orders(session: Session, found: Outgoing) -> tuple[Order, ...] | None:
@@ -94,13 +112,13 @@ def _orders(session: Session, found: Outgoing) -> tuple[Order, ...] | None:
 
 
 def _unrecorded(session: Session, chain: str, source: str, found: Outgoing) -> Finding:
-    named = [read_id(part.memo) for part in found.parts]
-    known = session.scalar(select(Payout.id).where(Payout.id.in_([item for item in named if item is not None])).limit(1))
+    named = [payout_id for part in found.parts if (payout_id := read_id(part.memo)) is not None]
+    known = list(session.scalars(select(Payout.id).where(Payout.id.in_(named)).order_by(Payout.number)))
     told = [*map(str, found.parts), *([found.stray] if found.stray else [])]
     detail = f"left {source} and is not in the books: {', '.join(told)}"
-    kind = UNRECORDED if known is None else TWICE
-    is_new = note(session, chain, source, kind, f"{chain}:{found.tx_hash}", found.landed_hash, known, detail)
-    return Finding(difference=halt(session, chain, source, detail) if is_new else detail, is_known=not is_new)
+    kind, first = (TWICE, known[0]) if known else (UNRECORDED, None)
+    is_new = note(session, chain, source, kind, f"{chain}:{found.tx_hash}", found.landed_hash, first, detail)
+    return _halted(session, chain, source, detail, found.landed_hash, known, is_new)
 
 
 def halt(session: Session, chain: str, source: str, reason: str) -> str:

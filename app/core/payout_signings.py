@@ -225,6 +225,24 @@ def _book_unpaid(payout: Payout, fate: Fate) -> None:
         payout.held_reason = f"{payout.failures} transactions landed without paying it: {fate.error or 'no reason given'}"[:500]
 
 
+def unpaid_of(session: Session, signing_id: uuid.UUID, named: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Of the payouts `named`, those that this transaction was booked as not having paid."""
+    query = select(PayoutSigningItem.payout_id).where(
+        PayoutSigningItem.signing_id == signing_id,
+        PayoutSigningItem.payout_id.in_(named),
+        PayoutSigningItem.outcome == UNPAID,
+    )
+    return list(session.scalars(query.order_by(PayoutSigningItem.ordinal)))
+
+
+def hold_open(session: Session, payout_id: uuid.UUID, reason: str) -> None:
+    """Keep a payout that may be signed from being signed until an operator has looked at it; others stay as they are."""
+    query = select(Payout).where(Payout.id == payout_id, Payout.state.in_(MAY_BE_SIGNED)).with_for_update()
+    payout = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if payout is not None:
+        payout.held_reason = reason[:500]
+
+
 def reopen(session: Session, signing_id: uuid.UUID) -> bool:
     """A transaction that was taken for expired is on the chain after all: it is undecided again. False when that can't be: its
     payouts were signed or ended otherwise meanwhile, or another transaction of the wallet is undecided."""

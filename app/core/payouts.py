@@ -146,12 +146,14 @@ SELECT DISTINCT ON (a.account_id, l.asset) a.account_id, l.asset, a.address
 FROM payout_addresses a JOIN ledger_accounts l ON l.owner_id = a.account_id AND l.kind = 'balance'
 WHERE a.chain = :chain AND a.is_automatic AND a.revoked_at IS NULL AND a.usable_at <= :now
     AND l.asset = :asset AND l.balance_minor >= :least
+    AND NOT EXISTS (SELECT 1 FROM payout_addresses b WHERE b.account_id = a.account_id AND b.chain = a.chain
+        AND b.revoked_at IS NULL AND b.usable_at <= :now AND b.created_at > a.created_at)
 ORDER BY a.account_id, l.asset, a.created_at DESC LIMIT :most
 """)
 
 
 def due(session: Session, asset: str, least: Money, most: int = 200) -> list[uuid.UUID]:
-    """Accounts whose balance is to be paid out by itself: they have an automatic address, and at least the minimum."""
+    """Accounts whose balance is to be paid out by itself: their newest usable address is automatic, and they have the minimum."""
     values = {"chain": chain_of(asset), "now": clock.now(), "asset": asset, "least": max(1, least.minor), "most": most}
     return [row.account_id for row in session.execute(_DUE, values)]
 
