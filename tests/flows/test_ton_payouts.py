@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.adapters.chains import json_rpc
+from app.adapters.chains import json_rpc, ton_cells
+from app.adapters.chains import ton_payouts as ton_payouts_adapter
 from app.adapters.chains.ton_payouts import MARGIN_SECONDS
 from app.core import audit, ledger, payout_reconciliation
 from app.core.ledger import Party
@@ -10,6 +11,8 @@ from app.db import Database
 from app.flows import payouts
 from app.values import ton_address
 from app.values.money import Money
+from app.values.ton_address import TonAddress
+from app.values.ton_chain import TonTransaction
 from tests.factories.payouts import (
     TON_VALID_SECONDS,
     SignerProcess,
@@ -220,5 +223,28 @@ def test_a_history_of_huge_messages_is_read_in_smaller_pages(
     monkeypatch.setattr(json_rpc, "ANSWER_BYTES_LIMIT", 12_000)
     account, address = ton_earner(database, ton_chain, TWO)
     ton_order(database, account, address, TWO)
+    finish(database, ton_chain, signer)
+    assert_paid_once(database, ton_chain, {address: TWO.minor})
+
+
+def test_a_payee_whose_account_cannot_be_read_keeps_nobody_waiting(
+    database: Database, ton_chain: TonChain, signer: SignerProcess, wallet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a payee's contract does on receipt may be more than is read of one transaction."""
+    account, address = ton_earner(database, ton_chain, TWO)
+    ton_order(database, account, address, TWO)
+    read = ton_cells.read_transaction
+
+    def choke(owner: TonAddress, boc: bytes) -> TonTransaction:
+        if owner.raw == address:
+            raise ValueError("the bag has too many cells")
+        return read(owner, boc)
+
+    monkeypatch.setattr(ton_cells, "read_transaction", choke)
+    for _ in range(3):
+        advance(database, ton_chain, signer)
+        ton_chain.advance(2, seconds=1)
+    assert [payout.state for payout in all_payouts(database)] == ["sent"], "not at once"
+    monkeypatch.setattr(ton_payouts_adapter, "UNREADABLE_SECONDS", -1000)
     finish(database, ton_chain, signer)
     assert_paid_once(database, ton_chain, {address: TWO.minor})
