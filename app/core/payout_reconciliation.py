@@ -12,11 +12,11 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core import payout_signings
-from app.errors import NotFound
+from app.core import payout_signings, payouts
+from app.errors import NotFound, Refused
 from app.models.payouts import Payout, PayoutDifference, PayoutSigning, PayoutWallet
 from app.values import clock
-from app.values.payouts import Order, Outgoing, SignedPayouts, Terms, read_id
+from app.values.payouts import Fate, Order, Outgoing, SignedPayouts, Terms, read_id
 from app.values.states import SigningOutcome
 
 UNRECORDED, MISSING, TWICE, AMOUNT = "unrecorded", "missing", "twice", "amount"
@@ -204,6 +204,20 @@ def differences(session: Session, with_acknowledged: bool = False, limit: int = 
     if not with_acknowledged:
         query = query.where(PayoutDifference.acknowledged_at.is_(None))
     return list(session.scalars(query))
+
+
+def book(session: Session, difference_id: uuid.UUID, payout_id: uuid.UUID) -> Payout:
+    """Book a payout as paid by a difference's transaction, as an operator has seen it on the chain; to acknowledge the difference
+    is another step, for its transaction may name more. NotFound for an unknown difference."""
+    found = session.get(PayoutDifference, difference_id)
+    payout = session.get(Payout, payout_id)
+    if found is None or payout is None or found.tx_hash is None:
+        raise NotFound("no such difference with a transaction, or no such payout: see `lightyard payouts differences`")
+    if payout.chain != found.chain:
+        raise Refused(f"the payout is on {payout.chain}, the difference on {found.chain}", code="CHAIN_DIFFERS")
+    paid = frozenset([payout_id])
+    fate = Fate(SigningOutcome.LANDED, True, paid, None, found.tx_hash, None, found.found_at)
+    return payouts.book(session, payout_id, fate)
 
 
 def acknowledge(session: Session, difference_id: uuid.UUID, by: str) -> bool:

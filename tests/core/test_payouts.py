@@ -351,3 +351,45 @@ def test_a_false_end_is_not_told_while_another_transaction_is_undecided(database
     decide(database, flying, SigningOutcome.LANDED, two)
     assert match(database, on_chain(database, one)).adopted is not None
     assert not halted(database)
+
+
+def lost(account: uuid.UUID) -> Outgoing:
+    """What the chain shows of a payout that the books have never heard of."""
+    part = Part(str(uuid.uuid5(account, "lost")), str(Keypair().pubkey()), "SOL", SOL.minor)
+    return Outgoing(CHAIN_HASH, CHAIN_HASH, 1, clock.now(), (part,))
+
+
+def test_what_a_restored_backup_has_lost_is_entered_and_booked_and_not_paid_again(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+    found = lost(account)
+    assert match(database, found).difference and halted(database)
+    memo = uuid.UUID(found.parts[0].memo)
+    with database.unit_of_work() as session:
+        payouts.enter(session, memo, account, SOL, found.parts[0].destination)
+    acknowledge_all(database)
+    assert next_batch(database) == [], "it is held until it is booked"
+    with database.unit_of_work() as session:
+        (difference,) = payout_reconciliation.differences(session, with_acknowledged=True)
+        assert payout_reconciliation.book(session, difference.id, memo).is_confirmed
+    assert balances(database, account) == (0, 0)
+    with database.unit_of_work() as session, pytest.raises(Conflict):
+        payout_reconciliation.book(session, difference.id, memo)
+    with database.unit_of_work() as session, pytest.raises(Conflict):
+        payouts.enter(session, memo, account, SOL, found.parts[0].destination)
+    with database.unit_of_work() as session, pytest.raises(PaymentRequired):
+        payouts.enter(session, uuid.uuid4(), account, SOL, found.parts[0].destination)
+
+
+def test_nothing_is_booked_while_its_transaction_may_land(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+    assert match(database, lost(account)).difference
+    acknowledge_all(database)
+    flying = order(database, account, SOL)
+    sign(database, flying, tx_hash="6" * 64)
+    with database.unit_of_work() as session, pytest.raises(Conflict):
+        (difference,) = payout_reconciliation.differences(session, with_acknowledged=True)
+        payout_reconciliation.book(session, difference.id, flying)
