@@ -219,11 +219,11 @@ def sweep_payouts() -> None:
     with seat("payouts") as is_free, turn(hub().cache, "payouts", PAYOUT_TURN_SECONDS) as is_ours:
         if not (is_free and is_ours):
             return
+        if not hub().settings.signer_socket_path.exists():
+            return
         made = payouts.open_due(hub().database, hub().payout_rules)
         if made:
             log.info("payouts.opened", count=made)
-        if not hub().settings.signer_socket_path.exists():
-            return
         for chain in hub().payout_chains:
             try:
                 payouts.advance_if_possible(hub().database, chain, hub().signer)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -43,14 +43,17 @@ def _is(chain: str, address: str) -> ColumnElement[bool]:
     return and_(ChainCursor.chain == chain, ChainCursor.address == address)
 
 
-def due(session: Session, limit: int = 50, chain: str = "solana") -> list[Address]:
-    """Payees to read now, longest unread first: often while a quote of theirs may be paid, now and then for a week after."""
+def due(session: Session, limit: int = 50, chain: str = "solana", by_lot: bool = False) -> list[Address]:
+    """Payees to read now, longest unread first: often while a quote of theirs may be paid, now and then for a week after.
+
+    `by_lot`: in any order, so that a heap of those that can't be read keeps no other waiting.
+    """
     now = clock.now()
     asked, read = ChainCursor.asked_at, ChainCursor.read_at
     is_busy = (asked > now - BUSY) & (read < now - timedelta(seconds=BUSY_SECONDS))
     is_quiet = (asked > now - WATCHED) & (read < now - timedelta(seconds=QUIET_SECONDS))
     query = select(ChainCursor).where(ChainCursor.chain == chain, is_busy | is_quiet)
-    found = session.scalars(query.order_by(read).limit(limit))
+    found = session.scalars(query.order_by(func.random() if by_lot else read).limit(limit))
     return [Address(item.chain, item.address, item.signature, item.walk_head, item.walk_next) for item in found]
 
 

@@ -72,7 +72,7 @@ def find_arrivals(database: Database, ton: Ton, hub: TonHub) -> int:
     """
     watch(database, hub)
     with database.unit_of_work() as session:
-        due = chain_cursors.due(session, chain=CHAIN)
+        due = chain_cursors.due(session, chain=CHAIN, by_lot=True)
     for place in due:
         try:
             _walk(database, ton, place, _watched(database, ton, hub, read(place.address)), hub)

@@ -13,17 +13,19 @@ from pathlib import Path
 
 import pytest
 from pytoniq_core import Address, begin_cell
+from sqlalchemy import update
 
-from app.core import arrivals, figures, payments
+from app.core import arrivals, chain_cursors, figures, payments
 from app.core.ledger import Party
 from app.core.ton_hub import TonHub
 from app.db import Database
-from app.errors import ChainUnavailable, Conflict, InvalidInput, NotFound, Unavailable
+from app.errors import ChainUnavailable, ChainUnreadable, Conflict, InvalidInput, NotFound, Unavailable
 from app.failpoints import FAILPOINTS
 from app.flows import ton_payments
 from app.models.jobs import Job
-from app.models.payments import OutboxMessage, Payment, Refund
+from app.models.payments import ChainCursor, OutboxMessage, Payment, Refund
 from app.values import clock
+from app.values.ton_address import TonAddress
 from app.values.ton_arrivals import NOTIFICATION
 from devnet.ton.messages import internal
 from devnet.ton.wallets import Outgoing, WalletV4
@@ -451,3 +453,30 @@ def test_a_process_that_dies_anywhere_leaves_a_deposit_credited_once(shop: TonSh
     assert done.returncode == 0, done.stderr
     assert (shop.balance(), shop.state(payment), shop.held(Party("unclaimed"))) == (TON, "confirmed", TON)
     shop.assert_books_agree()
+
+
+def test_a_heap_of_accounts_that_cannot_be_read_keeps_a_deposit_waiting_not_for_ever(
+    shop: TonShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty accounts are read in a sweep. Those that can't be are unread the longest, and must not fill it each time."""
+    payment = shop.ask(TON)
+    shop.pay(TON, payment.memo)
+    head = ton_payments._head
+
+    def choke(ton: ton_payments.Ton, address: TonAddress) -> ton_payments.Place:
+        if address != shop.wallet:
+            raise ChainUnreadable("more than is read")
+        return head(ton, address)
+
+    monkeypatch.setattr(ton_payments, "_head", choke)
+    monkeypatch.setattr(ton_payments, "_jettons", lambda *_: {})
+    with shop.database.unit_of_work() as session:
+        for number in range(50):
+            chain_cursors.watch(session, "ton", TonAddress(0, number.to_bytes(32)).raw)
+        others = ChainCursor.address != shop.wallet.raw
+        session.execute(update(ChainCursor).where(others).values(read_at=clock.now() - timedelta(days=30)))
+    for _ in range(20):
+        shop.sweep()
+        if shop.balance():
+            break
+    assert shop.balance() == TON

@@ -18,8 +18,8 @@ _TOO_FAST = 429
 PACE_SECONDS = 1.1  # who has no key may ask once a second
 
 
-class _TooLarge(ChainUnavailable):
-    """The last server's answer was larger than is read."""
+class _TooLarge(ChainUnreadable):
+    """A server's answer was larger than is read: it is there, and this one account can't be read so."""
 
 
 class Toncenter:
