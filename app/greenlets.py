@@ -14,11 +14,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 T = TypeVar("T")
-AT_ONCE = 100
+AT_ONCE = 25
 
 
 def in_turns(items: Iterable[T]) -> Iterator[T]:
-    """The items as they are; after every hundred the other requests of this process have their turn."""
+    """The items as they are; after every few the other requests of this process have their turn."""
     for number, item in enumerate(items, 1):
         yield item
         if number % AT_ONCE == 0:
