@@ -103,6 +103,15 @@ def resolve(url: str, allow_private: bool, resolver: Resolver) -> CheckedUrl:
     return CheckedUrl(parsed, host, port, tuple(dict.fromkeys(texts)))
 
 
+def is_literal(host: str) -> bool:
+    """Whether a host is written as its address, so that nobody need be asked for it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def system_resolver(host: str, port: int) -> list[str]:
     """The machine's own resolver."""
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]

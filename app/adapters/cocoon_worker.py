@@ -9,17 +9,20 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import h11
 
-from app.adapters.addresses import Resolver, resolve, system_resolver, validate_public_url
+from app.adapters.addresses import Resolver, is_literal, resolve, system_resolver, validate_public_url
 from app.db import assert_no_unit_of_work
 from app.errors import InvalidInput, LightyardError, Unavailable
 
 TIMEOUT, UNREACHABLE, REFUSED = "timeout", "unreachable", "refused"
 TOO_LARGE, REDIRECTED, BAD_ANSWER = "too_large", "redirected", "bad_answer"
 PINNED_SECONDS, PINNED_HOSTS, LOOKUPS_AT_ONCE = 60.0, 20_000, 32
+SLOW_SECONDS = 960.0  # so seldom, at last, is a name looked up that nobody answers for: each time takes a thread for long
 READ_BYTES, HEAD_BYTES = 65_536, 16_384
+PIECE_BYTES = 256  # what a piece of a body costs beside its bytes: a megabyte in chunks of one byte is seconds of work
 # The links by which the worker's page for people offers the state that it is not in.
 DISABLE_LINK, ENABLE_LINK = b'href="/request/disable"', b'href="/request/enable"'
 _HEADERS = (("Accept", "application/json, text/html"), ("Accept-Encoding", "identity"), ("User-Agent", "lightyard-hub"))
@@ -32,6 +35,14 @@ class WorkerTrouble(Unavailable):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message, code="WORKER_TROUBLE")
         self.kind = kind
+
+
+class _Pin(NamedTuple):
+    """What a look-up came to, until when that holds, and how often in a row it was too slow."""
+
+    until: float
+    found: tuple[str, ...] | WorkerTrouble
+    times_slow: int = 0
 
 
 def check_address(host: str, port: int, allow_private: bool) -> None:
@@ -65,7 +76,7 @@ class CocoonWorkerClient:
     ) -> None:
         self._allow_private, self._timeout_seconds, self._limit_bytes = allow_private, timeout_seconds, limit_bytes
         self._resolver, self._clock = resolver, clock
-        self._pinned: dict[tuple[str, int], tuple[float, tuple[str, ...] | WorkerTrouble]] = {}
+        self._pinned: dict[tuple[str, int], _Pin] = {}
         self._lookups = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="worker-lookup")
 
     def close(self) -> None:
@@ -105,24 +116,28 @@ class CocoonWorkerClient:
             raise WorkerTrouble(UNREACHABLE, f"cannot be reached ({type(error).__name__})") from error
 
     async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
-        """Looked up once a minute, for good or bad."""
+        """Looked up once a minute, for good or bad; a name that is too slow again and again, less and less often."""
         kept = self._pinned.get((host, port))
-        if kept is None or kept[0] < self._clock():
+        if kept is None or kept.until < self._clock():
             if len(self._pinned) > PINNED_HOSTS:
                 self._pinned.clear()
-            until = self._clock() + PINNED_SECONDS
+            times = kept.times_slow if kept is not None else 0
             # What a look-up that takes too long leaves behind: its thread goes on, and no other is given to that name meanwhile.
-            self._pinned[host, port] = (until, WorkerTrouble(TIMEOUT, "its name is looked up too slowly"))
-            kept = self._pinned[host, port] = (until, await self._look_up(host, port))
-        if isinstance(kept[1], WorkerTrouble):
-            raise WorkerTrouble(kept[1].kind, kept[1].message)
-        return kept[1]
+            until = self._clock() + min(PINNED_SECONDS * 2 ** min(times, 10), SLOW_SECONDS)
+            self._pinned[host, port] = _Pin(until, WorkerTrouble(TIMEOUT, "its name is looked up too slowly"), times + 1)
+            found = await self._look_up(host, port)
+            kept = self._pinned[host, port] = _Pin(self._clock() + PINNED_SECONDS, found)
+        if isinstance(kept.found, WorkerTrouble):
+            raise WorkerTrouble(kept.found.kind, kept.found.message)
+        return kept.found
 
     async def _look_up(self, host: str, port: int) -> tuple[str, ...] | WorkerTrouble:
-        url = base_url(host, port)
+        """An address needs no thread: it must not wait behind strangers' names that nobody answers for."""
+        question = (base_url(host, port), self._allow_private, self._resolver)
         try:
-            loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._lookups, resolve, url, self._allow_private, self._resolver)
+            if is_literal(host):
+                return resolve(*question).addresses
+            found = await asyncio.get_running_loop().run_in_executor(self._lookups, resolve, *question)
         except InvalidInput as error:
             return WorkerTrouble(REFUSED, error.message)
         except LightyardError as error:
@@ -152,7 +167,7 @@ class CocoonWorkerClient:
         raise failure
 
     async def _read(self, codec: h11.Connection, reader: asyncio.StreamReader) -> bytes:
-        """The body, once it is whole. Every byte that comes counts, so that no head or chunk is endless."""
+        """The body, once it is whole. Every byte that comes counts, and every piece, so that nothing is endless or dear."""
         body, received = bytearray(), 0
         while True:
             event = codec.next_event()
@@ -166,7 +181,8 @@ class CocoonWorkerClient:
                 self._judge(event)
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > self._limit_bytes:
+                received += PIECE_BYTES
+                if len(body) > self._limit_bytes or received > self._limit_bytes + HEAD_BYTES:
                     raise self._too_large()
             elif isinstance(event, h11.EndOfMessage):
                 return bytes(body)

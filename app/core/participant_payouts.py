@@ -11,18 +11,19 @@ from sqlalchemy.orm import Session
 from app.core.participants import Among
 from app.errors import NotFound
 from app.models.payouts import Payout
-from app.values.money import Money
+from app.values.money import DECIMALS, Money
 
 ASSET = "TON"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a participant was paid. Moments are of transactions, else of the order; `amount_usd` is of those with a value."""
+    """What a participant was paid. Moments are of transactions, else of the order; `total` in TON, `amount_usd` of those
+    with a value; neither is Money, since a sum may be more than an amount can be."""
 
     total_payouts: int
     confirmed_payouts: int
-    total: Money
+    total: Decimal
     amount_usd: Decimal
     first: datetime | None
     last: datetime | None
@@ -57,7 +58,7 @@ def summary(session: Session, participant_id: int) -> Summary:
     query = select(*counted, func.sum(Payout.amount_usd), func.min(moment), func.max(moment))
     among: Collection[int] = (participant_id,)
     row = session.execute(query.where(*_seen(among), Payout.state != "cancelled")).one()
-    return Summary(row[0], row[1], Money(int(row[2] or 0), ASSET), row[3] or Decimal(0), row[4], row[5])
+    return Summary(row[0], row[1], Decimal(row[2] or 0).scaleb(-DECIMALS[ASSET]), row[3] or Decimal(0), row[4], row[5])
 
 
 def _seen(among: Among) -> list[ColumnElement[bool]]:

@@ -77,7 +77,7 @@ def propose(session: Session, participant_id: int, start: datetime, terms: Terms
     share = participants.get(session, participant_id).share_percent
     percent = terms.share_percent if share is None else share
     found = worker_earnings.by_worker(session, participant_id, start, end)
-    earned = Money(sum(item.weighed.minor for item in found), ASSET)
+    earned = worker_earnings.bounded(sum(item.weighed.minor for item in found))
     amount = from_decimal(earned.decimal * percent / 100, ASSET, DOWN)
     if amount.minor <= 0 or amount < terms.least:
         return None
@@ -88,8 +88,8 @@ def propose(session: Session, participant_id: int, start: datetime, terms: Terms
         "earned_minor": earned.minor,
         "share_percent": percent,
         "amount_minor": amount.minor,
-        "total_requests": sum(item.requests for item in found),
-        "total_compute_time_seconds": sum(item.seconds for item in found),
+        "total_requests": min(sum(item.requests for item in found), worker_earnings.COUNT_MOST),
+        "total_compute_time_seconds": min(sum(item.seconds for item in found), worker_earnings.COUNT_MOST),
         "workers": [_kept(item) for item in found],
         "state": PROPOSED,
         "created_at": clock.now(),

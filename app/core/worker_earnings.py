@@ -6,10 +6,11 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.values.money import Money
+from app.values.money import MAX_MINOR, Money
 
 ASSET = "TON"
 UNIT_COEFFICIENT = 1000
+COUNT_MOST = 2**62  # what a worker makes up must still be proposed, so that an operator sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class WorkerEarning:
     @property
     def weighed(self) -> Money:
         """What the tokens count for at the worker's price."""
-        return Money(self.earned.minor * self.coefficient // UNIT_COEFFICIENT, ASSET)
+        return bounded(self.earned.minor * self.coefficient // UNIT_COEFFICIENT)
 
 
 _EARNED = text("""
@@ -47,7 +48,12 @@ def by_worker(session: Session, participant_id: int, start: datetime, end: datet
     values = {"participant_id": participant_id, "start": start, "end": end, "unit": UNIT_COEFFICIENT}
     return [
         WorkerEarning(
-            row.id, row.worker_name, Money(int(row.nano), ASSET), row.coefficient, int(row.requests), round(row.seconds)
+            row.id,
+            row.worker_name,
+            bounded(int(row.nano)),
+            row.coefficient,
+            min(int(row.requests), COUNT_MOST),
+            min(round(row.seconds), COUNT_MOST),
         )
         for row in session.execute(_EARNED, values)
     ]
@@ -55,4 +61,9 @@ def by_worker(session: Session, participant_id: int, start: datetime, end: datet
 
 def earned(session: Session, participant_id: int, start: datetime, end: datetime) -> Money:
     """All of its workers together, each at its price coefficient."""
-    return Money(sum(item.weighed.minor for item in by_worker(session, participant_id, start, end)), ASSET)
+    return bounded(sum(item.weighed.minor for item in by_worker(session, participant_id, start, end)))
+
+
+def bounded(nano: int) -> Money:
+    """As TON, however much was made up: never more than an amount can be."""
+    return Money(min(nano, MAX_MINOR), ASSET)

@@ -1,6 +1,7 @@
 """The poller's process: its parts in one event loop, until it is told to end."""
 
 import asyncio
+import resource
 import signal
 
 import structlog
@@ -16,6 +17,8 @@ log = structlog.get_logger()
 def run(settings: Settings) -> None:
     """Poll until SIGTERM or SIGINT; what is under way then is finished."""
     logs.configure("DEBUG" if settings.debug else "INFO")
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a thousand slow workers are as many open sockets
     hub = build(settings)
     try:
         asyncio.run(_run(hub))

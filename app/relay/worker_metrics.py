@@ -23,7 +23,7 @@ from app.core import cocoon_workers
 from app.db import Session
 from app.errors import Forbidden, InvalidInput, LightyardError, Unauthenticated
 from app.relay.exchange import Exchange, take_from_server
-from app.relay.lines import GARBAGE, Goodbye, Limits, Line
+from app.relay.lines import GARBAGE, TOO_SLOW, Goodbye, Limits, Line
 from app.relay.rendertrust import STRANGER, Upgraded
 from app.values.json_text import read_json
 from app.wiring import Hub
@@ -31,6 +31,7 @@ from app.wiring import Hub
 log = structlog.get_logger()
 PATH = "/ws/metrics"
 SNAPSHOT_AT_ONCE, IDS_LIMIT, REFUSALS_LIMIT = 500, 10_000, 10
+UNREAD_LIMIT = 3  # so often may somebody ask for all again who has not read what was told: a short message, a long answer
 RENEW_SECONDS, LOOK_SECONDS, TOLD_AT_ONCE = 60.0, 15.0, 50
 MESSAGE_BYTES, MESSAGES_PER_SECOND, REASON_BYTES = 131_072, 10, 120
 Among = tuple[int, ...] | None
@@ -102,14 +103,14 @@ def refusal(error: LightyardError) -> Goodbye:
 class Watcher:
     """One socket. What it says and its end come one after the other; the board tells it of polls."""
 
-    __slots__ = ("_board", "_renew", "among", "only", "line", "renewed_at", "_refusals")
+    __slots__ = ("_board", "_renew", "among", "only", "line", "renewed_at", "_refusals", "_unread")
 
     def __init__(self, board: "Board", admitted: Admitted) -> None:
         self._board, self._renew, self.among = board, admitted.renew, admitted.among
         self.only: frozenset[int] | None = None
         self.line: Line | None = None
         self.renewed_at = time.monotonic()
-        self._refusals = 0
+        self._refusals = self._unread = 0
 
     def start(self, line: Line) -> None:
         """Listen first, then show what is there: nothing falls between."""
@@ -161,6 +162,10 @@ class Watcher:
 
     def _subscribe(self, ids: frozenset[int] | None) -> None:
         """Only these from now on; what is another's, or is not there at all, is said to be unknown."""
+        self._unread = self._unread + 1 if self.line is not None and self.line.outbox else 0
+        if self._unread > UNREAD_LIMIT:
+            self.say_goodbye(TOO_SLOW)
+            return
         known: list[int] | None = None
         if ids is not None:
             with self._board.hub.database.read_only() as session:

@@ -51,7 +51,7 @@ def test_a_body_that_ends_with_its_connection_is_whole(farm: Farm) -> None:
 
 @pytest.mark.parametrize(("mode", "kind"), [
     ("disconnect", "unreachable"), ("redirect", "redirected"), ("error", "bad_answer"), ("huge", "too_large"),
-    ("endless", "too_large"), ("endless_head", "unreachable"),
+    ("endless", "too_large"), ("endless_head", "unreachable"), ("crumbs", "too_large"),
 ])
 def test_a_strange_one_is_trouble_of_its_kind(farm: Farm, mode: str, kind: str) -> None:
     assert trouble("127.0.0.1", farm.add(FakeWorker(mode=mode))) == kind
@@ -108,15 +108,15 @@ def test_a_name_is_looked_up_once_a_minute(farm: Farm) -> None:
     assert looked_up == ["w.example.org"] * 2
 
 
-def test_a_name_that_is_slow_to_look_up_takes_one_thread_a_minute() -> None:
-    looked_up, done = list[str](), threading.Event()
+def test_a_name_that_is_slow_to_look_up_takes_one_thread_a_minute_and_then_less_often() -> None:
+    looked_up, done, now = list[str](), threading.Event(), [0.0]
 
     def resolver(host: str, port: int) -> list[str]:
         looked_up.append(host)
         done.wait(60)
         return ["127.0.0.1"]
 
-    client = CocoonWorkerClient(True, 0.2, LIMIT, resolver=resolver)
+    client = CocoonWorkerClient(True, 0.2, LIMIT, resolver=resolver, clock=lambda: now[0])
 
     async def thrice() -> None:
         for _ in range(3):
@@ -124,10 +124,34 @@ def test_a_name_that_is_slow_to_look_up_takes_one_thread_a_minute() -> None:
                 await client.stats("slow.example.org", 12_000)
             assert found.value.kind == "timeout"
 
-    asyncio.run(thrice())
+    for moment, times in ((0.0, 1), (59.0, 1), (61.0, 2), (180.0, 2), (182.0, 3), (10_000.0, 4)):
+        now[0] = moment
+        asyncio.run(thrice())
+        assert looked_up == ["slow.example.org"] * times
     done.set()
     client.close()
-    assert looked_up == ["slow.example.org"]
+
+
+def test_an_address_does_not_wait_behind_names_that_are_slow_to_look_up(farm: Farm) -> None:
+    done = threading.Event()
+
+    def resolver(host: str, port: int) -> list[str]:
+        done.wait(60)
+        return ["127.0.0.1"]
+
+    port, client = farm.add(FakeWorker()), CocoonWorkerClient(True, 5, LIMIT, resolver=resolver)
+
+    async def side_by_side() -> None:
+        slow = [asyncio.create_task(client.stats(f"slow{number}.example.org", 12_000)) for number in range(64)]
+        await asyncio.sleep(0)  # all of them are asked for
+        assert await client.stats("127.0.0.1", port)
+        for task in slow:
+            task.cancel()
+        done.set()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(side_by_side())
+    client.close()
 
 
 @pytest.mark.parametrize("host", [

@@ -50,9 +50,9 @@ class Pool:
             session.execute(insert(WorkerState).values(state))
             return row.id
 
-    def earn(self, worker_id: int, at: datetime, nano: int, table: Any = WorkerHour) -> None:
+    def earn(self, worker_id: int, at: datetime, nano: int, table: Any = WorkerHour, **more: Any) -> None:
         row = {"worker_id": worker_id, "at": at, "samples": 1, "answered": 1, "level": 1, "requests": 10, "success": 9,
-               "failed": 1, "time_seconds": 5.5, "revenue_nano": nano, "gpu_samples": 0}
+               "failed": 1, "time_seconds": 5.5, "revenue_nano": nano, "gpu_samples": 0, **more}
         with self.database.unit_of_work() as session:
             session.execute(insert(table).values(row))
 
@@ -142,6 +142,35 @@ def test_a_share_of_its_own_and_who_is_left_out(database: Database, pool: Pool) 
     (row,) = pool.proposals()
     assert (row.earned_minor, row.amount_minor) == (TON + 3, 333_300_000)  # rounded down: the pool keeps what is left
     assert idle.proposals() == [] == nothing.proposals()
+
+
+def test_who_makes_figures_up_keeps_nobody_from_his_proposal(database: Database, pool: Pool) -> None:
+    """The most that a worker's history can hold, at the highest price: seen by the operator, and in nobody's way."""
+    liar, honest = pool, Pool(database)
+    for name in ("a", "b"):
+        worker_id = liar.worker(coefficient=1_000_000, name=name)
+        for hour in range(12):
+            liar.earn(worker_id, MONDAY + timedelta(hours=hour), 2**58, requests=2**62, time_seconds=1e19)
+    honest.earn(honest.worker(), MONDAY, TON)
+    at(MONDAY + WEEK + timedelta(hours=1))
+    assert proposals.propose_all(database, TERMS) == 2
+    (made_up,), (row,) = liar.proposals(), honest.proposals()
+    assert (made_up.earned_minor, made_up.total_requests, made_up.total_compute_time_seconds) == (2**62,) * 3
+    assert row.earned_minor == TON
+
+
+def test_one_that_fails_is_logged_and_the_others_are_made(database: Database, pool: Pool, monkeypatch: Any) -> None:
+    other, propose = Pool(database), payout_proposals.propose
+    for each in (pool, other):
+        each.earn(each.worker(), MONDAY, TON)
+
+    def broken(session: Any, participant_id: int, *rest: Any) -> int | None:
+        return propose(session, participant_id, *rest) if participant_id == other.id else int("broken")
+
+    monkeypatch.setattr(payout_proposals, "propose", broken)
+    at(MONDAY + WEEK + timedelta(hours=1))
+    assert proposals.propose_all(database, TERMS) == 1
+    assert len(other.proposals()) == 1 and pool.proposals() == []
 
 
 def test_two_sweeps_at_once_propose_once(database: Database, pool: Pool) -> None:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 HUGE = 2**30
 DISCONNECT, SLOW, ENDLESS, HTML, HUGE_BODY, TRICKLE = "disconnect", "slow", "endless", "html", "huge", "trickle"
 REDIRECT, ERROR, GARBAGE, ENDLESS_HEAD, NO_LENGTH = "redirect", "error", "garbage", "endless_head", "no_length"
+CRUMBS = "crumbs"
 
 
 def slots(total: float, rate: float = 0.0) -> list[float]:
@@ -140,6 +141,8 @@ class FakeWorker:
                 await writer.drain()
         elif self.mode == REDIRECT:
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+        elif self.mode == CRUMBS:
+            writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 10_000 + b"0\r\n\r\n")
         elif self.mode == NO_LENGTH:
             writer.write(head + b"Connection: close\r\n\r\n" + self.stats().encode())
         elif self.mode != DISCONNECT:

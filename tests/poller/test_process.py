@@ -25,7 +25,8 @@ def running(pool: Pool, log: Path, **settings: str) -> Iterator[subprocess.Popen
         "WORKER_TIMEOUT_SECONDS": "1", "METRICS_SCRAPE_SECONDS": "1", **settings,
     }
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "app.cli", "poller"]
+        # begun with as few files as a login shell may have
+        command = ["sh", "-c", 'ulimit -Sn 256; exec "$0" -m app.cli poller', sys.executable]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
     try:
         yield process
@@ -49,6 +50,8 @@ def test_it_polls_and_ends_with_what_is_under_way_written(pool: Pool, tmp_path: 
     with running(pool, log) as process:
         until(lambda: pool.state(worker_id).status == "healthy" and pool.state(slow).status == "down", log)
         assert psutil.Process(process.pid).children() == []  # it never forks
+        soft, hard = psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == hard  # each of a thousand slow workers is an open file
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     assert "poller.ended" in log.read_text()
@@ -69,7 +72,7 @@ def test_another_one_goes_on_where_one_was_killed(pool: Pool, tmp_path: Path) ->
 def test_bad_workers_cost_the_good_ones_nothing(pool: Pool, tmp_path: Path) -> None:
     """Many of them at once: the good one is polled again and again, and the process stays small."""
     good, _ = pool.add()
-    modes = ("endless", "huge", "trickle", "slow", "html", "endless_head", "garbage", "disconnect")
+    modes = ("endless", "huge", "crumbs", "trickle", "slow", "html", "endless_head", "garbage", "disconnect")
     bad = [pool.add(FakeWorker(mode=mode))[0] for mode in modes * 4]
     log = tmp_path / "poller.log"
     with running(pool, log) as process:

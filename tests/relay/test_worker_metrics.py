@@ -15,17 +15,20 @@ import redis
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from app.config import Settings
-from app.core import accounts, participants
+from app.core import accounts, cocoon_workers, participants
 from app.poller.cocoon import CocoonPoller
-from app.relay.lines import Goodbye
+from app.relay.exchange import Exchange
+from app.relay.lines import Goodbye, Limits
 from app.relay.worker_metrics import Board, Watcher
 from app.wiring import Hub, build
 from devnet.payer import Payer
 from tests.factories import cocoon_workers as fakes
 from tests.factories.cocoon_workers import Farm
+from tests.factories.stacks import wait_until
 from tests.poller.conftest import Pool
 from tests.relay.conftest import Api, running_api
 
@@ -213,6 +216,30 @@ def test_a_slow_reader_is_dropped_with_a_reason(environment: dict[str, str], tmp
                     cache.publish("lightyard.workers", news)
                     assert len(message(quick)["workers"]) == 200
                 assert goodbye(slow) == (1008, "messages are read too slowly; connect again")
+
+
+def test_who_asks_for_all_again_and_reads_nothing_is_dropped_before_much_waits(hub: Hub, pool: Pool) -> None:
+    with hub.database.unit_of_work() as session:
+        row = {"participant_id": pool.participant_id, "worker_name": "w" * 200, "instance_number": 0, "host": "127.0.0.1"}
+        for number in range(400):
+            cocoon_workers.create(session, {**row, "stats_port": 20_000 + number})
+
+    class Admitted:
+        among = (pool.participant_id,)
+        renew = None
+
+    board = Board(Flask("test"), hub, Exchange(Limits(waiting_bytes=2**24, messages_per_second=1000)))
+    watcher = Watcher(board, Admitted())  # type: ignore[arg-type]
+    here, there = sockets.socketpair()
+    try:
+        line = board.exchange.attach(here, watcher)
+        watcher.start(line)
+        there.sendall(Frame(Opcode.TEXT, b'{"type":"subscribe"}').serialize(mask=True) * 20)
+        wait_until(lambda: line.goodbye is not None, "a goodbye", 20)
+        assert line.goodbye is not None and line.goodbye.word == "slow_reader" and len(line.outbox or b"") < 2**21
+    finally:
+        there.close()
+        board.stop()
 
 
 def test_a_key_that_is_revoked_ends_its_sockets(hub: Hub, pool: Pool, monkeypatch) -> None:

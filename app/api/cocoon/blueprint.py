@@ -10,6 +10,7 @@ from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from werkzeug.wrappers import Response as AnyResponse
 
+from app import greenlets
 from app.api.context import FORM
 from app.errors import InvalidInput
 from app.values.json_text import read_exact_json
@@ -34,17 +35,23 @@ class ExactBlueprint(Blueprint):
     def response(self, status_code: Any, schema: Any = None, **options: Any) -> Callable[[View], View]:
         """As flask-smorest's; a view that returns a Response of its own is left alone."""
         documented = super().response(status_code, schema, **options)
-        dump = getattr(schema() if isinstance(schema, type) else schema, "dump", None)
+        shape = schema() if isinstance(schema, type) else schema
+        is_read = hasattr(shape, "dump")
 
         def decorate(view: View) -> View:
             @wraps(view)
             def answered(*args: Any, **kwargs: Any) -> Any:
                 found = view(*args, **kwargs)
-                if dump is None or isinstance(found, AnyResponse):
+                if not is_read or isinstance(found, AnyResponse):
                     return found
-                text = simplejson.dumps(dump(found), use_decimal=True)
+                text = simplejson.dumps(_dumped(shape, found), use_decimal=True)
                 return Response(text, int(status_code), mimetype="application/json")
 
             return documented(answered)  # type: ignore[no-any-return]
 
         return decorate
+
+
+def _dumped(shape: Any, found: Any) -> Any:
+    """By its schema; a list may be long, and others have their turn in between."""
+    return [shape.dump(row, many=False) for row in greenlets.in_turns(found)] if shape.many else shape.dump(found)

@@ -15,6 +15,7 @@ from app.api.cocoon.schemas import workers as schemas
 from app.api.context import hub, read_only, unit_of_work
 from app.core import cocoon_workers, worker_history
 from app.db import Session
+from app.greenlets import in_turns
 from app.models.workers import CocoonWorker, WorkerState
 from app.values import worker_report
 from app.values.worker_health import WORDS
@@ -31,8 +32,8 @@ blueprint: Blueprint = ExactBlueprint("cocoon_workers", __name__, url_prefix="/a
 def list_workers(query: dict[str, Any]) -> list[dict[str, Any]]:
     """Workers in the order of their ids, each with what it said last."""
     with read_only() as session:
-        rows = cocoon_workers.page(session, reach(session, READ).among, **query)
-        return [_shown(*row) for row in rows]
+        rows = cocoon_workers.long_page(session, reach(session, READ).among, **query)
+    return [_shown(*row) for row in in_turns(rows)]
 
 
 @blueprint.post("")
@@ -90,7 +91,7 @@ def metrics(query: dict[str, Any], worker_id: str) -> dict[str, Any]:
         "period_hours": query["hours"],
         "step_seconds": seconds,
         "metrics_count": len(rows),
-        "metrics": [_metric(row) for row in rows],
+        "metrics": [_metric(row) for row in in_turns(rows)],
     }
 
 

@@ -252,6 +252,26 @@ def test_recording_moves_no_money(hub: Hub, operator: Person, participant: Perso
         assert audit.differences(session) == []
 
 
+@pytest.mark.parametrize("digits", ["25.5000000000000000000000000000000001", "25." + "0" * 60 + "1", "1e-99999999"])
+def test_a_number_with_more_digits_than_can_be_kept_is_refused_not_rounded(
+    operator: Person, participant: Person, digits: str
+) -> None:
+    for field in ("25.5", "89.25"):
+        body = simplejson.dumps(body_for(participant)).replace(field, digits)
+        answer = operator.post("payouts", data=body, content_type="application/json")
+        assert answer.status_code == 422 and "amount_" in answer.json["detail"]
+
+
+def test_a_sum_may_be_more_than_an_amount_can_be(operator: Person, participant: Person) -> None:
+    """What an operator mistyped twice keeps nobody from reading the list."""
+    for _ in range(3):
+        assert record(operator, participant, amount_ton=4_611_686_018.4).status_code == 201
+    listed = operator.get("participants")
+    assert listed.status_code == 200 and '"total_revenue_ton": 13835058055.2,' in listed.text
+    summary = participant.get(f"payouts/participant/{participant.id}/summary")
+    assert summary.status_code == 200 and '"total_amount_ton": 13835058055.2,' in summary.text
+
+
 def test_a_payout_of_the_future_is_refused(operator: Person, participant: Person) -> None:
     soon = (clock.now() + timedelta(minutes=30)).isoformat()
     late = (clock.now() + timedelta(hours=2)).isoformat()

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from app import greenlets
 from app.config import Settings
+from app.core import cocoon_workers
 from app.wiring import Hub
 from tests.api.cocoon.conftest import Person, join
 from tests.factories import cocoon_workers as fakes
@@ -71,6 +74,24 @@ def test_filters(client: FlaskClient, hub: Hub, operator: Person, participant: P
     assert ids("?is_active=true") == [first["id"], third["id"]] and ids("?is_active=false") == [second["id"]]
     assert ids(f"?participant_id={participant.id}&is_active=true") == [first["id"]] and ids("?limit=1&offset=1") == [second["id"]]
     assert [row["id"] for row in participant.get(f"workers?participant_id={other.id}").json] == []
+
+
+def test_a_long_list_is_read_in_lots_and_others_have_their_turn(
+    operator: Person, participant: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [make(participant, worker_name=f"w{n}")["id"] for n in range(7)]
+    operator.patch(f"workers/{ids[3]}", is_active=False)
+    turns = list[float]()
+    monkeypatch.setattr(cocoon_workers, "LOT", 2)
+    monkeypatch.setattr(greenlets, "AT_ONCE", 3)
+    monkeypatch.setattr(greenlets, "time", SimpleNamespace(sleep=turns.append))
+
+    def listed(query: str) -> list[int]:
+        return [row["id"] for row in operator.get(f"workers{query}").json]
+
+    assert listed("") == ids and turns == [0] * 4  # twice while it is made, twice while it is written
+    assert listed("?limit=5&offset=1") == ids[1:6] and listed("?limit=4") == ids[:4] and listed("?offset=7") == []
+    assert listed("?is_active=true&limit=6") == ids[:3] + ids[4:]
 
 
 def test_others_rows_are_404_and_not_to_be_touched(client: FlaskClient, hub: Hub, operator: Person, participant: Person) -> None:

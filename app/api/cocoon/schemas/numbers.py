@@ -19,6 +19,8 @@ def read_decimal(value: Any, places: int) -> Decimal:
     if is_number and abs(value) >= 10**13:
         raise ValidationError("is too large")
     text = str(Plain(value)) if is_number else value
+    if isinstance(value, Decimal) and Decimal(text) != value:  # its digits were too many even for a Decimal to show
+        text = ""
     if not isinstance(text, str) or not _PLAIN.fullmatch(text) or len(text.partition(".")[2].rstrip("0")) > places:
         raise ValidationError(f"must be a number such as 25.5: not negative, at most {places} decimals, no exponent")
     return Decimal(text)

@@ -1,9 +1,11 @@
 """Bodies of /api/v1/workers."""
 
 from decimal import Decimal
+from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from app import greenlets
 from app.api.cocoon.schemas.loose import Loose, PageSchema
 from app.api.cocoon.schemas.numbers import DecimalNumber, Number
 from app.api.cocoon.schemas.texts import Moment, row_id
@@ -105,13 +107,20 @@ class MetricSchema(Schema):
     revenue_ton = Number(required=True, allow_none=True, metadata={"description": "at its end; never falls"})
 
 
+class Rows(fields.List):
+    """A list that may be long: others have their turn while it is written."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> list[Any] | None:
+        return super()._serialize(None if value is None else greenlets.in_turns(value), attr, obj, **options)
+
+
 class WorkerMetricsSchema(Schema):
     worker_id = fields.Integer(required=True)
     worker_name = fields.String(required=True)
     period_hours = fields.Integer(required=True)
     step_seconds = fields.Integer(required=True, metadata={"description": "what each stands for; 0: one poll"})
     metrics_count = fields.Integer(required=True)
-    metrics = fields.List(fields.Nested(MetricSchema), required=True)
+    metrics = Rows(fields.Nested(MetricSchema), required=True)
 
 
 class WorkerStatsSchema(Schema):
