@@ -225,7 +225,10 @@ def sweep_payouts() -> None:
         if not hub().settings.signer_socket_path.exists():
             return
         for chain in hub().payout_chains:
-            payouts.advance_if_possible(hub().database, chain, hub().signer)
+            try:
+                payouts.advance_if_possible(hub().database, chain, hub().signer)
+            except Exception:  # noqa: BLE001  logged, and tried again by the next sweep; the other chain must not wait for it
+                log.exception("payouts.broken", chain=chain.name)
 
 
 @shared_task(name="hub.look_up_payouts")

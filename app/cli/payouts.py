@@ -9,14 +9,15 @@ import click
 
 from app.cli.context import open_database
 from app.cli.printing import as_json_option, print_json, print_table
+from app.core import accounts, payout_addresses
 from app.core import payout_reconciliation as reconciliation
 from app.core import payouts as verbs
 from app.db import Session
-from app.errors import InvalidInput
+from app.errors import InvalidInput, NotFound
 from app.models.payouts import Payout, PayoutDifference
 from app.observability import logs
-from app.values.money import Money
-from app.values.payouts import CHAINS
+from app.values.money import Money, parse
+from app.values.payouts import CHAINS, chain_of
 from app.values.states import PayoutState
 
 COLUMNS = ("number", "id", "state", "chain", "amount", "destination", "tx_hash", "held_reason", "created_at")
@@ -104,6 +105,38 @@ def acknowledge(difference: str, by: str) -> None:
         meant = [_uuid(difference)] if difference != "all" else [item.id for item in reconciliation.differences(session)]
         goes_on = [reconciliation.acknowledge(session, item, by) for item in meant]
     click.echo(f"acknowledged {len(meant)}; " + ("signing goes on" if all(goes_on) else "others are open: signing stays halted"))
+
+
+@payouts.command()
+@click.argument("difference", type=click.UUID)
+@click.argument("payout")
+def book(difference: uuid.UUID, payout: str) -> None:
+    """Say that the transaction of DIFFERENCE has paid PAYOUT, which you have seen on the chain: it is never paid again."""
+    _change(payout, lambda session, found: reconciliation.book(session, difference, found), "is booked as paid")
+
+
+@payouts.command()
+@click.argument("payout_id", type=click.UUID)
+@click.argument("amount")
+@click.argument("asset")
+@click.argument("to")
+@click.option("--account", type=click.UUID, help="Whose it was; the account of the wallet TO if not said.")
+def enter(payout_id: uuid.UUID, amount: str, asset: str, to: str, account: uuid.UUID | None) -> None:
+    """Write down again what a restored backup has lost: PAYOUT_ID, its transaction's memo, paid AMOUNT of ASSET to TO.
+
+    It is taken off the balance, and held until it is booked.
+    """
+    logs.configure("WARNING")
+    money = parse(amount, asset.upper())
+    with open_database() as (settings, database), database.unit_of_work() as session:
+        chain = chain_of(money.asset)
+        address = payout_addresses.read(chain, to, settings.ton_network)
+        owner = accounts.credentials(session, chain, address) if account is None else None
+        if account is None and owner is None:
+            raise NotFound(f"nobody is known by the wallet {address}: say whose it was with --account")
+        account_id = accounts.known_id(session, account) if account is not None else owner.account_id  # type: ignore[union-attr]
+        number = verbs.enter(session, payout_id, account_id, money, address).number
+    click.echo(f"payout {number} is entered and held: `lightyard payouts book DIFFERENCE {number}` next")
 
 
 @payouts.command()

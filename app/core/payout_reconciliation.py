@@ -4,6 +4,7 @@ wallet.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,11 +12,11 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core import payout_signings
-from app.errors import NotFound
+from app.core import payout_signings, payouts
+from app.errors import NotFound, Refused
 from app.models.payouts import Payout, PayoutDifference, PayoutSigning, PayoutWallet
 from app.values import clock
-from app.values.payouts import Order, Outgoing, SignedPayouts, Terms, read_id
+from app.values.payouts import Fate, Order, Outgoing, SignedPayouts, Terms, read_id
 from app.values.states import SigningOutcome
 
 UNRECORDED, MISSING, TWICE, AMOUNT = "unrecorded", "missing", "twice", "amount"
@@ -66,13 +67,30 @@ def match(session: Session, chain: str, source: str, found: Outgoing) -> Finding
 def _known(session: Session, row: PayoutSigning, found: Outgoing) -> Finding:
     if row.seen_at is None:
         row.seen_at = clock.now()
-    if row.outcome != SigningOutcome.EXPIRED:
+    named = [payout_id for part in found.parts if (payout_id := read_id(part.memo)) is not None]
+    unpaid = payout_signings.unpaid_of(session, row.id, named)
+    if row.outcome != SigningOutcome.EXPIRED and not unpaid:
         return Finding(is_known=True)
-    if payout_signings.reopen(session, row.id):
-        return Finding(adopted=row.id)
-    detail = f"taken for expired, and on the chain: {', '.join(map(str, found.parts))}"
-    note(session, row.chain, row.source, TWICE, f"{row.chain}:{found.tx_hash}", found.landed_hash, None, detail)
-    return Finding(difference=halt(session, row.chain, row.source, detail))
+    if row.outcome == SigningOutcome.EXPIRED:
+        if payout_signings.has_undecided(session, row.chain, row.source):
+            return Finding(is_busy=True)
+        if payout_signings.reopen(session, row.id):
+            return Finding(adopted=row.id)
+    detail = f"taken for {row.outcome}, and on the chain: {', '.join(map(str, found.parts))}"
+    first = unpaid[0] if unpaid else None
+    is_new = note(session, row.chain, row.source, TWICE, f"{row.chain}:{found.tx_hash}", found.landed_hash, first, detail)
+    return _halted(session, row.chain, row.source, detail, found.landed_hash, unpaid, is_new)
+
+
+def _halted(
+    session: Session, chain: str, source: str, detail: str, tx_hash: str, paid: Sequence[uuid.UUID], is_new: bool
+) -> Finding:
+    """Halt for what was found just now, and hold what it may have paid: to acknowledge it must not be to pay that again."""
+    if not is_new:
+        return Finding(is_known=True, difference=detail)
+    for payout_id in paid:
+        payout_signings.hold_open(session, payout_id, f"the chain shows a payment of it, {tx_hash}: book it, or retry")
+    return Finding(difference=halt(session, chain, source, detail))
 
 
 def _orders(session: Session, found: Outgoing) -> tuple[Order, ...] | None:
@@ -94,13 +112,13 @@ def _orders(session: Session, found: Outgoing) -> tuple[Order, ...] | None:
 
 
 def _unrecorded(session: Session, chain: str, source: str, found: Outgoing) -> Finding:
-    named = [read_id(part.memo) for part in found.parts]
-    known = session.scalar(select(Payout.id).where(Payout.id.in_([item for item in named if item is not None])).limit(1))
+    named = [payout_id for part in found.parts if (payout_id := read_id(part.memo)) is not None]
+    known = list(session.scalars(select(Payout.id).where(Payout.id.in_(named)).order_by(Payout.number)))
     told = [*map(str, found.parts), *([found.stray] if found.stray else [])]
     detail = f"left {source} and is not in the books: {', '.join(told)}"
-    kind = UNRECORDED if known is None else TWICE
-    is_new = note(session, chain, source, kind, f"{chain}:{found.tx_hash}", found.landed_hash, known, detail)
-    return Finding(difference=halt(session, chain, source, detail) if is_new else detail, is_known=not is_new)
+    kind, first = (TWICE, known[0]) if known else (UNRECORDED, None)
+    is_new = note(session, chain, source, kind, f"{chain}:{found.tx_hash}", found.landed_hash, first, detail)
+    return _halted(session, chain, source, detail, found.landed_hash, known, is_new)
 
 
 def halt(session: Session, chain: str, source: str, reason: str) -> str:
@@ -186,6 +204,20 @@ def differences(session: Session, with_acknowledged: bool = False, limit: int = 
     if not with_acknowledged:
         query = query.where(PayoutDifference.acknowledged_at.is_(None))
     return list(session.scalars(query))
+
+
+def book(session: Session, difference_id: uuid.UUID, payout_id: uuid.UUID) -> Payout:
+    """Book a payout as paid by a difference's transaction, as an operator has seen it on the chain; to acknowledge the difference
+    is another step, for its transaction may name more. NotFound for an unknown difference."""
+    found = session.get(PayoutDifference, difference_id)
+    payout = session.get(Payout, payout_id)
+    if found is None or payout is None or found.tx_hash is None:
+        raise NotFound("no such difference with a transaction, or no such payout: see `lightyard payouts differences`")
+    if payout.chain != found.chain:
+        raise Refused(f"the payout is on {payout.chain}, the difference on {found.chain}", code="CHAIN_DIFFERS")
+    paid = frozenset([payout_id])
+    fate = Fate(SigningOutcome.LANDED, True, paid, None, found.tx_hash, None, found.found_at)
+    return payouts.book(session, payout_id, fate)
 
 
 def acknowledge(session: Session, difference_id: uuid.UUID, by: str) -> bool:

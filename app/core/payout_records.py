@@ -51,7 +51,7 @@ def _wanted(payout: Payout) -> Wanted:
 
 
 def note_not_found(session: Session, payout_id: uuid.UUID) -> None:
-    """The chain does not show it; `confirmed` stays false until it does."""
+    """The chain does not show it, or could not say; `confirmed` stays false until it does, and others are looked for first."""
     payouts.locked(session, payout_id).looked_at = clock.now()
 
 

@@ -12,11 +12,9 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core import ledger
-from app.core.ledger import Party
+from app.core.payouts import book_paid
 from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem, PayoutWallet
 from app.values import clock
-from app.values.money import Money
 from app.values.payouts import BATCH, Fate, Order, SignedPayouts, Signing, Terms
 from app.values.states import PayoutState, SigningOutcome, advance
 
@@ -203,17 +201,8 @@ def decide(session: Session, signing_id: uuid.UUID, fate: Fate) -> bool:
         is_paid = payout.id in fate.paid
         outcomes[payout.id].outcome = PAID if is_paid else UNPAID
         if payout.signing_id == signing_id:
-            _book_paid(session, payout, fate) if is_paid else _book_unpaid(payout, fate)
+            book_paid(session, payout, fate) if is_paid else _book_unpaid(payout, fate)
     return True
-
-
-def _book_paid(session: Session, payout: Payout, fate: Fate) -> None:
-    payout.state = advance(PayoutState(payout.state), PayoutState.CONFIRMED)
-    payout.is_confirmed, payout.confirmed_at, payout.held_reason = True, clock.now(), None
-    payout.tx_hash, payout.block_number, payout.transaction_time = fate.landed_hash, fate.block_number, fate.block_time
-    payout.confirmations = max(1, payout.confirmations)
-    money = Money(payout.amount_minor, payout.asset)
-    ledger.post(session, Party("payout", payout.account_id), Party("chain"), money, f"payout:{payout.id}:paid")
 
 
 def _book_unpaid(payout: Payout, fate: Fate) -> None:
@@ -223,6 +212,24 @@ def _book_unpaid(payout: Payout, fate: Fate) -> None:
     payout.failures += 1
     if payout.failures >= MOST_FAILURES:
         payout.held_reason = f"{payout.failures} transactions landed without paying it: {fate.error or 'no reason given'}"[:500]
+
+
+def unpaid_of(session: Session, signing_id: uuid.UUID, named: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Of the payouts `named`, those that this transaction was booked as not having paid."""
+    query = select(PayoutSigningItem.payout_id).where(
+        PayoutSigningItem.signing_id == signing_id,
+        PayoutSigningItem.payout_id.in_(named),
+        PayoutSigningItem.outcome == UNPAID,
+    )
+    return list(session.scalars(query.order_by(PayoutSigningItem.ordinal)))
+
+
+def hold_open(session: Session, payout_id: uuid.UUID, reason: str) -> None:
+    """Keep a payout that may be signed from being signed until an operator has looked at it; others stay as they are."""
+    query = select(Payout).where(Payout.id == payout_id, Payout.state.in_(MAY_BE_SIGNED)).with_for_update()
+    payout = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if payout is not None:
+        payout.held_reason = reason[:500]
 
 
 def reopen(session: Session, signing_id: uuid.UUID) -> bool:

@@ -21,7 +21,7 @@ from app.errors import Conflict, InvalidInput, NotFound, Refused
 from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem
 from app.values import clock
 from app.values.money import MAX_MINOR, Money
-from app.values.payouts import TON, chain_of
+from app.values.payouts import TON, Fate, chain_of
 from app.values.states import PayoutState, advance
 
 ENGINE, RECORDED = "engine", "recorded"
@@ -98,7 +98,7 @@ def request(
     if not 0 < money.minor <= MAX_MINOR or money < least:
         raise Refused(f"the smallest payout is {least} {money.asset}; {money} was asked for", code="PAYOUT_TOO_SMALL")
     to = payout_addresses.destination(session, account_id, chain, destination, rules.cool_off_hours)
-    made = _insert(session, account_id, money, reference, chain, to, facts or Facts())
+    made = _insert(session, account_id, money, reference, chain, to, facts or Facts(), uuid.uuid4())
     if made is None:
         found = session.scalars(select(Payout).where(Payout.reference == reference)).one()
         return _same(found, account_id, money)
@@ -107,9 +107,15 @@ def request(
 
 
 def _insert(
-    session: Session, account_id: uuid.UUID, money: Money, reference: str, chain: str, to: str, facts: Facts
+    session: Session,
+    account_id: uuid.UUID,
+    money: Money,
+    reference: str,
+    chain: str,
+    to: str,
+    facts: Facts,
+    payout_id: uuid.UUID,
 ) -> uuid.UUID | None:
-    payout_id = uuid.uuid4()
     row = {
         "id": payout_id,
         "origin": ENGINE,
@@ -146,12 +152,14 @@ SELECT DISTINCT ON (a.account_id, l.asset) a.account_id, l.asset, a.address
 FROM payout_addresses a JOIN ledger_accounts l ON l.owner_id = a.account_id AND l.kind = 'balance'
 WHERE a.chain = :chain AND a.is_automatic AND a.revoked_at IS NULL AND a.usable_at <= :now
     AND l.asset = :asset AND l.balance_minor >= :least
+    AND NOT EXISTS (SELECT 1 FROM payout_addresses b WHERE b.account_id = a.account_id AND b.chain = a.chain
+        AND b.revoked_at IS NULL AND b.usable_at <= :now AND b.created_at > a.created_at)
 ORDER BY a.account_id, l.asset, a.created_at DESC LIMIT :most
 """)
 
 
 def due(session: Session, asset: str, least: Money, most: int = 200) -> list[uuid.UUID]:
-    """Accounts whose balance is to be paid out by itself: they have an automatic address, and at least the minimum."""
+    """Accounts whose balance is to be paid out by itself: their newest usable address is automatic, and they have the minimum."""
     values = {"chain": chain_of(asset), "now": clock.now(), "asset": asset, "least": max(1, least.minor), "most": most}
     return [row.account_id for row in session.execute(_DUE, values)]
 
@@ -174,6 +182,46 @@ def cancel(session: Session, payout_id: uuid.UUID) -> Payout:
         account = payout.account_id
         ledger.post(session, Party("payout", account), Party("balance", account), money, f"payout:{payout.id}:returned")
     return payout
+
+
+def enter(session: Session, payout_id: uuid.UUID, account_id: uuid.UUID, money: Money, destination: str) -> Payout:
+    """Write a payout down again that a restored backup has lost, by the id that its transaction carries as its memo.
+
+    Its amount leaves the balance, and it is held until it is booked as paid: it is never signed. Conflict for one that is known.
+    """
+    if money.minor <= 0:
+        raise InvalidInput("a payout is more than zero")
+    made = None
+    if session.get(Payout, payout_id) is None:
+        reference, chain = f"entered:{payout_id}", chain_of(money.asset)
+        made = _insert(session, account_id, money, reference, chain, destination, Facts(), payout_id)
+    if made is None:
+        raise Conflict(f"payout {payout_id} is in the books: look at it, and book it", code="PAYOUT_KNOWN")
+    ledger.post(session, Party("balance", account_id), Party("payout", account_id), money, f"payout:{made}:taken")
+    hold(session, made, "entered after it was paid: book it")
+    return session.get_one(Payout, made)
+
+
+def book(session: Session, payout_id: uuid.UUID, fate: Fate) -> Payout:
+    """An operator has seen on the chain that a payout was paid: it leaves the ledger, and is never paid again.
+
+    Conflict while a transaction with it is undecided, and for one that has ended.
+    """
+    payout = locked(session, payout_id)
+    if payout.origin != ENGINE or payout.state not in (PayoutState.CREATED, PayoutState.EXPIRED):
+        raise Conflict(f"payout {payout.number} is {payout.state}: only what may be signed yet is booked by hand")
+    book_paid(session, payout, fate)
+    return payout
+
+
+def book_paid(session: Session, payout: Payout, fate: Fate) -> None:
+    """A payout has reached its destination, as `fate` says: what it was has left the ledger."""
+    payout.state = advance(PayoutState(payout.state), PayoutState.CONFIRMED)
+    payout.is_confirmed, payout.confirmed_at, payout.held_reason = True, clock.now(), None
+    payout.tx_hash, payout.block_number, payout.transaction_time = fate.landed_hash, fate.block_number, fate.block_time
+    payout.confirmations = max(1, payout.confirmations)
+    money = Money(payout.amount_minor, payout.asset)
+    ledger.post(session, Party("payout", payout.account_id), Party("chain"), money, f"payout:{payout.id}:paid")
 
 
 def retry(session: Session, payout_id: uuid.UUID) -> Payout:

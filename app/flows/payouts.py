@@ -42,6 +42,8 @@ class PayoutChain(Protocol):
 
     def terms(self, source: str) -> Terms: ...
 
+    def sender(self, raw: bytes) -> str: ...
+
     def send(self, raw: bytes) -> str: ...
 
     def fate(self, signing: Signing) -> Fate: ...
@@ -187,8 +189,10 @@ class Payer:
             if signed is None and len(short) == known:
                 return False
         failpoint("payout.signed")
+        source = self.chain.sender(signed.raw)  # another wallet of ours, where the signer remembers what its old key has signed
         with self.database.unit_of_work() as session:
-            signing = payout_signings.note_signed(session, self.chain.name, self.address, signed)
+            payout_signings.ensure_wallet(session, self.chain.name, source)
+            signing = payout_signings.note_signed(session, self.chain.name, source, signed)
         if signing is None:
             log.warning("payout.not_stored", chain=self.chain.name, tx_hash=signed.tx_hash)
             return False
@@ -224,7 +228,7 @@ class Payer:
                 return None
             if set(answer.orders) <= set(batch.orders) or self._may_store(answer):
                 return answer
-            fate = self.chain.fate(Signing(batch.orders[0].payout_id, self.address, answer))
+            fate = self.chain.fate(Signing(batch.orders[0].payout_id, self.chain.sender(answer.raw), answer))
             if fate.outcome != SigningOutcome.EXPIRED:
                 log.warning("payout.signed_elsewhere", chain=self.chain.name, tx_hash=answer.tx_hash)
                 return None

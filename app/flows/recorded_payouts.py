@@ -7,7 +7,7 @@ import structlog
 from app.core import payout_records
 from app.core.payout_records import Wanted
 from app.db import Database
-from app.errors import LightyardError
+from app.errors import ChainUnreadable, LightyardError
 from app.values import clock
 from app.values.ton_address import TonAddress, read
 from app.values.ton_chain import TonAccount, TonTransaction
@@ -38,6 +38,9 @@ def look_up_if_possible(database: Database, ton: History) -> None:
             if not error.retryable:
                 raise
             log.warning("payouts.record_not_now", payout=str(wanted.payout_id), error=error.message)
+            if isinstance(error, ChainUnreadable):  # this one's: a server that is away says nothing of it
+                with database.unit_of_work() as session:
+                    payout_records.note_not_found(session, wanted.payout_id)
 
 
 def look_up(database: Database, ton: History, wanted: Wanted) -> bool:

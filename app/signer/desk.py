@@ -69,6 +69,8 @@ class Desk:
         for order in orders:
             if CHAIN_OF[order.asset] != chain:
                 return Refused(Refusal.INVALID, f"{order.asset} is not paid on {chain}", order.payout_id)
+            if chain == SOLANA and order.asset != "SOL" and order.asset not in self._limits.mints:
+                return Refused(Refusal.INVALID, f"no mint is known for {order.asset}: set SOLANA_MINTS", order.payout_id)
             if not _is_canonical(chain, order.destination) or order.destination == self.addresses()[chain]:
                 return Refused(Refusal.INVALID, f"{order.destination!r} is no wallet of a user's", order.payout_id)
         if chain == TON and not self._now() < (terms.valid_until or 0) <= self._now() + LONGEST_VALID_SECONDS:

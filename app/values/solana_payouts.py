@@ -1,7 +1,7 @@
 """A payout transaction on Solana: for each payout its memo, then its transfer, and nothing else. Made by the signer, read by
 whoever looks at a wallet's history."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from solders.hash import Hash
@@ -34,6 +34,11 @@ def sign(keypair: Keypair, orders: Sequence[Order], terms: Terms, mints: Mapping
     message = MessageV0.try_compile(payer, instructions, [], Hash(bytes(Pubkey.from_string(terms.blockhash or ""))))
     transaction = VersionedTransaction(message, [keypair])
     return SignedPayouts(tuple(orders), terms, bytes(transaction), str(transaction.signatures[0]))
+
+
+def payer_of(raw: bytes) -> str:
+    """The wallet that a signed payout leaves from; ValueError for what is no transaction."""
+    return str(VersionedTransaction.from_bytes(raw).message.account_keys[0])
 
 
 def _pay(payer: Pubkey, order: Order, mints: Mapping[str, str]) -> Iterator[Instruction]:
@@ -75,7 +80,7 @@ def parts(shown: Shown, wallet: str, mints: Mapping[str, str]) -> tuple[tuple[Pa
     assets = {mint: asset for asset, mint in mints.items()}
     found = tuple(_read(message, keys, wallet, shown.owners, assets))
     fee = shown.fee if keys[0] == wallet else 0
-    left = _left(shown, wallet, fee)
+    left = _left(shown, wallet, fee, assets)
     for part in found:
         key = mints.get(part.asset)
         left[key] = left.get(key, 0) - part.amount_minor
@@ -88,11 +93,14 @@ def parts(shown: Shown, wallet: str, mints: Mapping[str, str]) -> tuple[tuple[Pa
     return found, f"{told} beside what it names" if stray else None
 
 
-def _left(shown: Shown, wallet: str, fee: int) -> dict[str | None, int]:
-    """What the wallet has less than before, by mint; None is SOL. Incoming money is below zero."""
+def _left(shown: Shown, wallet: str, fee: int, mints: Container[str]) -> dict[str | None, int]:
+    """What the wallet has less than before, by mint; None is SOL. Incoming money is below zero.
+
+    Only what counts as money here: anybody may give the wallet a token of his own, and some kinds of token can be taken back.
+    """
     left: dict[str | None, int] = {None: -shown.lamports.get(wallet, 0) - fee}
     for (owner, mint), change in shown.tokens.items():
-        if owner == wallet:
+        if owner == wallet and mint in mints:
             left[mint] = left.get(mint, 0) - change
     return left
 

@@ -57,6 +57,15 @@ def sign(seed: bytes, orders: Sequence[Order], terms: Terms) -> SignedPayouts:
     return SignedPayouts(tuple(orders), terms, raw, body.hash.hex())
 
 
+def payer_of(raw: bytes) -> str:
+    """The wallet that a signed message is for, raw; ValueError for what is no message from outside."""
+    message = Cell.one_from_boc(raw).begin_parse()
+    if message.load_uint(4) != 0b1000:
+        raise ValueError("it is no message from outside")
+    wallet = message.load_address()
+    return TonAddress(wallet.wc, wallet.hash_part).raw
+
+
 def _message(order: Order) -> Cell:
     """Never bounceable: a wallet that was not deployed yet keeps what it is sent."""
     comment = begin_cell().store_uint(0, 32).store_snake_string(order.memo).end_cell()

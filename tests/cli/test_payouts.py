@@ -1,7 +1,10 @@
 """What an operator sees of payouts, and what only a person decides."""
 
 import json
+import uuid
 from pathlib import Path
+
+from solders.keypair import Keypair
 
 from app.core import payout_reconciliation, payout_signings, payouts
 from app.db import Database
@@ -56,6 +59,23 @@ def test_a_difference_halts_until_somebody_says_that_he_looked(database: Databas
     assert line.run("payouts", "differences").stdout.strip() == "no differences"
     told = line.json("payouts", "differences", "--all")["differences"]
     assert [item["acknowledged_by"] for item in told] == ["jane", "jane"]
+
+
+def test_what_a_restored_backup_has_lost_is_entered_and_booked(database: Database, database_url: str, tmp_path: Path) -> None:
+    line = CommandLine(tmp_path, DATABASE_URL=database_url)
+    account, destination = earner(database, SOL)
+    memo = str(uuid.uuid4())
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, "solana", WALLET)
+        found = Outgoing("a", "a", 1, None, (Part(memo, destination, "SOL", SOL.minor),))
+        assert payout_reconciliation.match(session, "solana", WALLET, found).difference
+    difference = json.loads(line.run("payouts", "differences", "--json").stdout)["differences"][0]["id"]
+    assert "nobody is known" in line.refusal("payouts", "enter", memo, "0.05", "SOL", str(Keypair().pubkey()))
+    assert "no payout" in line.refusal("payouts", "book", difference, "77")
+    assert "held" in line.run("payouts", "enter", memo, "0.05", "SOL", destination).stdout
+    assert "in the books" in line.refusal("payouts", "enter", memo, "0.05", "SOL", destination, "--account", str(account))
+    assert "is booked as paid" in line.run("payouts", "book", difference, memo).stdout
+    assert (line.json("payouts", "show", memo)["state"], line.json("payouts", "list")) == ("confirmed", [])
 
 
 def test_the_signer_s_wallets(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,10 +16,11 @@ from app.core.payouts import Filter, Record
 from app.db import Database
 from app.errors import Conflict, InvalidInput, LightyardError, NotFound, PaymentRequired, Refused, Unauthenticated
 from app.models.accounts import Identity
+from app.models.payouts import Payout
 from app.values import clock, signatures, ton_address
 from app.values.money import Money
-from app.values.payouts import SOLANA
-from app.values.states import PayoutState
+from app.values.payouts import SOLANA, Fate, Order, Outgoing, Part, SignedPayouts, Terms
+from app.values.states import PayoutState, SigningOutcome
 from tests.factories.payouts import ADDRESS_RULES, RULES, all_payouts, earner, order
 
 SOL = Money(50_000_000, "SOL")
@@ -249,3 +251,145 @@ def test_the_books_are_missed_when_a_payout_is_changed_behind_them(database: Dat
         session.execute(text("UPDATE payouts SET state = 'confirmed' WHERE id = :id"), {"id": payout})
         assert len(payout_reconciliation.ledger_differences(session)) == 2
     assert ADDRESS_RULES.cool_off_hours == RULES.cool_off_hours == 0
+
+
+def test_who_is_not_paid_by_himself_keeps_nobody_from_being(database: Database, later) -> None:  # noqa: ANN001
+    """An account whose newest address is not automatic is not due, however old its automatic one is."""
+    first, _ = earner(database, SOL)
+    with database.unit_of_work() as session:
+        keys = Keypair()
+        wallet, now = str(keys.pubkey()), int(clock.now().timestamp() * 1000)
+        words = payout_addresses.message(first, SOLANA, wallet, now)
+        signature = str(keys.sign_message(words.encode()))
+        payout_addresses.propose(session, first, SOLANA, wallet, now, signature, ADDRESS_RULES, is_automatic=False)
+    second, _ = earner(database, SOL)
+    with database.unit_of_work() as session:
+        assert payouts.due(session, "SOL", Money(1, "SOL")) == [second]
+
+
+CHAIN_HASH, WALLET = "5" * 64, "hot wallet"
+
+
+def on_chain(database: Database, payout_id: uuid.UUID, tx_hash: str = CHAIN_HASH) -> Outgoing:
+    """What the chain shows of a transaction with this payout."""
+    with database.unit_of_work() as session:
+        payout = session.get_one(Payout, payout_id)
+        part = Part(payout.memo, payout.destination, payout.asset, payout.amount_minor)
+        return Outgoing(tx_hash, tx_hash, 1, clock.now(), (part,))
+
+
+def sign(database: Database, *payout_ids: uuid.UUID, tx_hash: str = CHAIN_HASH) -> uuid.UUID:
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+        rows = [session.get_one(Payout, payout_id) for payout_id in payout_ids]
+        orders = tuple(Order(row.id, row.asset, row.amount_minor, row.destination) for row in rows)
+        signed = payout_signings.note_signed(session, SOLANA, WALLET, SignedPayouts(orders, Terms(), b"raw", tx_hash))
+        assert signed is not None
+        return signed.id
+
+
+def decide(database: Database, signing_id: uuid.UUID, outcome: SigningOutcome, *paid: uuid.UUID) -> None:
+    with database.unit_of_work() as session:
+        assert payout_signings.decide(session, signing_id, Fate(outcome, True, frozenset(paid), "", CHAIN_HASH, 1, clock.now()))
+
+
+def match(database: Database, found: Outgoing) -> payout_reconciliation.Finding:
+    with database.unit_of_work() as session:
+        return payout_reconciliation.match(session, SOLANA, WALLET, found)
+
+
+def halted(database: Database) -> bool:
+    with database.unit_of_work() as session:
+        return payout_signings.lock_wallet(session, SOLANA, WALLET).halted_at is not None
+
+
+def next_batch(database: Database) -> list[uuid.UUID]:
+    with database.unit_of_work() as session:
+        batch = payout_signings.next_batch(session, SOLANA, WALLET)
+        return [] if batch is None else [order.payout_id for order in batch.orders]
+
+
+def acknowledge_all(database: Database) -> None:
+    with database.unit_of_work() as session:
+        for item in payout_reconciliation.differences(session):
+            payout_reconciliation.acknowledge(session, item.id, "operator")
+
+
+def test_what_a_false_end_left_unpaid_is_not_paid_again_by_an_acknowledgement(database: Database) -> None:
+    """Two payouts in one transaction, taken for expired; one is signed anew and paid; then the first lands after all."""
+    account, _ = earner(database, SOL, SOL)
+    one, two = order(database, account, SOL), order(database, account, SOL)
+    decide(database, sign(database, one, two), SigningOutcome.EXPIRED)
+    decide(database, sign(database, one, tx_hash="6" * 64), SigningOutcome.LANDED, one)
+    shown = replace(on_chain(database, one), parts=(*on_chain(database, one).parts, *on_chain(database, two).parts))
+    assert match(database, shown).difference and halted(database)
+    acknowledge_all(database)
+    assert not halted(database) and next_batch(database) == [], "it waits for an operator's word"
+    with database.unit_of_work() as session:
+        assert "the chain shows a payment of it" in (session.get_one(Payout, two).held_reason or "")
+    assert match(database, shown).is_known
+    assert not halted(database), "read again, it halts nothing that nobody could set going any more"
+
+
+@pytest.mark.parametrize("outcome", [SigningOutcome.FAILED, SigningOutcome.LANDED])
+def test_what_was_booked_as_not_paid_and_is_on_the_chain_halts(database: Database, outcome: SigningOutcome) -> None:
+    account, _ = earner(database, SOL, SOL)
+    one, two = order(database, account, SOL), order(database, account, SOL)
+    paid = (one,) if outcome == SigningOutcome.LANDED else ()
+    decide(database, sign(database, one, two), outcome, *paid)
+    assert match(database, on_chain(database, two)).difference and halted(database)
+    acknowledge_all(database)
+    assert two not in next_batch(database)
+
+
+def test_a_false_end_is_not_told_while_another_transaction_is_undecided(database: Database) -> None:
+    account, _ = earner(database, SOL, SOL)
+    one, two = order(database, account, SOL), order(database, account, SOL)
+    decide(database, sign(database, one), SigningOutcome.EXPIRED)
+    flying = sign(database, two, tx_hash="6" * 64)
+    assert match(database, on_chain(database, one)).is_busy
+    decide(database, flying, SigningOutcome.LANDED, two)
+    assert match(database, on_chain(database, one)).adopted is not None
+    assert not halted(database)
+
+
+def lost(account: uuid.UUID) -> Outgoing:
+    """What the chain shows of a payout that the books have never heard of."""
+    part = Part(str(uuid.uuid5(account, "lost")), str(Keypair().pubkey()), "SOL", SOL.minor)
+    return Outgoing(CHAIN_HASH, CHAIN_HASH, 1, clock.now(), (part,))
+
+
+def test_what_a_restored_backup_has_lost_is_entered_and_booked_and_not_paid_again(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+    found = lost(account)
+    assert match(database, found).difference and halted(database)
+    memo = uuid.UUID(found.parts[0].memo)
+    with database.unit_of_work() as session:
+        payouts.enter(session, memo, account, SOL, found.parts[0].destination)
+    acknowledge_all(database)
+    assert next_batch(database) == [], "it is held until it is booked"
+    with database.unit_of_work() as session:
+        (difference,) = payout_reconciliation.differences(session, with_acknowledged=True)
+        assert payout_reconciliation.book(session, difference.id, memo).is_confirmed
+    assert balances(database, account) == (0, 0)
+    with database.unit_of_work() as session, pytest.raises(Conflict):
+        payout_reconciliation.book(session, difference.id, memo)
+    with database.unit_of_work() as session, pytest.raises(Conflict):
+        payouts.enter(session, memo, account, SOL, found.parts[0].destination)
+    with database.unit_of_work() as session, pytest.raises(PaymentRequired):
+        payouts.enter(session, uuid.uuid4(), account, SOL, found.parts[0].destination)
+
+
+def test_nothing_is_booked_while_its_transaction_may_land(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+    assert match(database, lost(account)).difference
+    acknowledge_all(database)
+    flying = order(database, account, SOL)
+    sign(database, flying, tx_hash="6" * 64)
+    with database.unit_of_work() as session, pytest.raises(Conflict):
+        (difference,) = payout_reconciliation.differences(session, with_acknowledged=True)
+        payout_reconciliation.book(session, difference.id, flying)

@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
+from app.adapters.chains.solana_payouts import SolanaPayouts
 from app.adapters.signer import SignerClient
 from app.core import audit, ledger, payout_reconciliation
 from app.core import payouts as core_payouts
 from app.core.ledger import Party
 from app.core.payouts import PayoutRules
 from app.db import Database
+from app.errors import ChainUnavailable
 from app.flows import payouts
+from app.values import clock
 from app.values.money import Money
 from app.values.payouts import read_minimums
 from devnet.payer import Payer
 from tests.factories.chain_nodes import Node
 from tests.factories.payouts import (
+    LOCAL_MINTS,
     RULES,
     Mischief,
     SignerProcess,
@@ -225,6 +229,38 @@ def test_an_asset_whose_day_is_over_keeps_no_other_waiting(database: Database, n
             node.pass_slots()
         assert [payout.state for payout in all_payouts(database)] == ["created", "confirmed"]
         assert_paid_once(database, node, {destination: SOL.minor})
+
+
+def test_an_asset_without_a_mint_keeps_no_other_waiting(
+    database: Database, node: Node, signer: SignerProcess, wallet: str
+) -> None:
+    """USDT may be on a balance that came from elsewhere, and have no mint here."""
+    holder, _ = earner(database, Money(2_500_000, "USDT"))
+    order(database, holder, Money(2_500_000, "USDT"))
+    account, destination = earner(database, SOL)
+    order(database, account, SOL)
+    chain = SolanaPayouts((node.url,), 5, {"USDC": LOCAL_MINTS["USDC"]}, 120)
+    for _ in until(60):
+        payouts.advance_if_possible(database, chain, signer.client)
+        if all_payouts(database)[1].state == "confirmed":
+            break
+        node.pass_slots()
+    assert all_payouts(database)[0].state == "created"
+    assert_paid_once(database, node, {destination: SOL.minor})
+
+
+@pytest.mark.parametrize("valid", [None, [], {"value": None}, "yes", 1])
+def test_a_node_that_answers_beside_the_point_is_unknown(valid: object) -> None:
+    """Not a crash: the other chain's payouts come after this one's."""
+
+    def ask(url: str, method: str, *params: object) -> object:
+        latest = {"context": {"slot": 5}, "value": {"blockhash": "1" * 32, "lastValidBlockHeight": 9}}
+        return {"getLatestBlockhash": latest, "getBlockTime": clock.now().timestamp(), "isBlockhashValid": valid}[method]
+
+    chain = solana_chain("http://127.0.0.1:1")
+    chain._ask = ask  # type: ignore[method-assign]
+    with pytest.raises(ChainUnavailable):
+        chain.terms("anybody")
 
 
 def test_a_payout_above_the_signer_s_limit_is_held_for_an_operator(

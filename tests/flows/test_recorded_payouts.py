@@ -83,3 +83,11 @@ def test_a_server_that_is_away_decides_nothing(database: Database, ton_chain: To
     write(database, "cd" * 32, participant)
     ton_chain.faults(breaks="error")
     assert look_up(database, ton_chain).looked_at is None
+
+
+def test_an_account_that_cannot_be_read_lets_others_be_looked_for_first(database: Database, ton_chain: TonChain) -> None:
+    participant = raw(ton_chain, "participant", TON)
+    write(database, "cd" * 32, participant)
+    ton_chain.faults(claim_hash="A" * 43 + "=")
+    payout = look_up(database, ton_chain)
+    assert payout.looked_at is not None and not payout.is_confirmed

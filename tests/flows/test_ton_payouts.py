@@ -2,12 +2,17 @@
 
 import pytest
 
+from app.adapters.chains import json_rpc, ton_cells
+from app.adapters.chains import ton_payouts as ton_payouts_adapter
 from app.adapters.chains.ton_payouts import MARGIN_SECONDS
 from app.core import audit, ledger, payout_reconciliation
 from app.core.ledger import Party
 from app.db import Database
 from app.flows import payouts
+from app.values import ton_address
 from app.values.money import Money
+from app.values.ton_address import TonAddress
+from app.values.ton_chain import TonTransaction
 from tests.factories.payouts import (
     TON_VALID_SECONDS,
     SignerProcess,
@@ -174,3 +179,72 @@ def test_a_restored_backup_pays_nothing_twice(
     finish(restored, ton_chain, signer)
     assert_paid_once(restored, ton_chain, {address: TWO.minor})
     assert len(all_signings(restored)) == 1 and all_differences(restored) == []
+
+
+def test_money_that_bounces_off_the_hot_wallet_halts_nothing(
+    database: Database, ton_chain: TonChain, signer: SignerProcess, wallet: str
+) -> None:
+    """Before its first payout the wallet has no code: whatever asks to bounce goes back, and anybody may send such."""
+    ton_chain.wallet("stranger", 10 * ONE_TON)
+    ton_chain.pay("stranger", wallet, 3 * ONE_TON, bounce=True)
+    assert ton_chain.transactions(wallet)[0]["out_msgs"], "the wallet's own transaction shows a message out"
+    account, address = ton_earner(database, ton_chain, TWO)
+    ton_order(database, account, address, TWO)
+    finish(database, ton_chain, signer)
+    assert all_differences(database) == []
+    assert_paid_once(database, ton_chain, {address: TWO.minor})
+
+
+def test_a_key_that_was_changed_after_a_restore_pays_nothing_twice(
+    database: Database, ton_chain: TonChain, signer: SignerProcess, wallet: str, restore: Backups
+) -> None:
+    """The books forget a payout that the old key has paid; the signer's journal remembers it, and whose it was."""
+    account, address = ton_earner(database, ton_chain, TWO)
+    ton_order(database, account, address, TWO)
+    backup = restore.keep()
+    finish(database, ton_chain, signer)
+    restored = backup()
+    signer.kill()
+    (signer.home / "signer" / "ton.json").rename(signer.home / "ton.old")
+    signer.start()
+    ton_chain.fund(signer.client.addresses()["ton"], 100 * ONE_TON)
+    finish(restored, ton_chain, signer)
+    (signing,) = all_signings(restored)
+    assert signing.source == ton_address.read(wallet).raw
+    assert_paid_once(restored, ton_chain, {address: TWO.minor})
+
+
+def test_a_history_of_huge_messages_is_read_in_smaller_pages(
+    database: Database, ton_chain: TonChain, signer: SignerProcess, wallet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page of a hundred large messages is more than one answer may have: the reading goes on all the same."""
+    for number in range(12):
+        ton_chain.fund(wallet, 10, comment=f"{number} " + "x" * 100)
+    monkeypatch.setattr(json_rpc, "ANSWER_BYTES_LIMIT", 12_000)
+    account, address = ton_earner(database, ton_chain, TWO)
+    ton_order(database, account, address, TWO)
+    finish(database, ton_chain, signer)
+    assert_paid_once(database, ton_chain, {address: TWO.minor})
+
+
+def test_a_payee_whose_account_cannot_be_read_keeps_nobody_waiting(
+    database: Database, ton_chain: TonChain, signer: SignerProcess, wallet: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a payee's contract does on receipt may be more than is read of one transaction."""
+    account, address = ton_earner(database, ton_chain, TWO)
+    ton_order(database, account, address, TWO)
+    read = ton_cells.read_transaction
+
+    def choke(owner: TonAddress, boc: bytes) -> TonTransaction:
+        if owner.raw == address:
+            raise ValueError("the bag has too many cells")
+        return read(owner, boc)
+
+    monkeypatch.setattr(ton_cells, "read_transaction", choke)
+    for _ in range(3):
+        advance(database, ton_chain, signer)
+        ton_chain.advance(2, seconds=1)
+    assert [payout.state for payout in all_payouts(database)] == ["sent"], "not at once"
+    monkeypatch.setattr(ton_payouts_adapter, "UNREADABLE_SECONDS", -1000)
+    finish(database, ton_chain, signer)
+    assert_paid_once(database, ton_chain, {address: TWO.minor})

@@ -107,6 +107,14 @@ def test_a_payout_that_changed_is_refused(desk: Desk) -> None:
         assert refused(desk.sign("solana", [changed], TERMS, [first.tx_hash])) == Refusal.CHANGED
 
 
+def test_an_asset_without_a_mint_is_refused_by_the_payout_s_name(tmp_path: Path, clock: Clock) -> None:
+    """In a batch, too: what is never signed must be held, or it would keep the others waiting for ever."""
+    desk = make_desk(tmp_path, clock, Limits(LIMITS.payout, LIMITS.day, 0, {}))
+    token = order(1, "USDC")
+    answer = desk.sign("solana", [order(1), token], TERMS, [])
+    assert refused(answer) == Refusal.INVALID and isinstance(answer, Refused) and answer.payout_id == token.payout_id
+
+
 def test_limits_of_one_payout_and_of_a_day(desk: Desk, clock: Clock) -> None:
     assert refused(desk.sign("solana", [order(10**9 + 1)], TERMS, [])) == Refusal.PAYOUT_LIMIT
     assert refused(desk.sign("solana", [order(1, "RENDER")], TERMS, [])) == Refusal.PAYOUT_LIMIT

@@ -14,6 +14,10 @@ MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, Arithm
 UNCLEAR = (httpx.HTTPError, httpx.StreamError, *MALFORMED)
 
 
+class AnswerTooLarge(ValueError):
+    """More than is read of one answer. Whoever asked for many things may ask for fewer."""
+
+
 def call(http: httpx.Client, url: str, timeout_seconds: float, method: str, params: list[Any]) -> Any:
     """The whole answer as JSON, an object with `result` or `error`, else one of UNCLEAR is raised."""
     assert_no_unit_of_work()
@@ -34,7 +38,7 @@ def post(http: httpx.Client, url: str, timeout_seconds: float, request: dict[str
         for chunk in answer.iter_bytes():
             data += chunk
             if len(data) > ANSWER_BYTES_LIMIT:
-                raise ValueError(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
+                raise AnswerTooLarge(f"the answer has more than {ANSWER_BYTES_LIMIT} bytes")
             if time.monotonic() > deadline:
                 raise httpx.ReadTimeout(f"the answer took more than {timeout_seconds} s")
     return answer.status_code, bytes(data)

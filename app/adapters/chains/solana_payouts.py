@@ -13,12 +13,13 @@ from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values import clock
 from app.values.payouts import BATCH, SOLANA, UNDECIDED, Fate, Order, Outgoing, Page, Signing, Terms
-from app.values.solana_payouts import Shown, parts
+from app.values.solana_payouts import Shown, parts, payer_of
 from app.values.states import SigningOutcome
 
 FINAL = {"commitment": "finalized"}
 PAGE, MOST_PAGES = 1000, 50
 FEE_LAMPORTS, RENT_LAMPORTS = 5000, 2_039_280
+WALLET_RENT_LAMPORTS = 890_880  # a wallet with less than this fails every transaction that leaves it so
 
 
 class SolanaPayouts:
@@ -50,7 +51,7 @@ class SolanaPayouts:
         oldest = min(found, key=lambda terms: terms.slot or 0)
         for url in self._urls:
             valid = self._ask(url, "isBlockhashValid", oldest.blockhash, {"commitment": "processed"})
-            if valid != {**valid, "value": True}:
+            if not isinstance(valid, dict) or valid.get("value") is not True:
                 raise ChainUnavailable("Solana's nodes do not agree on a block hash")
         return oldest
 
@@ -72,7 +73,7 @@ class SolanaPayouts:
     def affordable(self, source: str, orders: Sequence[Order]) -> tuple[Order, ...]:
         """Of these orders, those that the wallet can pay now, fees and rents of token accounts counted."""
         has = {asset: self.funds(source, asset) for asset in {"SOL", *(order.asset for order in orders)}}
-        has["SOL"] -= FEE_LAMPORTS
+        has["SOL"] -= FEE_LAMPORTS + WALLET_RENT_LAMPORTS
         found = []
         for order in orders:
             rent = 0 if order.asset == "SOL" else RENT_LAMPORTS
@@ -83,7 +84,9 @@ class SolanaPayouts:
         return tuple(found)
 
     def funds(self, source: str, asset: str) -> int:
-        """What the wallet has, final, in minor units: what the first node says."""
+        """What the wallet has, final, in minor units: what the first node says. Nothing of an asset that has no mint here."""
+        if asset != "SOL" and asset not in self._mints:
+            return 0
         try:
             if asset == "SOL":
                 return int(self._ask(self._urls[0], "getBalance", source, FINAL)["value"])
@@ -93,6 +96,10 @@ class SolanaPayouts:
             return sum(int(info["tokenAmount"]["amount"]) for info in infos)
         except MALFORMED as error:
             raise ChainUnreadable(f"Solana's balance of {source} can't be read: {error}") from error
+
+    def sender(self, raw: bytes) -> str:
+        """The wallet that signed bytes leave from."""
+        return payer_of(raw)
 
     def send(self, raw: bytes) -> str:
         """Hand the bytes to every node; what they answered, for the log only. ChainUnavailable when none took them: it may have

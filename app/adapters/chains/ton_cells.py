@@ -4,10 +4,12 @@ Only what an attacker can put there is read with care: a body of any form, a sen
 chain itself makes must have the form that the chain gives it, else it is no transaction.
 """
 
+import hashlib
 from dataclasses import replace
 
 from pytoniq_core.boc import Builder, Cell, Slice
 from pytoniq_core.boc.deserialize import Boc
+from pytoniq_core.boc.exotic import CellTypes
 from pytoniq_core.tlb.transaction import TransactionDescr, TransactionOrdinary
 
 from app.values.ton_address import TonAddress
@@ -44,6 +46,20 @@ class Reader(Slice):
         return bytes(super().load_bytes(length))
 
 
+class Bag(Cell):
+    """A cell that hashes what a Merkle proof left out whatever its levels; the library stumbles where that has none of level 1.
+
+    Anybody may send such cells, and a history with one that can't be hashed could not be read past it.
+    """
+
+    def calculate_hashes(self) -> None:
+        if self.type_ != CellTypes.pruned_branch:
+            super().calculate_hashes()
+            return
+        told = self.get_descriptors(self.level_mask) + self.get_data_bytes()
+        self._depths, self._hashes = [0], [hashlib.sha256(told).digest()]
+
+
 def _open(cell: Cell) -> Reader:
     if cell.is_exotic:
         raise ValueError("the cell is a proof's, not data")
@@ -58,7 +74,7 @@ def read_cell(boc: bytes) -> Cell:
         header = Boc.deserialize_boc_header(boc)
         if header["cells_num"] > MOST_CELLS or header["roots_num"] != 1:
             raise ValueError(f"the bag has {header['cells_num']} cells and {header['roots_num']} roots")
-        roots = Boc(boc).deserialize()
+        roots = Boc(boc).deserialize(Bag)
     except Exception as error:  # noqa: BLE001  the library raises of every kind
         raise ValueError(f"it is no bag of cells: {type(error).__name__}: {error}") from error
     return roots[0]
@@ -136,7 +152,7 @@ def _message(cell: Cell) -> TonMessage:
     data = _open(cell)
     source, destination, value, is_bounced = _envelope(data)
     if data.load_bit():  # a state-init
-        _skip_state(_open(data.load_ref()) if data.load_bit() else data)
+        data.load_ref() if data.load_bit() else _skip_state(data)
     body = data.load_ref() if data.load_bit() else data.to_cell()
     op = _open(body).load_uint(32) if len(body.bits) >= 32 and not body.is_exotic else None
     return TonMessage(
@@ -231,9 +247,13 @@ def _jetton(body: Cell, op: int | None) -> JettonNotice | None:
         if op == INTERNAL_TRANSFER:
             _address(data)
             data.load_coins()
-        return JettonNotice(amount, sender, _payload_comment(data))
     except Exception:  # noqa: BLE001  anybody can send a body that begins like one and is none
         return None
+    try:
+        comment = _payload_comment(data)
+    except Exception:  # noqa: BLE001  the payload is the sender's: whatever it is, the jettons came
+        comment = None
+    return JettonNotice(amount, sender, comment)
 
 
 def _payload_comment(data: Reader) -> str | None:

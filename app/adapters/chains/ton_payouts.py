@@ -10,11 +10,13 @@ from app.values.payouts import BATCH, TON, UNDECIDED, Fate, Order, Outgoing, Pag
 from app.values.states import SigningOutcome
 from app.values.ton_address import TonAddress, read
 from app.values.ton_chain import ZERO_HASH, TonAccount, TonMessage, TonTransaction
+from app.values.ton_wallet import payer_of
 
 PAGE, MOST_PAGES = 100, 200
 DESTINATION_PAGES = 20  # of a destination that is paid all the time, as exchanges are
 FEE_NANO = 20_000_000  # for each message, forwarding included
 MARGIN_SECONDS = 30  # a shard's block is a little older than the masterchain's block that takes it in
+UNREADABLE_SECONDS = 600  # a payee's account that can't be read is waited for so long
 Place = tuple[int, str]  # a transaction's lt and hash
 RESERVE_NANO = 100_000_000  # what the wallet keeps for its rent and its first deployment
 
@@ -67,6 +69,10 @@ class TonPayouts:
         oldest = min((state for state, _ in states), key=lambda state: state.last_lt)
         valid_until = min(moment for _, moment in states) + self._valid_seconds
         return Terms(blockhash=oldest.last_hash, slot=oldest.last_lt, seqno=numbers.pop(), valid_until=valid_until)
+
+    def sender(self, raw: bytes) -> str:
+        """The wallet that signed bytes leave from."""
+        return payer_of(raw)
 
     def send(self, raw: bytes) -> str:
         """Hand the message to every server; what they answered, for the log only. ChainUnavailable when none took it: it may have
@@ -152,14 +158,19 @@ class TonPayouts:
     def _arrival(self, gateway: TonGateway, item: TonTransaction, message: TonMessage) -> bool | None:
         """Whether a message's money stayed where it was sent; None while it has not arrived.
 
-        Where too much has arrived since, it is not looked for: what can't bounce is credited whenever it arrives.
+        Where too much has arrived since, or what did can't be read for long, it is not looked for: what can't bounce is credited
+        whenever it arrives, and what a payee does with his account must keep nobody else's payout waiting.
         """
         destination = message.destination
         assert destination is not None
-        account, _ = self._state(gateway, destination)
         try:
+            account, _ = self._state(gateway, destination)
             history = self._after(gateway, destination, account, item.lt)
         except _TooMany:
+            return True
+        except ChainUnreadable:
+            if clock.now().timestamp() - item.unix_time < UNREADABLE_SECONDS:
+                raise
             return True
         for entry in history:
             if entry.in_message is not None and entry.in_message.message_hash == message.message_hash:
@@ -187,8 +198,8 @@ class TonPayouts:
         reads = []
         for gateway in self._gateways:
             account, _ = self._state(gateway, address)
-            reads.append(self._since(gateway, address, account, (int(lt), hash)))
-        history, is_whole = max(reads, key=lambda found: found[0][0].lt if found[0] else 0)
+            reads.append((account.last_lt, *self._since(gateway, address, account, (int(lt), hash))))
+        _, history, is_whole = max(reads, key=lambda found: found[0])
         found = [(f"{item.lt}:{item.hash}", _outgoing(item)) for item in reversed(history)]
         last = found[-1][0] if found else cursor
         return Page(tuple((place, item) for place, item in found if item is not None), last, is_whole and cursor is not None)
@@ -204,6 +215,8 @@ def _pays(message: TonMessage, order: Order) -> bool:
 
 
 def _outgoing(item: TonTransaction) -> Outgoing | None:
+    if item.is_returned:
+        return None  # what somebody sent went back to him: nothing of the wallet's own left
     parts = tuple(
         Part(message.comment, message.destination.raw, "TON", message.value_nano)
         for message in item.out_messages

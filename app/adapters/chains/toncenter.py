@@ -9,13 +9,17 @@ from typing import Any
 import httpx
 
 from app.adapters.chains import json_rpc
-from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
+from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR, AnswerTooLarge
 from app.db import assert_no_unit_of_work
 from app.errors import ChainUnavailable, ChainUnreadable
 
 _ABOUT_THE_CALLER = (401, 403, 404, 408, 429)  # key, address or pace: nothing was said of what was asked
 _TOO_FAST = 429
 PACE_SECONDS = 1.1  # who has no key may ask once a second
+
+
+class _TooLarge(ChainUnavailable):
+    """The last server's answer was larger than is read."""
 
 
 class Toncenter:
@@ -46,10 +50,17 @@ class Toncenter:
         return self._call("getAddressInformation", {"address": address})
 
     def transactions(self, address: str, limit: int, lt: int | None, hash: str | None, to_lt: int) -> Any:
+        """A page, or the first part of it: anybody may fill an account's history with messages of 256 KiB."""
         params: dict[str, Any] = {"address": address, "limit": limit, "to_lt": to_lt}
         if lt is not None:  # somewhere in the past, which may be long ago
             params |= {"lt": lt, "hash": hash or "", "archival": True}
-        return self._call("getTransactions", params)
+        while True:
+            try:
+                return self._call("getTransactions", params)
+            except _TooLarge:
+                if params["limit"] <= 1:
+                    raise
+                params["limit"] = max(1, params["limit"] // 4)
 
     def run_get_method(self, address: str, name: str, stack: list[list[str]]) -> Any:
         return self._call("runGetMethod", {"address": address, "method": name, "stack": stack})
@@ -58,7 +69,8 @@ class Toncenter:
         self._call("sendBoc", {"boc": base64.b64encode(boc).decode()})
 
     def _call(self, method: str, params: dict[str, Any]) -> Any:
-        problem, kind = "no server is configured: set TON_API_URL", ChainUnavailable
+        problem = "no server is configured: set TON_API_URL"
+        kind: type[ChainUnavailable] = ChainUnavailable
         for url in self._urls:
             try:
                 body = self._ask(url, method, params)
@@ -67,6 +79,7 @@ class Toncenter:
                 problem, kind = str(body["error"]), ChainUnreadable
             except UNCLEAR as error:
                 problem = f"{type(error).__name__}: {error}"
+                kind = _TooLarge if isinstance(error, AnswerTooLarge) and kind is ChainUnavailable else kind
         raise kind(f"TON did not answer {method}: {problem[:200]}")
 
     def _ask(self, url: str, method: str, params: dict[str, Any]) -> Any:

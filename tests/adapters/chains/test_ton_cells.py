@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pytoniq_core import Builder, Cell, HashMap, begin_cell
 
 from app.adapters.chains import ton_cells
-from app.adapters.chains.ton_cells import MOST_BYTES, read_address, read_cell, read_transaction, write_address
+from app.adapters.chains.ton_cells import MOST_BYTES, Bag, read_address, read_cell, read_transaction, write_address
 from app.values.ton_address import TonAddress
 from app.values.ton_arrivals import INTERNAL_TRANSFER, NOTIFICATION
 
@@ -163,3 +163,38 @@ def test_addresses_go_to_methods_and_come_back() -> None:
     for other in (none, half, begin_cell().end_cell()):
         with pytest.raises(ValueError):
             read_address(other.to_boc())
+
+
+def notification(payload: Builder) -> Cell:
+    head = begin_cell().store_uint(NOTIFICATION, 32).store_uint(1, 64).store_coins(700).store_cell(std(SENDER))
+    return head.store_cell(payload.end_cell()).end_cell()
+
+
+EXOTIC = Cell(begin_cell().store_uint(2, 8).store_bytes(bytes(32)).end_cell().bits, [], 2)  # a library's hash
+
+
+@pytest.mark.parametrize(
+    "payload", [begin_cell(), begin_cell().store_bit(1), begin_cell().store_bit(1).store_ref(EXOTIC)],
+    ids=["none", "without-its-cell", "exotic"],
+)
+def test_jettons_that_came_with_a_payload_that_is_none_came_all_the_same(payload: Builder) -> None:
+    found = read_transaction(ACCOUNT, transaction(message(notification(payload), std(SENDER)))).in_message
+    assert found is not None and found.jetton is not None
+    assert (found.jetton.amount_minor, found.jetton.sender, found.jetton.comment) == (700, SENDER, None)
+
+
+def test_a_state_that_came_along_is_not_looked_into() -> None:
+    assert comment_of(text("memo"), init=EXOTIC) == "memo"
+
+
+# Merkle proofs may lie in a message: one in another in a third, so that what was cut out of them has two hashes of higher levels.
+@pytest.mark.parametrize("mask", range(1, 8))
+def test_proofs_in_a_message_are_read(mask: int) -> None:
+    left_out = begin_cell().store_uint(1, 8).store_uint(mask, 8).store_bytes(bytes(34 * mask.bit_count())).end_cell()
+    body: Cell = Bag(left_out.bits, [], 1)
+    if mask != 0b110:
+        assert body.hash == Cell(left_out.bits, [], 1).hash, "where the library can hash it, it is the same"
+    for _ in range(3):
+        proof = begin_cell().store_uint(3, 8).store_bytes(body.get_hash(0)).store_uint(body.get_depth(0), 16).end_cell()
+        body = Cell(proof.bits, [body], 3)
+    assert comment_of(begin_cell().store_uint(0, 32).store_bytes(b"memo").store_ref(body).end_cell()) == "memo"
