@@ -80,6 +80,7 @@ COCOON = Dialect(
     cocoon.error_body,
     invalid_status=422,
     limit=limits.cocoon_limit,
+    takes_forms=False,
     title="Cocoon: workers, participants and payouts on TON",
     introduction=cocoon.INTRODUCTION,
     error_schema=cocoon.ERROR_SCHEMA,
@@ -168,7 +169,7 @@ def _guard_bodies(app: Flask, settings: Settings) -> None:
     def guard() -> None:
         if request.path.startswith("/files/"):
             return
-        if request.mimetype == FORM:
+        if request.mimetype == FORM and owner_of(request.path, DIALECTS).takes_forms:
             return
         request.max_content_length = settings.max_json_bytes
         if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:

@@ -59,14 +59,16 @@ ENVELOPE_SCHEMA = {
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """`prefixes` are the paths it owns, `error_body(code, message, details)` its envelope, `invalid_status` its 400 or 422,
-    `limit(method, path)` its document's rate limits, `title` its name for people; `introduction`, `error_schema`, further
-    `schemas` (JSON Schema by name) and `security_schemes` go into its OpenAPI file."""
+    `limit(method, path)` its document's rate limits, `takes_forms`: one of them may be as large as a scene; `title` its name
+    for people. `introduction`, `error_schema`, further `schemas` (JSON Schema by name) and `security_schemes` go into its
+    OpenAPI file."""
 
     name: str
     prefixes: tuple[str, ...]
     error_body: ErrorBody
     invalid_status: int = 400
     limit: Rule | None = None
+    takes_forms: bool = True
     title: str = ""
     introduction: str = ""
     error_schema: Mapping[str, Any] = field(default_factory=lambda: ENVELOPE_SCHEMA)

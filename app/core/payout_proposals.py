@@ -81,6 +81,7 @@ def propose(session: Session, participant_id: int, start: datetime, terms: Terms
     amount = from_decimal(earned.decimal * percent / 100, ASSET, DOWN)
     if amount.minor <= 0 or amount < terms.least:
         return None
+    sharing = worker_earnings.sharing(session, [item.worker_id for item in found])
     row = {
         "participant_id": participant_id,
         "period_start": start,
@@ -90,19 +91,20 @@ def propose(session: Session, participant_id: int, start: datetime, terms: Terms
         "amount_minor": amount.minor,
         "total_requests": min(sum(item.requests for item in found), worker_earnings.COUNT_MOST),
         "total_compute_time_seconds": min(sum(item.seconds for item in found), worker_earnings.COUNT_MOST),
-        "workers": [_kept(item) for item in found],
+        "workers": [_kept(item, sharing.get(item.worker_id, [])) for item in found],
         "state": PROPOSED,
         "created_at": clock.now(),
     }
     return session.scalar(insert(PayoutProposal).values(row).on_conflict_do_nothing().returning(PayoutProposal.id))
 
 
-def _kept(item: WorkerEarning) -> dict[str, Any]:
+def _kept(item: WorkerEarning, shares_with: list[int]) -> dict[str, Any]:
     return {
         "worker_id": item.worker_id,
         "worker_name": item.worker_name,
         "earned_minor": item.earned.minor,
         "coefficient": item.coefficient,
+        "shares_contract_with": shares_with,
     }
 
 

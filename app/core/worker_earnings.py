@@ -59,6 +59,20 @@ def by_worker(session: Session, participant_id: int, start: datetime, end: datet
     ]
 
 
+_SHARED = text("""
+SELECT s.worker_id, array_agg(o.worker_id ORDER BY o.worker_id) AS others
+FROM cocoon_worker_states s JOIN cocoon_worker_states o
+    ON o.worker_id <> s.worker_id AND jsonb_exists_any(o.earned, ARRAY(SELECT jsonb_object_keys(s.earned)))
+WHERE s.worker_id = ANY(:worker_ids) GROUP BY s.worker_id
+""")
+
+
+def sharing(session: Session, worker_ids: list[int]) -> dict[int, list[int]]:
+    """Of each of these, all other workers, anybody's, that name a contract of its as theirs: one worker that was registered
+    twice, or one that poses as another. What lies on that contract was counted for each of them."""
+    return {row.worker_id: list(row.others) for row in session.execute(_SHARED, {"worker_ids": worker_ids})}
+
+
 def earned(session: Session, participant_id: int, start: datetime, end: datetime) -> Money:
     """All of its workers together, each at its price coefficient."""
     return bounded(sum(item.weighed.minor for item in by_worker(session, participant_id, start, end)))

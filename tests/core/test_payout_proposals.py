@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from app.core import audit, ledger, participants, payout_proposals
 from app.core.ledger import Party
@@ -97,7 +97,8 @@ def test_a_period_is_proposed_once_it_is_over(database: Database, pool: Pool) ->
     assert row.earned_minor == 3 * TON * 12 // 10 + 1  # a coefficient of 0.5 makes 1 of 3
     assert (row.share_percent, row.amount_minor) == (Decimal(95), row.earned_minor * 95 // 100)
     assert (row.total_requests, row.total_compute_time_seconds) == (30, 17)
-    assert row.workers[0] == {"worker_id": first, "worker_name": "w", "earned_minor": 3 * TON, "coefficient": 1200}
+    assert row.workers[0] == {"worker_id": first, "worker_name": "w", "earned_minor": 3 * TON, "coefficient": 1200,
+                              "shares_contract_with": []}
 
 
 def test_periods_follow_one_another_without_gap_or_overlap(database: Database, pool: Pool) -> None:
@@ -142,6 +143,21 @@ def test_a_share_of_its_own_and_who_is_left_out(database: Database, pool: Pool) 
     (row,) = pool.proposals()
     assert (row.earned_minor, row.amount_minor) == (TON + 3, 333_300_000)  # rounded down: the pool keeps what is left
     assert idle.proposals() == [] == nothing.proposals()
+
+
+def test_a_contract_that_several_workers_name_is_shown_to_the_operator(database: Database, pool: Pool) -> None:
+    """One worker registered twice, once by somebody else: its earnings are in three proposals' rows, and each says so."""
+    other = Pool(database)
+    first, again, alone, foreign = pool.worker(), pool.worker(), pool.worker(), other.worker()
+    with database.unit_of_work() as session:
+        for worker_id, earned in ((first, {"A": 5}), (again, {"A": 5, "B": 1}), (alone, {"C": 1}), (foreign, {"B": 1})):
+            session.execute(update(WorkerState).where(WorkerState.worker_id == worker_id).values(earned=earned))
+    for each, worker_id in ((pool, first), (pool, again), (pool, alone), (other, foreign)):
+        each.earn(worker_id, MONDAY, TON)
+    at(MONDAY + WEEK + timedelta(hours=1))
+    assert proposals.propose_all(database, TERMS) == 2
+    told = {item["worker_id"]: item["shares_contract_with"] for each in (pool, other) for item in each.proposals()[0].workers}
+    assert told == {first: [again], again: [first, foreign], alone: [], foreign: [again]}
 
 
 def test_who_makes_figures_up_keeps_nobody_from_his_proposal(database: Database, pool: Pool) -> None:

@@ -74,4 +74,5 @@ def _worker(item: dict[str, Any]) -> dict[str, Any]:
         "worker_name": item["worker_name"],
         "earned_ton": Money(item["earned_minor"], ASSET),
         "price_coefficient": number(item["coefficient"]) / UNIT_COEFFICIENT,
+        "shares_contract_with": item.get("shares_contract_with", []),
     }

@@ -1,6 +1,7 @@
 """Recorded payouts: exact amounts, each transaction once in whatever spelling, seen by whom they concern."""
 
 import base64
+import io
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -270,6 +271,15 @@ def test_a_sum_may_be_more_than_an_amount_can_be(operator: Person, participant: 
     assert listed.status_code == 200 and '"total_revenue_ton": 13835058055.2,' in listed.text
     summary = participant.get(f"payouts/participant/{participant.id}/summary")
     assert summary.status_code == 200 and '"total_amount_ton": 13835058055.2,' in summary.text
+
+
+def test_a_form_is_refused_and_a_large_one_is_not_even_read(client: Any, operator: Person) -> None:
+    """With a key for idempotency, too, by which a form of gigabytes would have been read and hashed before anybody signed in."""
+    for size, status in ((10, 422), (2**21, 413)):
+        for head in ({}, {"Idempotency-Key": "k"}):
+            body = {"file": (io.BytesIO(b"x" * size), "x")}
+            answer = client.post("/api/v1/payouts", data=body, content_type="multipart/form-data", headers=head)
+            assert answer.status_code == (status if head else 422) and set(answer.json) == {"detail"}
 
 
 def test_a_payout_of_the_future_is_refused(operator: Person, participant: Person) -> None:

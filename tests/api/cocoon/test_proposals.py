@@ -45,6 +45,7 @@ def test_a_proposal_says_how_it_came_about(participant: Person, proposal: dict[s
     assert shown.pop("created_at") == "2026-01-13T00:00:00Z" and shown.pop("id") == 1
     (worker,) = shown.pop("workers")
     assert worker.pop("worker_id") == 1
+    assert worker.pop("shares_contract_with") == []
     assert worker == {"worker_name": "Worker-0", "earned_ton": 10.000000001, "price_coefficient": 1.5}
     assert shown == {
         "participant_id": participant.id, "period_start": "2026-01-05T00:00:00Z", "period_end": "2026-01-12T00:00:00Z",

@@ -20,6 +20,11 @@ class ProposedWorkerSchema(Schema):
     worker_name = fields.String(required=True)
     earned_ton = TonAmount(required=True, metadata={"description": "its tokens at the network's price"})
     price_coefficient = DecimalNumber(places=3, most=Decimal(10**6), required=True)
+    shares_contract_with = fields.List(
+        fields.Integer(),
+        required=True,
+        metadata={"description": "other workers that name the same contract: look before you approve, it may be paid twice"},
+    )
 
 
 class ProposalSchema(Schema):
