@@ -1,6 +1,7 @@
 """What one websocket client wants to hear: each subscription looks at the chain when asked, and says what is new."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,13 +18,13 @@ SLOTS_AT_ONCE = 150
 News = tuple[str, Any]
 
 
-class Subscription:
+class Subscription(ABC):
     """`news` yields (notification's name, result) of what happened since the last look; `is_over` ends it."""
 
     is_over = False
 
-    def news(self) -> Iterator[News]:
-        raise NotImplementedError
+    @abstractmethod
+    def news(self) -> Iterator[News]: ...
 
 
 class SignatureWatch(Subscription):

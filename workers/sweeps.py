@@ -24,7 +24,7 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, payout_values, payouts, proposals, push, recorded_payouts, retention, ton_payments
+from app.flows import anchors, payout_lookup, payout_values, payouts, proposals, push, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -236,7 +236,7 @@ def look_up_payouts() -> None:
     """Look for the transactions of payouts that somebody else made and wrote down here."""
     with seat("payouts") as is_free, turn(hub().cache, "recorded payouts", PAYOUT_TURN_SECONDS) as is_ours:
         if is_free and is_ours and hub().ton.is_configured:
-            recorded_payouts.look_up_if_possible(hub().database, hub().ton)
+            payout_lookup.look_up_if_possible(hub().database, hub().ton)
 
 
 @shared_task(name="hub.audit_payouts")

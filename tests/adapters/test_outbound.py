@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from app.adapters.addresses import resolve
 from app.adapters.outbound import OutboundClient, validate_public_url
 from app.errors import InvalidInput, Unavailable
+from tests.factories.missing import go_without
 
 PUBLIC = "93.184.216.34"
 
@@ -347,7 +348,7 @@ def secure_server(tmp_path):
     """The same server behind TLS, with a certificate for provider.example alone."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl is not installed: no certificate can be made")
+        go_without("openssl is not installed: no certificate can be made")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subject = ["-subj", "/CN=provider.example", "-addext", "subjectAltName=DNS:provider.example"]
     algorithm = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]

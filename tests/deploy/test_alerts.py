@@ -1,6 +1,5 @@
 """The alerts on RenderTrust's families, by Prometheus' own tool: each fires when it should, and stays quiet when it should."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.factories.missing import go_without
 
 ROOT = Path(__file__).parent.parent.parent
 RULES, CASES = ROOT / "monitoring" / "prometheus" / "alerts.yml", Path(__file__).parent / "alerts.yml"
@@ -20,9 +21,7 @@ def promtool() -> str:
     found = shutil.which("promtool")
     if found is None:
         reason = "the alerts are checked by promtool, of Debian's package prometheus"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        go_without(reason)
     return found
 
 

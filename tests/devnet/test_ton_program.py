@@ -13,7 +13,8 @@ import pytest
 from devnet.ton import program
 from devnet.ton.wallets import WalletV4
 from tests.factories import npm
-from tests.factories.ton import TonChain, go_without
+from tests.factories.missing import go_without
+from tests.factories.ton import TonChain
 
 CLIENT = Path(__file__).parent / "ton_js"
 CONTRACTS = program.ROOT / "devnet" / "ton" / "contracts"

@@ -1,7 +1,6 @@
 """@solana/web3.js 1.x with @solana/spl-token, and web3.js 2.x, as they come from npm, talk to the local chain."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,16 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.factories.chain_nodes import Node
+from tests.factories.missing import go_without
 
 FOLDER = Path(__file__).parent / "web3"
 INSTALL_SECONDS, RUN_SECONDS = 150, 120
-
-
-def go_without(reason: str) -> None:
-    """Loud where somebody counts on it, a skip with its reason elsewhere."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

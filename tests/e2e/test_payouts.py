@@ -18,9 +18,9 @@ from app.db import Database, make_engine
 from app.values.money import Money
 from app.values.payouts import read_minimums
 from tests.e2e.conftest import running_stack
+from tests.factories.missing import go_without
 from tests.factories.payouts import all_differences, all_payouts, earner
 from tests.factories.stacks import wait_until
-from tests.factories.ton import go_without
 
 ROOT = Path(__file__).parent.parent.parent
 OWED = {"SOL": 50_000_000, "USDC": 12_345_678, "RENDER": 5_000_000_000}

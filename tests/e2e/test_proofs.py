@@ -12,8 +12,8 @@ import httpx
 from app.config import Settings
 from app.db import Database, make_engine
 from devnet.evm import program
-from tests.factories.evm_chains import go_without
 from tests.factories.ledgers import post_transfers
+from tests.factories.missing import go_without
 from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
 
 SCRIPT = Path(__file__).parent.parent.parent / "docs" / "verify_proof.py"

@@ -1,6 +1,5 @@
 """Local EVM chains as processes of their own, spoken to over their ports only."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -11,21 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from app.adapters.chains.evm import EvmGateway
 from app.config import DEVELOPMENT_ANCHOR_KEY
 from app.stack.ports import free_port
 from devnet.evm import program
+from tests.factories.missing import go_without
 
 START_SECONDS, INSTALL_SECONDS = 40, 120
-
-
-def go_without(reason: str) -> None:
-    """Loud where somebody counts on it, a skip with its reason elsewhere."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def anvil() -> Path:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.factories.ton import go_without
+from tests.factories.missing import go_without
 
 INSTALL_SECONDS = 150
 

@@ -1,6 +1,5 @@
 """The local TON as a process of its own, spoken to over its port only."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,16 +10,10 @@ import httpx
 import pytest
 
 from devnet.ton import program
+from tests.factories.missing import go_without
 
 STOP_SECONDS = 20
 TON = 10**9  # nanotons
-
-
-def go_without(reason: str) -> None:
-    """Loud where somebody counts on it, a skip with its reason elsewhere."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 class TonChain:

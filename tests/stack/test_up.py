@@ -17,8 +17,8 @@ from app.stack.ports import free_port
 from app.stack.postgres import Postgres
 from devnet.evm import program
 from devnet.ton import program as ton_program
+from tests.factories.missing import go_without
 from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
-from tests.factories.ton import go_without
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

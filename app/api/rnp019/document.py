@@ -2,7 +2,8 @@
 
 from typing import Any
 
-INTRODUCTION = """Sign in with a wallet, and make API keys for programs. One sign-in serves every API of this hub.
+INTRODUCTION = """Sign in with a wallet, make API keys for programs, and say where earnings go. One sign-in serves every API of
+this hub.
 
 Ask for a challenge with `POST /rnp/v1/wallet/challenge`, have the wallet sign it, and send that to `POST /rnp/v1/wallet/login`.
 A Solana wallet signs the `message`; a TON wallet (v3r2, v4r2, v5r1) answers TON Connect's `ton_proof` for the `payload`, and its
@@ -12,6 +13,9 @@ can ask the chain. A challenge is good once, for one wallet, for 5 minutes.
 Send the access token (30 minutes) or an API key as `Authorization: Bearer …`, or the key as `X-API-Key`. The next pair of tokens
 comes from `POST /api/v1/auth/refresh`; `POST /api/v1/auth/logout` ends the sign-in. A login also sets an HttpOnly cookie, which
 `/ws/metrics` takes from pages of this hub and nothing else does.
+
+Earnings go to the newest usable of one's `payout-addresses` on their chain: a wallet that has signed in to the account or was
+linked to it. The wallet that the account began with counts at once, another one after a cool-off.
 
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before. Per address and minute: 30 challenges, 20 logins and 20 links; a 429 carries Retry-After."""

@@ -1,18 +1,16 @@
 """RNP-019: API keys."""
 
-import uuid
 from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import identifiers, security
 from app.api.context import read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.rnp019 import moments
 from app.api.rnp019.document import SIGNED_IN
 from app.api.rnp019.schemas import keys as schemas
 from app.core import api_keys
-from app.errors import InvalidInput
 from app.models.accounts import ApiKey
 
 blueprint = Blueprint("rnp019_keys", __name__, url_prefix="/rnp/v1/keys", description="API keys")
@@ -52,14 +50,7 @@ def revoke(key_id: str) -> None:
     """End a key of one's own, at once and in every API."""
     with unit_of_work() as session:
         caller = security.caller(session, "keys:write")
-        api_keys.revoke(session, caller.account_id, _read_id(key_id))
-
-
-def _read_id(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise InvalidInput("the key's id must be a UUID, as the list shows it") from None
+        api_keys.revoke(session, caller.account_id, identifiers.read(key_id, "key_id"))
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

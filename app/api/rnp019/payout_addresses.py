@@ -1,18 +1,16 @@
 """Where an account's earnings go: a wallet of its own on each chain."""
 
-import uuid
 from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import identifiers, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.rnp019 import moments
 from app.api.rnp019.document import SIGNED_IN
 from app.api.rnp019.schemas import payout_addresses as schemas
 from app.core import payout_addresses
-from app.errors import InvalidInput
 from app.models.payouts import PayoutAddress
 
 blueprint = Blueprint(
@@ -56,14 +54,7 @@ def revoke(address_id: str) -> None:
     """Take an address back, at once; the one before it counts again."""
     with unit_of_work() as session:
         caller = security.caller(session, "wallet:write")
-        payout_addresses.revoke(session, caller.account_id, _read_id(address_id))
-
-
-def _read_id(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise InvalidInput("the address's id must be a UUID, as the list shows it") from None
+        payout_addresses.revoke(session, caller.account_id, identifiers.read(address_id, "address_id"))
 
 
 def _shown(item: PayoutAddress) -> dict[str, Any]:

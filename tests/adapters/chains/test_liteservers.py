@@ -17,7 +17,7 @@ from app.adapters.chains.liteserver import Liteservers, read_config
 from app.adapters.chains.ton_gateway import CheckedTonGateway
 from app.errors import ChainUnavailable, ConfigError
 from app.values.ton_address import TonAddress
-from tests.factories.ton import go_without
+from tests.factories.missing import go_without
 
 ROOT = Path(__file__).parents[3]
 KEY = {"@type": "pub.ed25519", "key": "n4VDnSCUuSpjnCyUk9e3QOOd6o0ItSWYbTnW3Wnn8wk="}

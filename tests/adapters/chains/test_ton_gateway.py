@@ -17,7 +17,8 @@ from app.values.ton_address import TESTNET, TonAddress
 from app.values.ton_chain import ZERO_HASH
 from devnet.ton.messages import comment_body, internal
 from devnet.ton.wallets import Outgoing, WalletV4
-from tests.factories.ton import TON, TonChain, go_without
+from tests.factories.missing import go_without
+from tests.factories.ton import TON, TonChain
 
 SECONDS = 5
 WALLET_V4 = "feb5ff6820e2ff0d9483e7e0d62c817d846789fb4ae580c878866d959dabd5c0"

@@ -9,7 +9,7 @@ from app.adapters.chains.toncenter import Toncenter
 from app.core import accounts, payout_reconciliation, payouts
 from app.core.payouts import Record
 from app.db import Database
-from app.flows import recorded_payouts
+from app.flows import payout_lookup
 from app.models.payouts import Payout
 from app.values import clock, ton_address
 from app.values.money import Money
@@ -32,7 +32,7 @@ def write(database: Database, tx_hash: str, to: str, source: str | None = None, 
 
 def look_up(database: Database, chain: TonChain) -> Payout:
     gateway = CheckedTonGateway(Toncenter((chain.api_url,), 5))
-    recorded_payouts.look_up_if_possible(database, gateway)
+    payout_lookup.look_up_if_possible(database, gateway)
     return all_payouts(database)[-1]
 
 

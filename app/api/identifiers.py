@@ -1,4 +1,4 @@
-"""Ids in paths: RenderTrust answers 422 to what is no UUID."""
+"""Ids in paths: what is no UUID is an invalid field of the dialect that owns the path."""
 
 import uuid
 
