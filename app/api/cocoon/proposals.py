@@ -12,10 +12,11 @@ from app.api.cocoon.schemas import proposals as schemas
 from app.api.context import hub, read_only, unit_of_work
 from app.api.idempotency import PARAMETER, idempotent
 from app.core import participants, payout_proposals
-from app.core.worker_earnings import ASSET, UNIT_COEFFICIENT
+from app.core.worker_earnings import ASSET
 from app.models.payout_proposals import PayoutProposal
 from app.values.money import Money
 from app.values.plain_numbers import number
+from app.values.worker_progress import UNIT_COEFFICIENT
 
 READ, WRITE = "payouts:read", "payouts:write"
 blueprint: Blueprint = ExactBlueprint(

@@ -22,7 +22,7 @@ def earn(hub: Hub, person: Person, nano: int) -> None:
     worker = {"participant_id": person.id, "worker_name": "Worker-0", "instance_number": 0, "host": "h", "stats_port": 12000,
               "is_active": True, "coefficient": 1500, "created_at": MONDAY, "updated_at": MONDAY}
     hour = {"at": MONDAY, "samples": 1, "answered": 1, "level": 1, "requests": 10, "success": 10, "failed": 0,
-            "time_seconds": 60.0, "revenue_nano": nano, "gpu_samples": 0}
+            "time_seconds": 60.0, "revenue_nano": nano, "weighed_nano": nano * 3 // 2, "gpu_samples": 0}
     with hub.database.unit_of_work() as session:
         worker_id = session.scalars(insert(CocoonWorker).values(worker).returning(CocoonWorker.id)).one()
         session.execute(insert(WorkerHour).values(hour | {"worker_id": worker_id}))

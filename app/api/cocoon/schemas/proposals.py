@@ -19,7 +19,9 @@ class ProposedWorkerSchema(Schema):
     worker_id = fields.Integer(required=True)
     worker_name = fields.String(required=True)
     earned_ton = TonAmount(required=True, metadata={"description": "its tokens at the network's price"})
-    price_coefficient = DecimalNumber(places=3, most=Decimal(10**6), required=True)
+    price_coefficient = DecimalNumber(
+        places=3, most=Decimal(10**6), required=True, metadata={"description": "what it worked at, on the mean, as it earned"}
+    )
     shares_contract_with = fields.List(
         fields.Integer(),
         required=True,
@@ -32,7 +34,7 @@ class ProposalSchema(Schema):
     participant_id = fields.Integer(required=True)
     period_start = Moment(required=True)
     period_end = Moment(required=True)
-    earned_ton = TonAmount(required=True, metadata={"description": "of all its workers, each at its price coefficient"})
+    earned_ton = TonAmount(required=True, metadata={"description": "of all its workers, at the price coefficients of their time"})
     share_percent = DecimalNumber(places=2, most=Decimal(100), required=True)
     amount_ton = TonAmount(required=True, metadata={"description": "the participant's share of it"})
     total_requests = fields.Integer(required=True)
