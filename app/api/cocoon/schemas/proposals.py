@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from marshmallow import Schema, fields, validate
 
-from app.api.cocoon.schemas.loose import PageSchema
+from app.api.cocoon.schemas.loose import Loose, PageSchema
 from app.api.cocoon.schemas.numbers import DecimalNumber, TonAmount
 from app.api.cocoon.schemas.texts import Moment, asked_id
 from app.core.payout_proposals import STATES
@@ -13,6 +13,12 @@ from app.core.payout_proposals import STATES
 class ProposalsQuerySchema(PageSchema):
     participant_id = asked_id()
     state = fields.String(load_default=None, validate=validate.OneOf(STATES))
+
+
+class RejectionSchema(Loose):
+    reason = fields.String(
+        required=True, validate=validate.Length(1, 500), metadata={"description": "the participant reads it"}
+    )
 
 
 class ProposedWorkerSchema(Schema):
@@ -43,4 +49,6 @@ class ProposalSchema(Schema):
     state = fields.String(required=True, validate=validate.OneOf(STATES))
     payout_id = fields.Integer(required=True, allow_none=True)
     approved_at = Moment(required=True, allow_none=True)
+    rejected_at = Moment(required=True, allow_none=True)
+    rejected_because = fields.String(required=True, allow_none=True)
     created_at = Moment(required=True)
