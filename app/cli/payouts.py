@@ -9,7 +9,7 @@ import click
 
 from app.cli.context import open_database
 from app.cli.printing import as_json_option, print_json, print_table
-from app.core import accounts, payout_addresses
+from app.core import accounts, payout_addresses, payout_signings
 from app.core import payout_reconciliation as reconciliation
 from app.core import payouts as verbs
 from app.db import Session
@@ -137,6 +137,21 @@ def enter(payout_id: uuid.UUID, amount: str, asset: str, to: str, account: uuid.
         account_id = accounts.known_id(session, account) if account is not None else owner.account_id  # type: ignore[union-attr]
         number = verbs.enter(session, payout_id, account_id, money, address).number
     click.echo(f"payout {number} is entered and held: `lightyard payouts book DIFFERENCE {number}` next")
+
+
+@payouts.command()
+@click.argument("chain", type=click.Choice(CHAINS))
+@click.argument("tx_hash")
+def disown(chain: str, tx_hash: str) -> None:
+    """Say that TX_HASH, which one server showed as a payment of ours, never was: look on explorers of others first.
+
+    Its payouts are held until `retry`; the wallet goes on with the others.
+    """
+    logs.configure("WARNING")
+    with open_database() as (_, database), database.unit_of_work() as session:
+        numbers = [payout.number for payout in payout_signings.disown(session, chain, tx_hash)]
+    held = ", ".join(map(str, numbers)) or "none"
+    click.echo(f"{tx_hash} is disowned; payouts held: {held} (`lightyard payouts retry` once you are sure)")
 
 
 @payouts.command()

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.core.payouts import book_paid
+from app.errors import Conflict, NotFound
 from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem, PayoutWallet
 from app.values import clock
 from app.values.payouts import BATCH, Fate, Order, SignedPayouts, Signing, Terms
@@ -244,6 +245,26 @@ def reopen(session: Session, signing_id: uuid.UUID) -> bool:
     for payout in payouts:
         payout.state = advance(advance(PayoutState.EXPIRED, PayoutState.SIGNED), PayoutState.SENT)
     return True
+
+
+def disown(session: Session, chain: str, tx_hash: str) -> list[Payout]:
+    """An operator has seen that a transaction which only a server's word made ours never was: its payouts, held until `retry`.
+
+    Conflict for bytes of our own, whose end only the chain decides, and for what is decided. Should the chain show it after all, it
+    is followed again.
+    """
+    query = select(PayoutSigning).where(PayoutSigning.chain == chain, PayoutSigning.tx_hash == tx_hash)
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        raise NotFound("no such transaction: `lightyard payouts show` lists a payout's")
+    if row.raw:
+        raise Conflict("these bytes were signed here: only the chain decides what becomes of them", code="SIGNED_HERE")
+    if not decide(session, row.id, Fate(SigningOutcome.EXPIRED, error="disowned: an operator says it never was")):
+        raise Conflict(f"this transaction is decided: {row.outcome}", code="ALREADY_DECIDED")
+    payouts = [payout for payout in _payouts_of(session, row.id) if payout.signing_id == row.id]
+    for payout in payouts:
+        hold_open(session, payout.id, f"its transaction {tx_hash} was disowned: sure that no explorer shows it? Then retry")
+    return payouts
 
 
 def adopt(session: Session, chain: str, source: str, signed: SignedPayouts) -> Signing | None:

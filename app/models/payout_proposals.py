@@ -17,7 +17,7 @@ class PayoutProposal(Base):
     another without a gap or an overlap, so that nothing earned is proposed twice.
 
     `earned_minor`: its workers' earnings at the price coefficients of their time; `amount_minor`: `share_percent` of that.
-    `workers` says how it came about, a list of {worker_id, worker_name, earned_minor, coefficient (in thousandths), shares_contract_with}.
+    `workers` says how it came about: {worker_id, worker_name, earned_minor, coefficient (in thousandths), shares_contract_with}.
     """
 
     __tablename__ = "payout_proposals"

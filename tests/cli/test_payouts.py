@@ -84,3 +84,18 @@ def test_the_signer_s_wallets(tmp_path: Path) -> None:
     assert str(tmp_path) in line.run("signer", "make-keys").stdout
     with signer_process(tmp_path / "home") as found:
         assert line.json("signer", "addresses") == found.client.addresses()
+
+
+def test_what_only_one_server_showed_is_disowned(database: Database, database_url: str, tmp_path: Path) -> None:
+    line = CommandLine(tmp_path, DATABASE_URL=database_url)
+    account, destination = earner(database, SOL)
+    payout = order(database, account, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, "solana", WALLET)
+        shown = Outgoing("a" * 64, "a" * 64, 1, None, (Part(str(payout), destination, "SOL", SOL.minor),))
+        assert payout_reconciliation.match(session, "solana", WALLET, shown).adopted is not None
+    assert "no such transaction" in line.refusal("payouts", "disown", "ton", "a" * 64)
+    assert "payouts held: 1 " in line.run("payouts", "disown", "solana", "a" * 64).stdout
+    assert "is decided" in line.refusal("payouts", "disown", "solana", "a" * 64)
+    (row,) = line.json("payouts", "list", "--held")
+    assert row["id"] == str(payout) and "disowned" in row["held_reason"]

@@ -87,7 +87,8 @@ def test_a_rejected_one_is_never_paid_nor_proposed_again(
     clock.replace_clock(lambda: MONDAY + timedelta(days=15))
     assert proposals.propose_all(hub.database, hub.proposal_terms) == 0
     clock.replace_clock(None)
-    assert operator.get("payouts").json == [] and operator.post("payouts/proposals/9/reject", json={"reason": why}).status_code == 404
+    assert operator.post("payouts/proposals/9/reject", json={"reason": why}).status_code == 404
+    assert operator.get("payouts").json == []
 
 
 def test_an_approved_one_is_not_rejected_any_more(operator: Person, proposal: dict[str, Any]) -> None:
