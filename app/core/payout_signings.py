@@ -250,8 +250,8 @@ def reopen(session: Session, signing_id: uuid.UUID) -> bool:
 def disown(session: Session, chain: str, tx_hash: str) -> list[Payout]:
     """An operator has seen that a transaction which only a server's word made ours never was: its payouts, held until `retry`.
 
-    Conflict for bytes of our own, whose end only the chain decides, and for what is decided. Should the chain show it after all, it
-    is followed again.
+    Conflict for bytes of our own, whose end only the chain decides, and for what is decided. Should the chain show it after all,
+    it is followed again.
     """
     query = select(PayoutSigning).where(PayoutSigning.chain == chain, PayoutSigning.tx_hash == tx_hash)
     row = session.scalars(query).one_or_none()
