@@ -20,7 +20,7 @@ from app.values.money import Money, parse
 from app.values.payouts import CHAINS, chain_of
 from app.values.states import PayoutState
 
-COLUMNS = ("number", "id", "state", "chain", "amount", "destination", "tx_hash", "held_reason", "created_at")
+COLUMNS = ("number", "id", "state", "chain", "amount", "destination", "tx_hash", "held_reason", "delayed_reason", "created_at")
 DIFFERENCES = ("id", "kind", "chain", "tx_hash", "payout_id", "detail", "found_at", "acknowledged_by")
 WALLETS = ("chain", "address", "halted_at", "halted_reason", "read_at")
 OPEN = (PayoutState.CREATED, PayoutState.SIGNED, PayoutState.SENT, PayoutState.EXPIRED)
@@ -35,13 +35,17 @@ def payouts() -> None:
 @click.option("--chain", type=click.Choice(CHAINS))
 @click.option("--all", "with_ended", is_flag=True, help="Confirmed and cancelled ones, too.")
 @click.option("--held", "only_held", is_flag=True, help="Only those that wait for `retry` or `cancel`.")
+@click.option("--delayed", "only_delayed", is_flag=True, help="Only those that wait for their payee to open a token account.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @as_json_option
-def list_payouts(chain: str | None, with_ended: bool, only_held: bool, limit: int, as_json: bool) -> None:
+def list_payouts(
+    chain: str | None, with_ended: bool, only_held: bool, only_delayed: bool, limit: int, as_json: bool
+) -> None:
     """List payouts, the newest first."""
-    wanted = verbs.Filter(chain=chain, states=() if with_ended else OPEN)
+    states = () if with_ended else OPEN
+    wanted = verbs.Filter(chain=chain, is_held=only_held or None, is_delayed=only_delayed or None, states=states)
     with open_database() as (_, database), database.unit_of_work() as session:
-        rows = [_row(item) for item in verbs.listed(session, wanted, limit) if item.held_reason or not only_held]
+        rows = [_row(item) for item in verbs.listed(session, wanted, limit)]
     print_json(rows) if as_json else print_table(rows, COLUMNS, "no payouts")
 
 
@@ -69,7 +73,10 @@ def show(payout: str, as_json: bool) -> None:
 @payouts.command()
 @click.argument("payout")
 def retry(payout: str) -> None:
-    """Let a held PAYOUT be signed again. Look first why it was held: `lightyard payouts show`."""
+    """Let a held PAYOUT be signed again. Look first why it was held: `lightyard payouts show`.
+
+    For one that is delayed, the chain is looked at again at once.
+    """
     _change(payout, lambda session, found: verbs.retry(session, found), "will be signed again")
 
 

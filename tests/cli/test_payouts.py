@@ -6,7 +6,7 @@ from pathlib import Path
 
 from solders.keypair import Keypair
 
-from app.core import payout_reconciliation, payout_signings, payouts
+from app.core import payout_delays, payout_reconciliation, payout_signings, payouts
 from app.db import Database
 from app.values.money import Money
 from app.values.payouts import Outgoing, Part
@@ -32,6 +32,12 @@ def test_a_held_payout_is_listed_shown_retried_and_cancelled(database: Database,
     assert "nothing was signed for it yet" in line.run("payouts", "show", str(payout)).stdout
     assert "will be signed again" in line.run("payouts", "retry", number).stdout
     assert "is not held" in line.refusal("payouts", "retry", number)
+    with database.unit_of_work() as session:
+        payout_delays.delay(session, {payout: "no USDC account: open one"})
+    (row,) = line.json("payouts", "list", "--delayed")
+    assert row["delayed_reason"] == "no USDC account: open one" and line.json("payouts", "list", "--held") == []
+    assert "will be signed again" in line.run("payouts", "retry", number).stdout
+    assert line.json("payouts", "list", "--delayed") == []
     assert "is cancelled" in line.run("payouts", "cancel", number).stdout
     assert "cannot go from cancelled" in line.refusal("payouts", "cancel", number)
     assert line.json("payouts", "list") == [] and len(line.json("payouts", "list", "--all")) == 1
