@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import text
 from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, DashboardLinkType
 
 from monitoring.grafana.source import variables
@@ -20,7 +21,7 @@ class Row:
     """A headline, and what stands below it."""
 
     title: str
-    panels: Sequence[Panel]
+    panels: Sequence[Panel | text.Panel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,18 @@ class Board:
 def build(board: Board) -> Dashboard:
     """Grafana's own form of it; panels are numbered in their order."""
     made = (
-        builders.Dashboard(f"Lightyard: {board.title}").uid(board.uid).description(board.about).tags([TAG]).timezone("browser")
-        .time(board.since, "now").refresh("30s").timepicker(builders.TimePicker().refresh_intervals(REFRESHES)).readonly()
-        .tooltip(DashboardCursorSync.CROSSHAIR).link(_others()).annotation(_alerts())
+        builders.Dashboard(f"Lightyard: {board.title}")
+        .uid(board.uid)
+        .description(board.about)
+        .tags([TAG])
+        .timezone("browser")
+        .time(board.since, "now")
+        .refresh("30s")
+        .timepicker(builders.TimePicker().refresh_intervals(REFRESHES))
+        .readonly()
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .link(_others())
+        .annotation(_alerts())
         .variables([variables.datasource(), *board.chosen])
     )
     number = 0

@@ -1,40 +1,59 @@
-"""What many panels ask in the same way.
+"""What many panels ask in the same way (docs/metrics.md says who counts each family).
 
-The marketplace's own figures are read from PostgreSQL by every process that is scraped, and are alike: the greatest counts, never
-the sum. Requests, sockets and messages are each process's own: the sum counts.
+Shared figures are the same at every API process that is scraped: the greatest counts, never the sum. Requests, sockets' messages
+and the like are each process's own: the sum counts.
 """
 
 WINDOW = "$__rate_interval"
-LASTING = "5m"  # for figures that should not jump: as the alerts look at them
-COUNTED = 'endpoint!~"/metrics|/ws.*|/files/.*"'  # sockets last, and files are as slow as they are large
+LASTING = "5m"  # for figures that are read as one number, which should not jump: the alerts' own window
 
 
-def alike(series: str, *labels: str) -> str:
-    """A figure that every process tells: `series` with its selector, by its labels."""
-    by = f" by ({', '.join(labels)})" if labels else ""
-    return f"max{by} ({series})"
+def shared(series: str, *labels: str) -> str:
+    """A figure that every process tells alike, by some of its labels."""
+    return f"max{_by(labels)} ({series})"
 
 
-def or_zero(expression: str) -> str:
-    """Where nothing is to be told, Prometheus answers nothing: then it is 0."""
-    return f"{expression} or on() vector(0)"
+def shared_rate(series: str, *labels: str, window: str = WINDOW) -> str:
+    """How fast a shared counter grows, each second."""
+    return f"max{_by(labels)} (rate({series}[{window}]))"
 
 
-def ended(selector: str = "", window: str = LASTING) -> str:
-    """Dispatched jobs that ended, each second, by type and status; totals in PostgreSQL, so alike."""
-    return f"max by (job_type, status) (rate(jobs_completed_total{{{selector}}}[{window}]))"
+def own_rate(series: str, *labels: str, window: str = WINDOW) -> str:
+    """How fast the processes' own counters grow together, each second."""
+    return f"sum{_by(labels)} (rate({series}[{window}]))"
 
 
-def requests(selector: str, window: str = WINDOW) -> str:
-    """Requests each second."""
-    return f"rate(http_requests_total{{{selector}}}[{window}])"
+def total(expression: str, *labels: str) -> str:
+    """The sum over labels that the inner expression has kept."""
+    return f"sum{_by(labels)} ({expression})"
+
+
+def or_zero(expression: str, label: str = "") -> str:
+    """Where there is nothing to tell Prometheus answers nothing: then 0, named `none` where a legend wants `label`."""
+    zero = f'label_replace(vector(0), "{label}", "none", "", "")' if label else "vector(0)"
+    return f"{expression} or on() {zero}"
 
 
 def ratio(part: str, whole: str) -> str:
-    """`part` of `whole`, 0 while there is nothing at all."""
-    return f"(({part}) or on() vector(0)) / (({whole}) > 0) or on() vector(0)"
+    """`part` of `whole`; 0 while there is nothing at all."""
+    return f"(({part}) or on() vector(0)) / ({whole} > 0) or on() vector(0)"
 
 
-def quantile(rank: float, family: str, selector: str, *labels: str, window: str = WINDOW) -> str:
-    """Of a histogram, over the summed buckets of all processes."""
-    return f"histogram_quantile({rank}, sum by ({', '.join(('le', *labels))}) (rate({family}_bucket{{{selector}}}[{window}])))"
+def own_quantile(rank: float, family: str, *labels: str, window: str = WINDOW) -> str:
+    """Of a histogram that each process counts for itself, over the summed buckets; `family` may have a selector."""
+    return f"histogram_quantile({rank}, sum{_by(('le', *labels))} (rate({_buckets(family)}[{window}])))"
+
+
+def shared_quantile(rank: float, family: str, *labels: str, window: str = WINDOW) -> str:
+    """Of a histogram that every process tells alike: summed over its other labels on each of them, and the greatest taken."""
+    inner = f"sum{_by(('instance', 'le', *labels))} (rate({_buckets(family)}[{window}]))"
+    return f"histogram_quantile({rank}, max{_by(('le', *labels))} ({inner}))"
+
+
+def _by(labels: tuple[str, ...]) -> str:
+    return f" by ({', '.join(labels)})" if labels else ""
+
+
+def _buckets(family: str) -> str:
+    name, brace, selector = family.partition("{")
+    return f"{name}_bucket{brace}{selector}"

@@ -1,13 +1,14 @@
 """The three kinds of panel that the dashboards are made of: a figure, lines over time, a table.
 
-Each has a unit, thresholds and a text that says what it means; `alerts` names those that watch the same thing, and links their runbook.
+Each has a unit, thresholds and a text that says what it means. `alerts` names those that watch the same thing; their runbooks are
+linked.
 """
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common, stat, table, timeseries
-from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
+from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
@@ -21,7 +22,7 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
     VisibilityMode,
 )
-from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataTransformerConfig, FieldColorModeId
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from monitoring.grafana.source import runbooks
@@ -35,14 +36,27 @@ LETTERS = "ABCDEFGH"
 
 
 def figure(
-    title: str, expression: str | Mapping[str, str], about: str, *, unit: str, limits: Steps, width: int = 3,
-    alerts: tuple[str, ...] = (), absent: str = "no data", decimals: int | None = None,
+    title: str,
+    expression: str | Mapping[str, str],
+    about: str,
+    *,
+    unit: str,
+    limits: Steps,
+    width: int = 3,
+    alerts: tuple[str, ...] = (),
+    absent: str = "no data",
+    decimals: int | None = None,
 ) -> stat.Panel:
-    """One number as it is now, or several by their names, coloured by its limits. `absent` is shown where Prometheus has no answer."""
+    """One number as it is now, or several by their names, coloured by its limits; `absent` stands where there is none."""
     queries = {"": expression} if isinstance(expression, str) else expression
     panel = (
-        stat.Panel().height(FIGURE_HEIGHT).color_mode(BigValueColorMode.BACKGROUND_SOLID).graph_mode(BigValueGraphMode.NONE)
-        .text_mode(BigValueTextMode.AUTO).no_value(absent).color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
+        stat.Panel()
+        .height(FIGURE_HEIGHT)
+        .color_mode(BigValueColorMode.BACKGROUND_SOLID)
+        .graph_mode(BigValueGraphMode.NONE)
+        .text_mode(BigValueTextMode.AUTO)
+        .no_value(absent)
+        .color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
     )
     for letter, (legend, query) in zip(LETTERS, queries.items(), strict=False):
@@ -53,16 +67,31 @@ def figure(
 
 
 def lines(
-    title: str, queries: Mapping[str, str], about: str, *, unit: str, limits: Steps = NEUTRAL, width: int = 8,
-    alerts: tuple[str, ...] = (), stacked: bool = False, most: float | None = None,
+    title: str,
+    queries: Mapping[str, str],
+    about: str,
+    *,
+    unit: str,
+    limits: Steps = NEUTRAL,
+    width: int = 8,
+    alerts: tuple[str, ...] = (),
+    stacked: bool = False,
+    most: float | None = None,
 ) -> timeseries.Panel:
     """Figures over time; `queries` by their legends. Limits are drawn as dashed lines."""
     style = GraphThresholdsStyleMode.OFF if limits == NEUTRAL else GraphThresholdsStyleMode.DASHED
     panel = (
-        timeseries.Panel().height(CHART_HEIGHT).min(0).line_width(1).fill_opacity(30 if stacked else 8)
-        .show_points(VisibilityMode.NEVER).color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+        timeseries.Panel()
+        .height(CHART_HEIGHT)
+        .min(0)
+        .line_width(1)
+        .fill_opacity(30 if stacked else 8)
+        .show_points(VisibilityMode.NEVER)
+        .color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
-        .legend(common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True))
+        .legend(
+            common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).placement(LegendPlacement.BOTTOM).show_legend(True)
+        )
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
     )
     if stacked:
@@ -75,27 +104,31 @@ def lines(
 
 
 def listing(
-    title: str, expression: str, about: str, *, unit: str, limits: Steps = NEUTRAL, width: int = 8, value: str = "Value",
-    alerts: tuple[str, ...] = (), absent: str = "none",
+    title: str,
+    expression: str,
+    about: str,
+    *,
+    unit: str,
+    limits: Steps = NEUTRAL,
+    width: int = 8,
+    value: str = "Value",
+    alerts: tuple[str, ...] = (),
+    absent: str = "none",
 ) -> table.Panel:
     """One row for each series as it is now, its labels as columns; `value` is the last column's name."""
     layout = {"excludeByName": {"Time": True}, "renameByName": {"Value": value}, "indexByName": {}}
     panel = (
-        table.Panel().height(CHART_HEIGHT).no_value(absent).show_header(True)
+        table.Panel()
+        .height(CHART_HEIGHT)
+        .no_value(absent)
+        .show_header(True)
         .with_target(Dataquery().ref_id("A").expr(expression).instant().format(PromQueryFormat.TABLE))
         .with_transformation(DataTransformerConfig(id_val="organize", options=layout))
     )
     return _dressed(panel, title, about, unit, limits, width, alerts)
 
 
-def _dressed(
-    panel: Kind, title: str, about: str, unit: str, limits: Steps, width: int, alerts: tuple[str, ...]
-) -> Kind:
+def _dressed(panel: Kind, title: str, about: str, unit: str, limits: Steps, width: int, alerts: tuple[str, ...]) -> Kind:
     """What every panel has."""
     panel.title(title).description(about).datasource(CHOSEN).unit(unit).thresholds(thresholds(limits)).span(width)
-    return panel.links([_runbook(alert) for alert in alerts])
-
-
-def _runbook(alert: str) -> DashboardLink:
-    link = DashboardLink(f"Runbook: {alert}").type(DashboardLinkType.LINK).target_blank(True)
-    return link.url(runbooks.address(alert)).tooltip("What this alert means, and what to do")
+    return panel.links([runbooks.link(alert) for alert in alerts])
