@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
+    FieldTextAlignment,
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
@@ -122,6 +123,8 @@ def listing(
         .height(CHART_HEIGHT)
         .no_value(absent)
         .show_header(True)
+        .align(FieldTextAlignment.AUTO)
+        .inspect(False)
         .with_target(Dataquery().ref_id("A").expr(expression).instant().format(PromQueryFormat.TABLE))
         .with_transformation(DataTransformerConfig(id_val="organize", options=layout))
     )

@@ -1,0 +1,158 @@
+"""The dashboards as files: made from their sources and by nothing else, complete; each leads to the others and to the runbook.
+
+What they ask is run against a real Prometheus by tests/system/test_dashboards.py.
+"""
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from monitoring.grafana.source import dashboards, panels, runbooks
+from monitoring.grafana.source.limits import NEUTRAL
+from tests.factories import grafana
+
+ROOT = Path(__file__).parent.parent.parent
+MONITORING = ROOT / "monitoring"
+BOARDS = grafana.boards()
+NAMES = {"overview", "queues", "nodes", "money", "api", "chain", "relay", "runbook"}
+WIDTH = 24
+UNITS = {value for name, value in vars(units).items() if name[0].isupper() and isinstance(value, str)}
+PANELS = [
+    pytest.param(panel, id=f"{name}: {panel['title']}") for name, board in BOARDS.items() for panel in grafana.panels(board)
+]
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((MONITORING / "prometheus" / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def test_the_files_are_what_their_sources_say() -> None:
+    told = "run `make dashboards`; nobody edits the files by hand"
+    assert {path.name: path.read_text() for path in dashboards.FOLDER.iterdir()} == dashboards.texts(), told
+    assert BOARDS.keys() == NAMES
+
+
+def test_writing_them_again_takes_away_what_is_of_none(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    dashboards.write(tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == NAMES
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dashboards.texts()
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_dashboard_can_be_found_and_leads_to_the_others(name: str) -> None:
+    board = BOARDS[name]
+    assert board["uid"] == f"lightyard-{name}" and board["title"].startswith("Lightyard: ") and board["description"]
+    assert board["tags"] == ["lightyard"] and board["time"] == {"from": "now-6h", "to": "now"} and board["refresh"] == "30s"
+    [link] = board["links"]
+    assert (link["type"], link["tags"], link["keepTime"]) == ("dashboards", ["lightyard"], True)
+    assert board["editable"] is False
+    [source] = [variable for variable in board["templating"]["list"] if variable["type"] == "datasource"]
+    assert source["name"] == "datasource"
+
+
+def test_no_two_dashboards_share_a_name() -> None:
+    assert len({board["uid"] for board in BOARDS.values()}) == len({board["title"] for board in BOARDS.values()}) == len(BOARDS)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_panels_have_numbers_of_their_own_and_do_not_overlap(name: str) -> None:
+    found = BOARDS[name]["panels"]
+    assert len({panel["id"] for panel in found}) == len(found) and len(found) > 1
+    boxes = [(panel["gridPos"], panel["title"]) for panel in found]
+    for box, title in boxes:
+        assert box["x"] >= 0 and box["w"] > 0 and box["h"] > 0 and box["x"] + box["w"] <= WIDTH, title
+    for (one, title), (other, others) in combinations(boxes, 2):
+        apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        assert apart or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"], f"{title} on {others}"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_says_what_it_means(panel: dict[str, Any]) -> None:
+    assert panel["title"] and len(panel["description"]) > 5
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert steps[0]["value"] is None and all(step["color"] for step in steps)
+    values = [step["value"] for step in steps[1:]]
+    assert values == sorted(values)
+    if panel["type"] == "text":
+        assert panel["options"]["content"]
+        return
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert panel["targets"] and len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+    assert all(target["expr"] and target["refId"] for target in panel["targets"])
+    if panel["type"] == "timeseries":
+        assert all(target["legendFormat"] for target in panel["targets"]) and all(target["range"] for target in panel["targets"])
+    else:
+        assert all(target["instant"] for target in panel["targets"])
+
+
+def test_units_fit_what_is_asked() -> None:
+    for query in grafana.queries():
+        [unit] = {
+            panel["fieldConfig"]["defaults"]["unit"]
+            for panel in grafana.panels(BOARDS[query.board]) for target in panel["targets"] if target["expr"] == query.expression
+        } or {""}
+        is_time = re.search(r"histogram_quantile|_age_seconds|_unread_seconds|oldest_\w+_seconds\b", query.expression)
+        assert bool(is_time) == (unit == "s") or "overdue" in query.expression or "latency_seconds" in query.expression, query
+
+
+def test_queries_read_each_family_as_its_kind_wants_it() -> None:
+    for query in grafana.queries():
+        for name in re.findall(r"\b(?:lightyard|http|jobs|cocoon)_\w+_(?:total|bucket|count)\b", query.expression):
+            read = re.search(rf"rate\({name}(?:{{[^}}]*}})?\[", query.expression)
+            assert read or name == "fleet_nodes_total", f"{query}: {name} is a counter"
+        if "histogram_quantile" in query.expression:
+            assert re.search(r"by \((?:instance, )?le\b", query.expression), f"{query}: buckets are summed"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_each_variable_is_used_and_each_that_is_used_is_there(name: str) -> None:
+    there = {variable.name for variable in grafana.variables() if variable.board == name}
+    used = {variable for query in grafana.queries() if query.board == name for variable in query.variables}
+    assert there == used
+
+
+def test_every_alert_is_watched_by_a_panel_that_leads_to_its_runbook() -> None:
+    alerts = {rule["alert"] for rule in rules()}
+    assert alerts <= runbooks.sections().keys()
+    found = (panel.get("links", ()) for board in BOARDS.values() for panel in grafana.panels(board))
+    linked = {link["url"]: link["title"] for links in found for link in links}
+    assert {title.removeprefix("Runbook: ") for title in linked.values()} == alerts
+    titles = {panel["id"]: panel["title"] for panel in BOARDS["runbook"]["panels"]}
+    for url, title in linked.items():
+        number = re.fullmatch(r"/d/lightyard-runbook\?viewPanel=(\d+)", url)
+        assert number and f"Runbook: {titles[int(number[1])]}" == title
+
+
+def test_an_alert_without_a_runbook_is_refused() -> None:
+    with pytest.raises(ValueError):
+        panels.figure("a", "up", "b", unit="short", limits=NEUTRAL, alerts=("NoSuchAlert",))
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_grafana_s_own_types_read_each_file_and_lose_nothing(name: str) -> None:
+    plugins.register_default_plugins()
+    again = json.loads(json.dumps(Dashboard.from_json(BOARDS[name]), cls=JSONEncoder))
+    assert again == BOARDS[name]
+
+
+def test_what_grafana_is_provisioned_with_fits() -> None:
+    provisioning = MONITORING / "grafana" / "provisioning"
+    [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    scraped = yaml.safe_load((MONITORING / "prometheus" / "prometheus.yml").read_text())["global"]["scrape_interval"]
+    assert (source["uid"], source["type"], source["jsonData"]["timeInterval"]) == ("prometheus", "prometheus", scraped)
+    [provider] = yaml.safe_load((provisioning / "dashboards" / "lightyard.yml").read_text())["providers"]
+    assert provider["folder"] and provider["folderUid"] and provider["allowUiUpdates"] is False
+    mounts = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]["volumes"]
+    assert any(str(mount).startswith(f"./monitoring/grafana/dashboards:{provider['options']['path']}") for mount in mounts)
