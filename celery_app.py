@@ -27,7 +27,7 @@ app.conf.beat_schedule = {
     "watched queues": {"task": "hub.watch_queues", "schedule": 10.0, "options": {"expires": 10}},
     "watched nodes": {"task": "hub.watch_nodes", "schedule": 15.0, "options": {"expires": 15}},
     "watched chains": {"task": "hub.watch_chains", "schedule": 15.0, "options": {"expires": 15}},
-    "watched money": {"task": "hub.watch_money", "schedule": 60.0, "options": {"expires": 60}},
+    "watched money": {"task": "hub.watch_money", "schedule": 30.0, "options": {"expires": 30}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
 

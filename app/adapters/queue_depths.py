@@ -32,7 +32,7 @@ def _read(connection: Connection, queues: Iterable[str]) -> dict[str, int]:
         try:
             depths[queue] = int(channel.queue_declare(queue=queue, passive=True).message_count)
         except ChannelError as error:
-            if int(error.code or 0) != NONE_THERE:
+            if int(error.reply_code) != NONE_THERE:
                 raise
             depths[queue] = 0
             channel = connection.channel()  # a broker closes the one on which it said no
