@@ -62,9 +62,9 @@ def test_no_secret_is_written_down_and_a_missing_one_is_named() -> None:
 
 def test_the_commands_are_those_that_lightyard_up_runs() -> None:
     stack = (ROOT / "app" / "stack" / "stack.py").read_text()
-    for part in ('"python:app.serving", "wsgi:app"', '"worker", "-P", "threads", "-c", "11", "-Q", "hub"', '"beat", "-s"'):
+    for part in ('"python:app.serving", "wsgi:app"', '"worker", "-P", "threads", "-c", "12", "-Q", "hub"', '"beat", "-s"'):
         assert part in stack
-    assert SERVICES["worker"]["command"][4:] == ["worker", "-P", "threads", "-c", "11", "-Q", "hub"]
+    assert SERVICES["worker"]["command"][4:] == ["worker", "-P", "threads", "-c", "12", "-Q", "hub"]
     assert SERVICES["api"]["command"] == SERVICES["relay"]["command"] == ["gunicorn", "-c", "python:app.serving", "wsgi:app"]
 
 
