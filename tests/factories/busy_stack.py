@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from celery import Celery
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -49,28 +50,30 @@ def busy_stack(folder: Path, scene: bytes) -> Iterator[dict[str, Any]]:
     """Its endpoints, once the work is done; a long render, the relay's node, the watcher and the Cocoon workers go on."""
     home = folder / "home"
     home.mkdir()
-    settings = {"NODES": "1", "LD_LIBRARY_PATH": str(fake_gpus(folder / "nvml")), "ANCHOR_INTERVAL_SECONDS": "5"}
+    gpus = {"LD_LIBRARY_PATH": str(fake_gpus(folder / "nvml"))}
+    settings = {"NODES": "1", "ANCHOR_INTERVAL_SECONDS": "5", **gpus}
     with ExitStack() as going_on:
         endpoints = going_on.enter_context(running_stack(home, **settings))
-        going_on.enter_context(relay_node(endpoints, folder / "relay"))
+        going_on.enter_context(relay_node(endpoints, folder / "relay", gpus))
         add_cocoon_workers(endpoints, going_on.enter_context(cocoon_workers.farm()))
         watch(endpoints, going_on)
         database = Database(make_engine(Settings(database_url=endpoints["database_url"])))
         going_on.callback(database.engine.dispose)
-        earner(database, Money(50_000_000, "SOL"), Money(12_345_678, "USDC"))
+        earn(database)
         deposit(endpoints, database)
         dispatch(endpoints)
         render(endpoints, scene)
+        audit_payouts(endpoints)
         yield {**endpoints, "database": database}
 
 
 @contextmanager
-def relay_node(endpoints: dict[str, Any], home: Path) -> Iterator[None]:
+def relay_node(endpoints: dict[str, Any], home: Path, settings: dict[str, str]) -> Iterator[None]:
     """A node process that needs no broker; it is told of none."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BROKER", "REDIS", "DATABASE"))}
     environment = {
         **kept, "PYTHONPATH": str(ROOT), "HUB_URL": endpoints["api_url"], "NODE_HOME": str(home), "NODE_NAME": "on-the-relay",
-        "ENROL_KEY": endpoints["operator_api_key"], "ENROL_PROVIDER_ID": provider_id(endpoints),
+        "ENROL_KEY": endpoints["operator_api_key"], "ENROL_PROVIDER_ID": provider_id(endpoints), **settings,
     }
     with home.with_suffix(".log").open("wb") as log:
         process = subprocess.Popen([NODE_PYTHON, "-m", "gpu_node", "--relay"], cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -106,6 +109,11 @@ def watch(endpoints: dict[str, Any], going_on: ExitStack) -> None:
         pass  # closed by 4001, as it should be
 
 
+def earn(database: Database) -> None:
+    """Somebody has earned what is paid out by itself."""
+    earner(database, Money(50_000_000, "SOL"), Money(12_345_678, "USDC"))
+
+
 def deposit(endpoints: dict[str, Any], database: Database) -> None:
     """Money that comes in on TON, once with its comment and once without."""
     ton, hub = endpoints["ton_api_url"], ton_address.read(endpoints["ton_wallet"], TESTNET)
@@ -123,6 +131,11 @@ def dispatch(endpoints: dict[str, Any]) -> None:
     for _ in range(2):
         assert renter.dispatch("echo", renter.upload(b"hello", "a.bin"))["status"] == "COMPLETED"
     assert renter.dispatch("cpu_benchmark", renter.upload(b"no JSON", "b.json"))["status"] == "FAILED"
+
+
+def audit_payouts(endpoints: dict[str, Any]) -> None:
+    """Now: beat's first turn comes after five minutes."""
+    Celery(broker=endpoints["redis_url"]).send_task("hub.audit_payouts", queue="hub")
 
 
 def render(endpoints: dict[str, Any], scene: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import cube as cube
 from tests.factories import grafana, prometheus
-from tests.factories.busy_stack import busy_stack
+from tests.factories.busy_stack import busy_stack, earn
 from tests.factories.grafana import Query, Variable
 from tests.factories.prometheus import Prometheus
 from tests.factories.stacks import wait_until
@@ -35,6 +35,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, cube: bytes) -> Iterator[t
         config = prometheus.configuration({"lightyard": [f"127.0.0.1:{port}", f"localhost:{port}"]}, token_file(folder))
         (folder / "prometheus").mkdir()
         with prometheus.running(folder / "prometheus", config) as found:
+            wait_until(lambda: bool(found.now("lightyard_payout_seconds_count")), "the first payouts are counted", FIRST_SECONDS)
+            earn(stack["database"])  # more of what is rare: a rate is of a rise, which nobody sees in the first sample
             yield found, stack
 
 
