@@ -42,6 +42,22 @@ def configuration(addresses: Mapping[str, Sequence[str]], token_file: Path) -> d
     return found
 
 
+@contextmanager
+def exporter(program: str, *options: str) -> Iterator[str]:
+    """An exporter of Debian's packages; the address that it listens at."""
+    found, port = shutil.which(program), free_port()
+    if found is None:
+        go_without(f"{program} is not here (Debian's package of that name), so its figures are missing")
+    address = f"127.0.0.1:{port}"
+    command = [found, f"--web.listen-address={address}", *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
 class Prometheus:
     """Its HTTP API, for queries as Grafana sends them."""
 

@@ -10,9 +10,6 @@ from monitoring.grafana.source.expressions import (
     own_quantile,
     own_rate,
     ratio,
-    shared,
-    shared_quantile,
-    shared_rate,
 )
 from monitoring.grafana.source.limits import NEUTRAL, above, below, look_above
 from monitoring.grafana.source.panels import Panel, figure, lines
@@ -28,16 +25,10 @@ LIMITS = above(2.5, look=1)
 def board() -> Board:
     """Whether the five APIs answer, and answer soon."""
     about = (
-        "Requests by API (rayment, rendertrust, rnp019, robocompute, cocoon, the nodes' own), without scrapes; "
-        "then the hub's processes and PostgreSQL."
+        "Requests by API (rayment, rendertrust, rnp019, robocompute, cocoon, the nodes' own), without scrapes and files. "
+        "What they stand on is on the dashboard platform."
     )
-    rows = (
-        Row("Now", now()),
-        Row("Requests", requests()),
-        Row("Routes", routes()),
-        Row("Processes", processes()),
-        Row("PostgreSQL", database()),
-    )
+    rows = (Row("Now", now()), Row("Requests", requests()), Row("Routes", routes()))
     return Board("api", "API", about, rows, (variables.dialect(), variables.instance()))
 
 
@@ -52,6 +43,7 @@ def now() -> list[Panel]:
             unit=units.Short,
             limits=below(1),
             absent="none",
+            alerts=("TargetIsDown", "NothingIsScraped"),
         ),
         figure(
             "Requests a second",
@@ -67,7 +59,7 @@ def now() -> list[Panel]:
             "Share of the requests that were answered with a 5xx.",
             unit=units.PercentUnit,
             limits=above(0.05, look=0.005),
-            alerts=("HighErrorRate",),
+            alerts=("HighErrorRate", "DialectFails"),
             decimals=2,
         ),
         figure(
@@ -89,11 +81,11 @@ def now() -> list[Panel]:
         ),
         figure(
             "Error budget used",
-            "max(job:lightyard_slo_burn:ratio1h)",
+            or_zero("max(job:lightyard_slo_burn:ratio1h)"),
             "How many times faster than 99.5 % allow the budget of a month was used in the last hour; 1 uses it up exactly.",
             unit=units.Short,
-            limits=above(6, look=1),
-            absent="no requests",
+            limits=above(14.4, look=1),
+            alerts=("ErrorBudgetBurnsFast", "ErrorBudgetBurns"),
             decimals=2,
         ),
         figure(
@@ -135,7 +127,7 @@ def requests() -> list[Panel]:
             unit=units.PercentUnit,
             limits=above(0.05),
             width=6,
-            alerts=("HighErrorRate",),
+            alerts=("HighErrorRate", "DialectFails"),
         ),
         lines(
             "99 % answered within",
@@ -179,94 +171,4 @@ def routes() -> list[Panel]:
             limits=look_above(0.01),
             alerts=("HighErrorRate",),
         ),
-    ]
-
-
-def processes() -> list[Panel]:
-    """The hub's own processes, by their roles."""
-    return [
-        lines(
-            "Processes",
-            {"{{role}}": shared("lightyard_processes", "role")},
-            "Heard of in the last 20 seconds, all hosts together.",
-            unit=units.Short,
-            width=6,
-        ),
-        lines(
-            "Memory",
-            {"{{role}}": shared("lightyard_process_resident_bytes", "role")},
-            "Of a role's processes together.",
-            unit=units.BytesIEC,
-            width=6,
-        ),
-        lines(
-            "Processor",
-            {"{{role}}": shared_rate("lightyard_process_cpu_seconds_total", "role")},
-            "Cores in use by a role's processes.",
-            unit=units.Short,
-            width=6,
-        ),
-        lines(
-            "Sweeps were last done",
-            {"{{sweep}}": shared("lightyard_sweep_age_seconds", "sweep")},
-            "Time since a sweep left its figures; an old one means beat or the worker stands still.",
-            unit=units.Seconds,
-            limits=look_above(120),
-            width=6,
-        ),
-    ]
-
-
-def database() -> list[Panel]:
-    """PostgreSQL, as the hub sees it."""
-    held, most = shared("lightyard_database_connections", "state"), shared("lightyard_database_connections_limit")
-    return [
-        lines(
-            "Connections at the server",
-            {"{{state}}": held, "limit": most},
-            "By what they do, and the server's limit.",
-            unit=units.Short,
-            width=6,
-        ),
-        lines(
-            "Pools",
-            {
-                "{{role}} used": shared('lightyard_database_pool_connections{state="used"}', "role"),
-                "{{role}} limit": shared("lightyard_database_pool_limit", "role"),
-            },
-            "Connections in use by each role's processes, and how many they may have.",
-            unit=units.Short,
-            width=6,
-        ),
-        lines(
-            "99 % of the units of work took at most",
-            {"{{role}}": shared_quantile(0.99, "lightyard_database_work_seconds", "role")},
-            "From the first statement to the commit.",
-            unit=units.Seconds,
-            limits=look_above(1),
-            width=6,
-        ),
-        lines(
-            "Oldest open transaction",
-            {"age": shared("lightyard_database_oldest_transaction_seconds")},
-            "A long one holds locks and keeps old rows.",
-            unit=units.Seconds,
-            limits=look_above(60),
-            width=6,
-        ),
-        lines(
-            "Transactions",
-            {"{{outcome}}": shared_rate("lightyard_database_transactions_total", "outcome")},
-            "A second.",
-            unit=units.OpsPerSecond,
-            stacked=True,
-        ),
-        lines(
-            "Deadlocks, an hour",
-            {"deadlocks": f"3600 * {shared_rate('lightyard_database_deadlocks_total')}"},
-            "Locks are taken in one order, so there should be none.",
-            unit=units.Short,
-            limits=look_above(1),
-        ),
-        lines("Size", {"database": shared("lightyard_database_size_bytes")}, "On disk.", unit=units.BytesIEC),
     ]

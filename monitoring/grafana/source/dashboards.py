@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.grafana.source import api, chain, money, nodes, overview, queues, relay, runbooks
+from monitoring.grafana.source import api, chain, money, nodes, overview, platform, queues, relay, runbooks
 from monitoring.grafana.source.board import Board, Row, build
 
 FOLDER = Path(__file__).parent.parent / "dashboards"
@@ -13,14 +13,16 @@ FOLDER = Path(__file__).parent.parent / "dashboards"
 
 def boards() -> tuple[Board, ...]:
     """Each made anew: building one numbers its panels."""
-    return (*(part.board() for part in (overview, queues, nodes, money, api, chain, relay)), _runbook())
+    return (*(part.board() for part in (overview, queues, nodes, money, api, chain, relay, platform)), _runbook())
 
 
 def _runbook() -> Board:
     about = (
         "What each alert means and what to do, as docs/alerts-runbook.md has it; the panels of the other dashboards lead here."
     )
-    return Board(runbooks.NAME, "runbook", about, (Row("Alerts", runbooks.panels()),))
+    return Board(
+        runbooks.NAME, "runbook", about, [Row(title, runbooks.panels(alerts)) for title, alerts in runbooks.groups().items()]
+    )
 
 
 def texts() -> dict[str, str]:

@@ -103,6 +103,7 @@ def consent() -> list[Panel]:
             unit=units.Short,
             limits=below(1),
             absent="none set up",
+            alerts=("SignerIsAway",),
         ),
     ]
 
@@ -160,7 +161,7 @@ def payouts() -> list[Panel]:
             "In whole units. More than the hot wallet has: fill it.",
             unit=units.Short,
             width=6,
-            alerts=("PayoutsWait",),
+            alerts=("PayoutsWait", "HotWalletShort"),
         ),
         lines(
             "Oldest payout",
@@ -189,6 +190,7 @@ def outcome() -> list[Panel]:
             "Within which half, and 19 of 20, of the payouts of an hour were confirmed.",
             unit=units.Seconds,
             width=6,
+            alerts=("PayoutsAreSlow",),
         ),
         lines(
             "Confirmed, an hour",
@@ -236,6 +238,7 @@ def wallets() -> list[Panel]:
             "What they have on their chains, in whole units.",
             unit=units.Short,
             width=6,
+            alerts=("HotWalletShort", "HotWalletFeesLow"),
         ),
         lines(
             "Hot wallets were read",
@@ -259,6 +262,7 @@ def wallets() -> list[Panel]:
             "Stripe events that could not be applied: `lightyard stripe problems`.",
             unit=units.Short,
             limits=look_above(1),
+            alerts=("CardEventsFailed",),
         ),
         figure(
             "Credits used",

@@ -112,6 +112,7 @@ def units_of_work() -> list[Panel]:
             "Doorbells that nobody has heard yet, and the hub's own tasks. Many in `hub`: workers don't keep up.",
             unit=units.Short,
             width=6,
+            alerts=("HubQueueGrows",),
         ),
         lines(
             "Attempts that ended, a minute",
@@ -120,6 +121,7 @@ def units_of_work() -> list[Panel]:
             unit=units.Short,
             stacked=True,
             width=6,
+            alerts=("AttemptsAreLost",),
         ),
     ]
 
@@ -163,6 +165,7 @@ def tasks() -> list[Panel]:
             "How often each of the hub's tasks ran.",
             unit=units.Short,
             width=6,
+            alerts=("SweepsStopped",),
         ),
         lines(
             "99 % of the runs took at most",
@@ -177,6 +180,7 @@ def tasks() -> list[Panel]:
             "Their log lines carry the task's id.",
             unit=units.Short,
             width=6,
+            alerts=("TasksFail",),
         ),
         lines(
             "Retried and expired, a minute",
@@ -187,5 +191,6 @@ def tasks() -> list[Panel]:
             "Tasks that asked to be run again, and those that were too old when a thread was free: the worker does not keep up.",
             unit=units.Short,
             width=6,
+            alerts=("TasksExpire",),
         ),
     ]

@@ -56,8 +56,9 @@ def now() -> list[Panel]:
             f"sum({shared('lightyard_relay_waiting_bytes', 'endpoint')})",
             "Bytes that sockets were told and have not read yet; slow readers are closed.",
             unit=units.BytesIEC,
-            limits=look_above(16_777_216),
+            limits=look_above(5e7),
             width=6,
+            alerts=("RelayReadersAreSlow",),
         ),
     ]
 
@@ -93,6 +94,7 @@ def sockets() -> list[Panel]:
             unit=units.Short,
             stacked=True,
             width=6,
+            alerts=("SocketsAreCutOff",),
         ),
         lines(
             "Said and not read",
@@ -100,6 +102,7 @@ def sockets() -> list[Panel]:
             "Bytes that wait for slow readers.",
             unit=units.BytesIEC,
             width=6,
+            alerts=("RelayReadersAreSlow",),
         ),
     ]
 
