@@ -25,6 +25,12 @@ class Query:
     panel: str
     expression: str
     is_instant: bool
+    legend: str = ""
+
+    @property
+    def named_by(self) -> set[str]:
+        """Labels that its legend shows."""
+        return set(re.findall(r"{{(\w+)}}", self.legend))
 
     @property
     def variables(self) -> set[str]:
@@ -57,7 +63,7 @@ def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def queries() -> list[Query]:
     """What all panels of all dashboards ask."""
     return [
-        Query(name, panel["title"], target["expr"], target.get("instant", False))
+        Query(name, panel["title"], target["expr"], target.get("instant", False), target.get("legendFormat", ""))
         for name, board in boards().items() for panel in panels(board) for target in panel.get("targets", ())
     ]
 

@@ -27,6 +27,10 @@ NOT_HERE = {
     ("platform", "Last whole backup"): "the backup service writes it for the node exporter; `lightyard up` makes no backups",
 }
 
+# What Prometheus knows by itself, whoever is away
+OF_PROMETHEUS = {("overview", "Alerts firing"), ("overview", "Alerts"), ("api", "Addresses that answer"), ("platform", "Targets away"),
+                 ("platform", "Targets")}
+
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory, cube: bytes) -> Iterator[tuple[Prometheus, dict]]:
@@ -85,6 +89,17 @@ def test_every_panel_has_an_answer(watched: tuple[Prometheus, dict]) -> None:
     assert silent == NOT_HERE.keys(), "these do answer here: take them off the list"
 
 
+def test_every_line_has_the_name_that_its_legend_promises(watched: tuple[Prometheus, dict]) -> None:
+    found, _ = watched
+    step = grafana.step_seconds(RANGE_SECONDS, prometheus.SCRAPE_SECONDS)
+    for query in grafana.queries():
+        if query.named_by:
+            everything = dict.fromkeys(query.variables)
+            expression = grafana.fill(query.expression, everything, RANGE_SECONDS, prometheus.SCRAPE_SECONDS)
+            shown = [labels for labels in found.over_time(expression, RANGE_SECONDS, step) if "none" not in labels.values()]
+            assert all(query.named_by <= labels.keys() for labels in shown), f"{query}: {query.legend} of {shown[:3]}"
+
+
 def test_every_variable_has_values(watched: tuple[Prometheus, dict]) -> None:
     found, _ = watched
 
@@ -108,7 +123,7 @@ def test_what_is_chosen_is_shown(watched: tuple[Prometheus, dict]) -> None:
         assert all(answers.values()), f"{variable}: nothing is shown for {[value for value in answers if not answers[value]]}"
         never = set(asked).difference(*answers.values())
         assert not never, f"{variable}: no value of it shows\n" + "\n".join(map(str, never))
-        blind = [str(query) for query in shown("nobody") if "vector(0)" not in query.expression]
+        blind = [str(query) for query in shown("nobody") if "lightyard_build_info" not in query.expression]
         assert not blind, f"{variable} is not looked at by {blind}"
 
 
@@ -119,6 +134,15 @@ def test_two_addresses_of_one_hub_count_its_nodes_and_jobs_once(watched: tuple[P
     assert len(found.now('up{job="lightyard"} == 1')) == 2
     jobs = [query.expression for query in grafana.queries() if "rate(jobs_" in query.expression]
     assert jobs and all("sum" not in text or "max by" in text for text in jobs)
+
+
+def test_where_no_hub_answers_nothing_is_said_to_be_well(tmp_path: Path) -> None:
+    """`or 0` is a hub's word: a Prometheus that reaches none shows no figure of the marketplace at all."""
+    config = prometheus.configuration({"lightyard": ["127.0.0.1:1"]}, token_file(tmp_path))
+    with prometheus.running(tmp_path, config) as found:
+        wait_until(lambda: bool(found.now('up{job="lightyard"} == 0')), "the hub is known to be away", LATER_SECONDS)
+        told = {(query.board, query.panel) for query in grafana.queries() if is_answered(found, query, dict.fromkeys(query.variables))}
+    assert told == OF_PROMETHEUS
 
 
 def test_marks_of_alerts_can_be_asked_for(watched: tuple[Prometheus, dict]) -> None:

@@ -28,7 +28,7 @@ def board() -> Board:
         "Requests by API (rayment, rendertrust, rnp019, robocompute, cocoon, the nodes' own), without scrapes and files. "
         "What they stand on is on the dashboard platform."
     )
-    rows = (Row("Now", now()), Row("Requests", requests()), Row("Routes", routes()))
+    rows = (Row("Now", now()), Row("Requests", requests()), Row("Routes", routes()), Row("Error budget", budget()))
     return Board("api", "API", about, rows, (variables.dialect(), variables.instance()))
 
 
@@ -169,6 +169,32 @@ def routes() -> list[Panel]:
             "Answers with a 5xx a second, by route.",
             unit=units.RequestsPerSecond,
             limits=look_above(0.01),
+            alerts=("HighErrorRate",),
+        ),
+    ]
+
+
+def budget() -> list[Panel]:
+    """How long the month's allowance of errors will last."""
+    burn = {window: or_zero(f"max(job:lightyard_slo_burn:ratio{window})") for window in ("5m", "1h", "6h")}
+    unexpected = f"lightyard_http_request_exceptions_total{{{INSTANCE}}}"
+    return [
+        lines(
+            "How fast it is used",
+            {f"over {window}": query for window, query in burn.items()},
+            "1 uses up in a month what 99.5 % of good answers allow; 14.4 does in two days.",
+            unit=units.Short,
+            limits=above(14.4, look=1),
+            width=12,
+            alerts=("ErrorBudgetBurnsFast", "ErrorBudgetBurns"),
+        ),
+        lines(
+            "Exceptions nobody expected",
+            {"{{method}} {{status}}": or_zero(own_rate(unexpected, "method", "status"), "method")},
+            "Requests a second that ended in one; the log has each with its request_id.",
+            unit=units.RequestsPerSecond,
+            limits=look_above(0.01),
+            width=12,
             alerts=("HighErrorRate",),
         ),
     ]

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models import units
 
 from monitoring.grafana.source import variables
 from monitoring.grafana.source.board import Board, Row
-from monitoring.grafana.source.expressions import WINDOW, or_zero, shared, shared_quantile, shared_rate, total
+from monitoring.grafana.source.expressions import LASTING, or_zero, shared, shared_quantile, shared_rate, total
 from monitoring.grafana.source.limits import above, below, look_above
 from monitoring.grafana.source.panels import Panel, figure, lines
 
@@ -93,7 +93,7 @@ def nodes() -> list[Panel]:
     """Heads and calls."""
     calls = shared_rate(f"lightyard_chain_rpc_seconds_count{{{CHAIN}}}", "chain", "method")
     failed = total(shared_rate(f"lightyard_chain_rpc_errors_total{{{CHAIN}}}", "chain", "method", "kind"), "chain", "kind")
-    moved = shared(f"deriv(lightyard_chain_head_block{{{CHAIN}}}[{WINDOW}])", "chain")
+    moved = shared(f"deriv(lightyard_chain_head_block{{{CHAIN}}}[{LASTING}])", "chain")
     return [
         lines(
             "Age of the newest block",

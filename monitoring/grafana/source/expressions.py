@@ -5,6 +5,8 @@ and the like are each process's own: the sum counts.
 """
 
 WINDOW = "$__rate_interval"
+HUB_S_ZERO = "0 * max(lightyard_build_info)"  # there only while a hub is scraped: where none answers, nothing is said to be 0
+PROMETHEUS_ZERO = "vector(0)"  # for what Prometheus knows by itself
 LASTING = "5m"  # for figures that are read as one number, which should not jump: the alerts' own window
 
 
@@ -23,20 +25,24 @@ def own_rate(series: str, *labels: str, window: str = WINDOW) -> str:
     return f"sum{_by(labels)} (rate({series}[{window}]))"
 
 
+def shared_rise(series: str, *labels: str, window: str) -> str:
+    """By how much a shared counter grew within a window: for what is rare."""
+    return f"max{_by(labels)} (increase({series}[{window}]))"
+
+
 def total(expression: str, *labels: str) -> str:
     """The sum over labels that the inner expression has kept."""
     return f"sum{_by(labels)} ({expression})"
 
 
-def or_zero(expression: str, label: str = "") -> str:
+def or_zero(expression: str, label: str = "", zero: str = HUB_S_ZERO) -> str:
     """Where there is nothing to tell Prometheus answers nothing: then 0, named `none` where a legend wants `label`."""
-    zero = f'label_replace(vector(0), "{label}", "none", "", "")' if label else "vector(0)"
-    return f"{expression} or on() {zero}"
+    return f"{expression} or on() " + (f'label_replace({zero}, "{label}", "none", "", "")' if label else zero)
 
 
 def ratio(part: str, whole: str) -> str:
     """`part` of `whole`; 0 while there is nothing at all."""
-    return f"(({part}) or on() vector(0)) / ({whole} > 0) or on() vector(0)"
+    return or_zero(f"({or_zero(part)}) / ({whole} > 0)")
 
 
 def own_quantile(rank: float, family: str, *labels: str, window: str = WINDOW) -> str:

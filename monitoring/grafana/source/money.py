@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models import units
 
 from monitoring.grafana.source import variables
 from monitoring.grafana.source.board import Board, Row
-from monitoring.grafana.source.expressions import or_zero, shared, shared_quantile, shared_rate, total
+from monitoring.grafana.source.expressions import or_zero, shared, shared_quantile, shared_rise, total
 from monitoring.grafana.source.limits import NEUTRAL, above, below, look_above
 from monitoring.grafana.source.panels import Panel, figure, lines, listing
 
@@ -194,8 +194,8 @@ def outcome() -> list[Panel]:
         ),
         lines(
             "Confirmed, an hour",
-            {"{{chain}}": f"3600 * {shared_rate(f'lightyard_payout_seconds_count{{{CHAIN}}}', 'chain')}"},
-            "Payouts that reached their payee.",
+            {"{{chain}}": shared_rise(f"lightyard_payout_seconds_count{{{CHAIN}}}", "chain", window="1h")},
+            "Payouts that reached their payee within the hour before.",
             unit=units.Short,
             width=6,
         ),

@@ -5,6 +5,7 @@ from grafana_foundation_sdk.models import units
 from monitoring.grafana.source.board import Board, Row
 from monitoring.grafana.source.expressions import (
     LASTING,
+    PROMETHEUS_ZERO,
     or_zero,
     own_quantile,
     own_rate,
@@ -108,7 +109,7 @@ def answered() -> list[Panel]:
         ),
         figure(
             "Alerts firing",
-            f"count({FIRING}) or vector(0)",
+            or_zero(f"count({FIRING})", zero=PROMETHEUS_ZERO),
             "Alerts that page or warn and that fire now, listed below.",
             unit=units.Short,
             limits=above(1),
@@ -197,7 +198,7 @@ def answers() -> list[Panel]:
         ),
         listing(
             "Alerts",
-            or_zero(f"count by (alertname, severity) ({FIRING})", "alertname"),
+            or_zero(f"count by (alertname, severity) ({FIRING})", "alertname", PROMETHEUS_ZERO),
             "What fires now; the dashboard Runbook says what to do.",
             unit=units.Short,
             value="firing",

@@ -117,7 +117,7 @@ def listing(
     absent: str = "none",
 ) -> table.Panel:
     """One row for each series as it is now, its labels as columns; `value` is the last column's name."""
-    layout = {"excludeByName": {"Time": True}, "renameByName": {"Value": value}, "indexByName": {}}
+    layout = {"excludeByName": {"Time": True, "__name__": True}, "renameByName": {"Value": value}, "indexByName": {}}
     panel = (
         table.Panel()
         .height(CHART_HEIGHT)

@@ -3,7 +3,15 @@
 from grafana_foundation_sdk.models import units
 
 from monitoring.grafana.source.board import Board, Row
-from monitoring.grafana.source.expressions import WINDOW, or_zero, shared, shared_quantile, shared_rate
+from monitoring.grafana.source.expressions import (
+    PROMETHEUS_ZERO,
+    WINDOW,
+    or_zero,
+    shared,
+    shared_quantile,
+    shared_rate,
+    shared_rise,
+)
 from monitoring.grafana.source.limits import above, below, look_above
 from monitoring.grafana.source.panels import Panel, figure, lines, listing
 
@@ -32,7 +40,7 @@ def now() -> list[Panel]:
     return [
         figure(
             "Targets away",
-            or_zero("count(up == 0)"),
+            or_zero("count(up == 0)", zero=PROMETHEUS_ZERO),
             "Scrape targets of all jobs that did not answer Prometheus; listed below.",
             unit=units.Short,
             limits=above(1),
@@ -185,7 +193,7 @@ def transactions() -> list[Panel]:
         ),
         lines(
             "Deadlocks, an hour",
-            {"deadlocks": f"3600 * {shared_rate('lightyard_database_deadlocks_total')}"},
+            {"deadlocks": shared_rise("lightyard_database_deadlocks_total", window="1h")},
             "Locks are taken in one order, so there should be none.",
             unit=units.Short,
             limits=look_above(1),
