@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.grafana.source import dashboards, panels, runbooks
 from monitoring.grafana.source.limits import NEUTRAL
-from tests.factories import grafana
+from tests.factories import grafana, metrics_table
 
 ROOT = Path(__file__).parent.parent.parent
 MONITORING = ROOT / "monitoring"
@@ -124,16 +124,13 @@ def asked_for(expression: str) -> list[tuple[str, str]]:
 
 def told_families() -> dict[str, Family]:
     """What docs/metrics.md says (another test holds it against a running hub), the recording rules, and exporters' families."""
-    page = (ROOT / "docs" / "metrics.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([a-z_, ]*)\| ([^|]*) \|", page, re.MULTILINE)
-    found = {}
-    for name, kind, labels, unit in rows:
-        family = Family(set(labels.replace(" ", "").split(",")) - {""}, unit)
-        found[name] = family
-        if kind == "histogram":
-            found |= {f"{name}_bucket": Family({*family.labels, "le"}, unit), f"{name}_count": Family(family.labels, "")}
-    groups = yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text())["groups"]
-    found |= {rule["record"]: Family(set(), "") for group in groups for rule in group["rules"]}
+    table = metrics_table.told_by_the_hub() | metrics_table.told_elsewhere()
+    units_of = dict(re.findall(r"^\| `(\w+)` \| \w+ \| [a-z_, ]*\| ([^|]*) \|", metrics_table.PAGE.read_text(), re.MULTILINE))
+    found = {name: Family(set(family.labels), units_of[name]) for name, family in table.items()}
+    for name in [name for name, family in table.items() if family.kind == "histogram"]:
+        found[f"{name}_bucket"] = Family({*found[name].labels, "le"}, found[name].unit)
+        found[f"{name}_count"] = Family(found[name].labels, "")
+    found |= dict.fromkeys(metrics_table.recorded(), Family(set(), ""))
     return found | OF_EXPORTERS
 
 
