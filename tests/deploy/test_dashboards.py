@@ -185,12 +185,19 @@ def test_every_alert_is_watched_by_a_panel_that_leads_to_its_runbook() -> None:
     alerts = {rule["alert"] for rule in rules()}
     assert alerts <= runbooks.numbers().keys()
     found = (panel.get("links", ()) for board in BOARDS.values() for panel in grafana.panels(board))
-    linked = {link["url"]: link["title"] for links in found for link in links}
+    linked = {link["url"]: link["title"] for links in found for link in links if link["title"].startswith("Runbook: ")}
     assert {title.removeprefix("Runbook: ") for title in linked.values()} == alerts
     titles = {panel["id"]: panel["title"] for panel in BOARDS["runbook"]["panels"]}
     for url, title in linked.items():
         number = re.fullmatch(r"/d/lightyard-runbook\?viewPanel=(\d+)", url)
         assert number and f"Runbook: {titles[int(number[1])]}" == title
+
+
+def test_each_panel_of_the_overview_leads_to_a_dashboard_that_says_more() -> None:
+    uids = {board["uid"] for board in BOARDS.values()}
+    for panel in grafana.panels(BOARDS["overview"]):
+        address, _, when = panel["links"][0]["url"].partition("?")
+        assert address.removeprefix("/d/") in uids and when == "${__url_time_range}", panel["title"]
 
 
 def test_an_alert_without_a_runbook_is_refused() -> None:

@@ -47,6 +47,7 @@ def first() -> list[Panel]:
             limits=above(1),
             absent="not audited",
             alerts=("LedgerDoesNotBalance", "LedgerIsNotAudited"),
+            more="money",
         ),
         figure(
             "Jobs a minute",
@@ -55,6 +56,7 @@ def first() -> list[Panel]:
             unit=units.Short,
             limits=NEUTRAL,
             decimals=1,
+            more="queues",
         ),
         figure(
             "Oldest waiting unit",
@@ -63,6 +65,7 @@ def first() -> list[Panel]:
             unit=units.Seconds,
             limits=above(900, look=300),
             alerts=("WorkWaits",),
+            more="queues",
         ),
         figure(
             "Healthy nodes",
@@ -71,6 +74,7 @@ def first() -> list[Panel]:
             unit=units.Short,
             limits=below(2, look=1),
             alerts=("NoHealthyNode", "FleetTooFewNodes"),
+            more="nodes",
         ),
     ]
 
@@ -86,6 +90,7 @@ def answered() -> list[Panel]:
             limits=above(0.05, look=0.005),
             alerts=("HighErrorRate",),
             decimals=2,
+            more="api",
         ),
         figure(
             "99 % answered within",
@@ -95,6 +100,7 @@ def answered() -> list[Panel]:
             limits=above(2.5, look=1),
             absent="no requests",
             alerts=("APILatencyHigh",),
+            more="api",
         ),
         figure(
             "Payouts",
@@ -106,6 +112,7 @@ def answered() -> list[Panel]:
             unit=units.Short,
             limits=look_above(50),
             alerts=("PayoutsHeld", "PayoutsWait", "PayoutUndecided"),
+            more="money",
         ),
         figure(
             "Alerts firing",
@@ -113,6 +120,7 @@ def answered() -> list[Panel]:
             "Alerts that page or warn and that fire now, listed below.",
             unit=units.Short,
             limits=above(1),
+            more="runbook",
         ),
     ]
 
@@ -127,6 +135,7 @@ def work() -> list[Panel]:
             unit=units.Short,
             stacked=True,
             alerts=("WorkWaits",),
+            more="queues",
         ),
         lines(
             "Jobs that ended, a minute",
@@ -135,6 +144,7 @@ def work() -> list[Panel]:
             unit=units.Short,
             stacked=True,
             alerts=("HighJobFailureRate",),
+            more="queues",
         ),
         lines(
             "Nodes",
@@ -143,6 +153,7 @@ def work() -> list[Panel]:
             unit=units.Short,
             stacked=True,
             alerts=("NoHealthyNode", "FleetTooFewNodes"),
+            more="nodes",
         ),
     ]
 
@@ -155,6 +166,7 @@ def money() -> list[Panel]:
             {"{{asset}}": shared('lightyard_ledger_balance{kind="held"}', "asset")},
             "Escrow: what clients have paid for work that is not done yet, in whole units of each asset.",
             unit=units.Short,
+            more="money",
         ),
         lines(
             "Payouts on their way",
@@ -163,6 +175,7 @@ def money() -> list[Panel]:
             unit=units.Short,
             stacked=True,
             alerts=("PayoutsWait", "PayoutUndecided"),
+            more="money",
         ),
         lines(
             "Undecided for",
@@ -171,6 +184,7 @@ def money() -> list[Panel]:
             unit=units.Seconds,
             limits=above(900, look=300),
             alerts=("PaymentUndecided", "PayoutUndecided"),
+            more="chain",
         ),
     ]
 
@@ -184,6 +198,7 @@ def answers() -> list[Panel]:
             "Requests a second, by API.",
             unit=units.RequestsPerSecond,
             stacked=True,
+            more="api",
         ),
         lines(
             "How long answers take",
@@ -195,6 +210,7 @@ def answers() -> list[Panel]:
             unit=units.Seconds,
             limits=above(2.5, look=1),
             alerts=("APILatencyHigh",),
+            more="api",
         ),
         listing(
             "Alerts",
@@ -202,5 +218,6 @@ def answers() -> list[Panel]:
             "What fires now; the dashboard Runbook says what to do.",
             unit=units.Short,
             value="firing",
+            more="runbook",
         ),
     ]

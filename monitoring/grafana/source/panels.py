@@ -1,14 +1,14 @@
 """The three kinds of panel that the dashboards are made of: a figure, lines over time, a table.
 
-Each has a unit, thresholds and a text that says what it means. `alerts` names those that watch the same thing; their runbooks are
-linked.
+Each has a unit, thresholds and a text that says what it means. `alerts` names those that watch the same thing, whose runbooks are
+linked, `more` the dashboard that says more.
 """
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common, stat, table, timeseries
-from grafana_foundation_sdk.builders.dashboard import FieldColor
+from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
@@ -23,7 +23,7 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
     VisibilityMode,
 )
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
+from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataTransformerConfig, FieldColorModeId
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from monitoring.grafana.source import runbooks
@@ -45,6 +45,7 @@ def figure(
     limits: Steps,
     width: int = 3,
     alerts: tuple[str, ...] = (),
+    more: str = "",
     absent: str = "no data",
     decimals: int | None = None,
 ) -> stat.Panel:
@@ -64,7 +65,7 @@ def figure(
         panel.with_target(Dataquery().ref_id(letter).expr(query).instant().legend_format(legend or title))
     if decimals is not None:
         panel.decimals(decimals)
-    return _dressed(panel, title, about, unit, limits, width, alerts)
+    return _dressed(panel, title, about, unit, limits, width, _links(alerts, more))
 
 
 def lines(
@@ -76,6 +77,7 @@ def lines(
     limits: Steps = NEUTRAL,
     width: int = 8,
     alerts: tuple[str, ...] = (),
+    more: str = "",
     stacked: bool = False,
     most: float | None = None,
 ) -> timeseries.Panel:
@@ -101,7 +103,7 @@ def lines(
         panel.max(most)
     for letter, (legend, expression) in zip(LETTERS, queries.items(), strict=False):
         panel.with_target(Dataquery().ref_id(letter).expr(expression).range().legend_format(legend))
-    return _dressed(panel, title, about, unit, limits, width, alerts)
+    return _dressed(panel, title, about, unit, limits, width, _links(alerts, more))
 
 
 def listing(
@@ -114,6 +116,7 @@ def listing(
     width: int = 8,
     value: str = "Value",
     alerts: tuple[str, ...] = (),
+    more: str = "",
     absent: str = "none",
 ) -> table.Panel:
     """One row for each series as it is now, its labels as columns; `value` is the last column's name."""
@@ -128,10 +131,16 @@ def listing(
         .with_target(Dataquery().ref_id("A").expr(expression).instant().format(PromQueryFormat.TABLE))
         .with_transformation(DataTransformerConfig(id_val="organize", options=layout))
     )
-    return _dressed(panel, title, about, unit, limits, width, alerts)
+    return _dressed(panel, title, about, unit, limits, width, _links(alerts, more))
 
 
-def _dressed(panel: Kind, title: str, about: str, unit: str, limits: Steps, width: int, alerts: tuple[str, ...]) -> Kind:
+def _dressed(panel: Kind, title: str, about: str, unit: str, limits: Steps, width: int, links: list[DashboardLink]) -> Kind:
     """What every panel has."""
     panel.title(title).description(about).datasource(CHOSEN).unit(unit).thresholds(thresholds(limits)).span(width)
-    return panel.links([runbooks.link(alert) for alert in alerts])
+    return panel.links(links)
+
+
+def _links(alerts: tuple[str, ...], more: str) -> list[DashboardLink]:
+    """To the dashboard that says more, at the same time, and to the alerts' runbooks."""
+    details = DashboardLink(f"More: {more}").type(DashboardLinkType.LINK).url(f"/d/lightyard-{more}?${{__url_time_range}}")
+    return [*([details] if more else []), *(runbooks.link(alert) for alert in alerts)]
