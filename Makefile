@@ -3,14 +3,15 @@ PYTHON := $(shell for p in $$(command -v python3.11) /usr/bin/python3.11 /usr/lo
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
 NODE_PY := .venv-node/bin/python
-SOURCES := app workers gpu_node devnet tests migrations $(wildcard bench) wsgi.py celery_app.py
+SOURCES := app workers gpu_node devnet monitoring tests migrations $(wildcard bench) wsgi.py celery_app.py
 LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=libxfixes3 libXi.so.6=libxi6 \
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus \
-	soffice=libreoffice-calc-nogui
+	soffice=libreoffice-calc-nogui prometheus-node-exporter=prometheus-node-exporter \
+	prometheus-redis-exporter=prometheus-redis-exporter
 TEST_PROCESSES ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain ton-chain liteservers
+.PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -112,6 +113,9 @@ bench: install  ## the figures, side by side, into bench/RESULTS.md
 
 settings: .venv/.stamp  ## write docs/settings.md anew
 	@.venv/bin/lightyard settings --markdown > docs/settings.md
+
+dashboards: .venv/.stamp  ## write monitoring/grafana/dashboards anew from monitoring/grafana/source
+	@$(PY) -m monitoring.grafana.source
 
 lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
