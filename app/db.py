@@ -12,7 +12,7 @@ from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-from app import greenlets
+from app import greenlets, trail
 from app.config import Settings
 from app.errors import Unavailable
 from app.failpoints import failpoint
@@ -49,6 +49,7 @@ def make_engine(settings: Settings) -> Engine:
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
         pool_use_lifo=True,  # few warm connections, whose prepared statements are there, rather than all in turn
+        hide_parameters=True,  # errors are logged, and values are not
         connect_args={
             "options": f"{limits} -c timezone=UTC{role}",
             "connect_timeout": 10,
@@ -57,6 +58,8 @@ def make_engine(settings: Settings) -> Engine:
     _ping_idle(engine)
     if greenlets.is_gevent():
         greenlets.use(engine)
+    if (tracer := trail.tracer()) is not None:
+        event.listen(engine, "before_cursor_execute", lambda *_: tracer.count_statement())
     return engine
 
 
@@ -105,7 +108,7 @@ class Database:
         session = self._sessions()
         token = _open.set(session)
         try:
-            with session.begin():
+            with trail.span("unit of work", "database"), session.begin():
                 yield session
         except AWAY as error:
             raise _unavailable(error) from error
@@ -121,7 +124,8 @@ class Database:
         session = self._committers()
         token = _open.set(session)
         try:
-            yield session
+            with trail.span("statements", "database"):
+                yield session
         except AWAY as error:
             raise _unavailable(error) from error
         finally:

@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from app.config import load
-from app.observability import logs
+from app.observability import tracing
 
 _settings = load()
 bind = f"{_settings.bind_host}:{_settings.port}"
@@ -24,19 +24,13 @@ _, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
 
-def on_starting(server: Any) -> None:
-    """gunicorn's own lines are JSON like all others."""
-    logs.configure()
-    server.log.error_log.handlers.clear()
-    server.log.error_log.propagate = True
-
-
 def worker_exit(_server: Any, worker: Any) -> None:
     """Nodes on the relay are told to connect again: to another worker, or to the next."""
     for name in ("lightyard_watchers", "lightyard_relay"):
         relay = getattr(worker.wsgi, "extensions", {}).get(name)
         if relay is not None:
             relay.exchange.leave(RELAY_LEAVE_SECONDS)
+    tracing.stop()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

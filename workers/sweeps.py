@@ -55,8 +55,8 @@ def sweep_work() -> None:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
         with database.unit_of_work() as session:
-            for topic, key in outbox.take_waiting(session):
-                outbox.resend(session, topic, key)
+            for topic, key, origin in outbox.take_waiting(session):
+                outbox.resend(session, topic, key, origin)
 
 
 @shared_task(name="hub.sweep_payments")

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app import trail
 from app.db import assert_no_unit_of_work
 
 ANSWER_BYTES_LIMIT = 8 * 1_048_576
@@ -34,7 +35,8 @@ def call(http: httpx.Client, url: str, timeout_seconds: float, method: str, para
 def post(http: httpx.Client, url: str, timeout_seconds: float, request: dict[str, Any]) -> tuple[int, bytes]:
     """Status and body, within one time-out from first to last byte: a node that drips must not hold a worker."""
     deadline, data = time.monotonic() + timeout_seconds, bytearray()
-    with http.stream("POST", url, json=request) as answer:
+    span = trail.span(f"rpc {request['method']}", "client", url=url)
+    with span, http.stream("POST", url, json=request) as answer:
         for chunk in answer.iter_bytes():
             data += chunk
             if len(data) > ANSWER_BYTES_LIMIT:

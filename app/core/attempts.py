@@ -1,0 +1,79 @@
+"""What becomes of attempts, told once it is committed: a log line with every id, under the request that ordered the job, and the
+node's work as a span of that request's trace."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import trail
+from app.db import after_commit
+from app.models.jobs import Attempt, Job, WorkUnit
+from app.values import clock
+from app.values.attempt_steps import Steps
+from app.values.states import AttemptState
+
+if TYPE_CHECKING:
+    from app.core.claims import Claim
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an attempt belongs: the ids that its lines carry, its job's place in a trace, and how long it has been going."""
+
+    ids: Mapping[str, str]
+    traceparent: str | None = None
+    seconds: float = 0.0
+
+
+def ids_of(job_id: uuid.UUID, unit_id: uuid.UUID, node_id: uuid.UUID | None, request_id: str | None) -> dict[str, str]:
+    """As lines name them; `request_id` is that of the order, whoever is at work for it now."""
+    named = {"job_id": job_id, "unit_id": unit_id, "node_id": node_id, trail.REQUEST: request_id}
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
+def tell_claimed(session: Session, node_id: uuid.UUID, claims: Sequence["Claim"]) -> None:
+    """Units were handed out: a line for each job among them."""
+    by_job: dict[uuid.UUID, list[Claim]] = {}
+    for claim in claims:
+        by_job.setdefault(claim.job.id, []).append(claim)
+
+    def tell() -> None:
+        for job_id, found in by_job.items():
+            origin = {} if found[0].job.request_id is None else {trail.REQUEST: found[0].job.request_id}
+            attempts, units = [str(claim.attempt_id) for claim in found], [str(claim.unit_id) for claim in found]
+            log.info("units.claimed", job_id=str(job_id), node_id=str(node_id), attempt_ids=attempts, unit_ids=units, **origin)
+
+    after_commit(session, tell)
+
+
+def tell_ended(session: Session, unit: WorkUnit, state: AttemptState, code: str | None = None) -> None:
+    """A unit's live attempt ends otherwise than by an accepted result; called while the unit still names it."""
+    attempt_id = unit.attempt_id
+    columns = (Attempt.node_id, Attempt.started_at, Job.request_id, Job.traceparent)
+    query = select(*columns).join_from(Attempt, WorkUnit, WorkUnit.id == Attempt.unit_id).join(Job, Job.id == WorkUnit.job_id)
+    found = session.execute(query.where(Attempt.id == attempt_id)).one_or_none()
+    if found is None or attempt_id is None:
+        return
+    seconds = (clock.now() - found.started_at).total_seconds()
+    origin = Origin(ids_of(unit.job_id, unit.id, found.node_id, found.request_id), found.traceparent, seconds)
+    after_commit(session, lambda: tell(attempt_id, origin, state, code))
+
+
+def tell(
+    attempt_id: uuid.UUID, origin: Origin, state: AttemptState, code: str | None = None, steps: Steps = (), **facts: Any
+) -> None:
+    """The line and the span of one attempt that has ended; call it outside any transaction."""
+    ids = {**origin.ids, "attempt_id": str(attempt_id)}
+    why = {} if code is None else {"code": code}
+    say = log.info if state == AttemptState.COMPLETED else log.warning
+    say(f"attempt.{state}", **ids, seconds=round(origin.seconds, 3), **why, **facts)
+    tracer = trail.tracer()
+    if tracer is not None and origin.traceparent is not None:
+        tracer.record(trail.Attempt(attempt_id, origin.traceparent, origin.seconds, {**ids, "state": str(state), **why}, steps))
