@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import trail
 from app.db import after_commit
-from app.models.jobs import Attempt, Job, WorkUnit
+from app.models.jobs import WorkUnit
 from app.values import clock
 from app.values.attempt_steps import Steps
 from app.values.states import AttemptState
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from app.core.claims import Claim
 
 log = structlog.get_logger()
+_ORIGIN = text("""
+SELECT u.job_id, u.id AS unit_id, a.node_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
+FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = :attempt_id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,12 @@ def ids_of(job_id: uuid.UUID, unit_id: uuid.UUID, node_id: uuid.UUID | None, req
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
+def origin(row: Any) -> Origin:
+    """Of a row with job_id, unit_id, node_id, request_id, traceparent, and `taken`, an interval."""
+    ids = ids_of(row.job_id, row.unit_id, row.node_id, row.request_id)
+    return Origin(ids, row.traceparent, row.taken.total_seconds())
+
+
 def tell_claimed(session: Session, node_id: uuid.UUID, claims: Sequence["Claim"]) -> None:
     """Units were handed out: a line for each job among them."""
     by_job: dict[uuid.UUID, list[Claim]] = {}
@@ -46,9 +56,9 @@ def tell_claimed(session: Session, node_id: uuid.UUID, claims: Sequence["Claim"]
 
     def tell() -> None:
         for job_id, found in by_job.items():
-            origin = {} if found[0].job.request_id is None else {trail.REQUEST: found[0].job.request_id}
+            order = {} if found[0].job.request_id is None else {trail.REQUEST: found[0].job.request_id}
             attempts, units = [str(claim.attempt_id) for claim in found], [str(claim.unit_id) for claim in found]
-            log.info("units.claimed", job_id=str(job_id), node_id=str(node_id), attempt_ids=attempts, unit_ids=units, **origin)
+            log.info("units.claimed", job_id=str(job_id), node_id=str(node_id), attempt_ids=attempts, unit_ids=units, **order)
 
     after_commit(session, tell)
 
@@ -56,24 +66,19 @@ def tell_claimed(session: Session, node_id: uuid.UUID, claims: Sequence["Claim"]
 def tell_ended(session: Session, unit: WorkUnit, state: AttemptState, code: str | None = None) -> None:
     """A unit's live attempt ends otherwise than by an accepted result; called while the unit still names it."""
     attempt_id = unit.attempt_id
-    columns = (Attempt.node_id, Attempt.started_at, Job.request_id, Job.traceparent)
-    query = select(*columns).join_from(Attempt, WorkUnit, WorkUnit.id == Attempt.unit_id).join(Job, Job.id == WorkUnit.job_id)
-    found = session.execute(query.where(Attempt.id == attempt_id)).one_or_none()
-    if found is None or attempt_id is None:
-        return
-    seconds = (clock.now() - found.started_at).total_seconds()
-    origin = Origin(ids_of(unit.job_id, unit.id, found.node_id, found.request_id), found.traceparent, seconds)
-    after_commit(session, lambda: tell(attempt_id, origin, state, code))
+    found = session.execute(_ORIGIN, {"attempt_id": attempt_id, "now": clock.now()}).one_or_none()
+    if found is not None and attempt_id is not None:
+        after_commit(session, lambda: tell(attempt_id, origin(found), state, code))
 
 
 def tell(
-    attempt_id: uuid.UUID, origin: Origin, state: AttemptState, code: str | None = None, steps: Steps = (), **facts: Any
+    attempt_id: uuid.UUID, place: Origin, state: AttemptState, code: str | None = None, steps: Steps = (), **facts: Any
 ) -> None:
     """The line and the span of one attempt that has ended; call it outside any transaction."""
-    ids = {**origin.ids, "attempt_id": str(attempt_id)}
+    ids = {**place.ids, "attempt_id": str(attempt_id)}
     why = {} if code is None else {"code": code}
     say = log.info if state == AttemptState.COMPLETED else log.warning
-    say(f"attempt.{state}", **ids, seconds=round(origin.seconds, 3), **why, **facts)
+    say(f"attempt.{state}", **ids, seconds=round(place.seconds, 3), **why, **facts)
     tracer = trail.tracer()
-    if tracer is not None and origin.traceparent is not None:
-        tracer.record(trail.Attempt(attempt_id, origin.traceparent, origin.seconds, {**ids, "state": str(state), **why}, steps))
+    if tracer is not None and place.traceparent is not None:
+        tracer.record(trail.Attempt(attempt_id, place.traceparent, place.seconds, {**ids, "state": str(state), **why}, steps))

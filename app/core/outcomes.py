@@ -289,7 +289,7 @@ _EXPECTED = text("""
 SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
     CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') ELSE j.settings ->> 'output_format' END,
     CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int),
-    j.id, u.id, j.request_id, j.traceparent, extract(epoch FROM CAST(:now AS timestamptz) - a.started_at)
+    j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
@@ -317,14 +317,10 @@ def expected_results(
     if any(row[2] != node_id for row in rows):
         raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
     return {
-        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED, _origin(row))
+        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED, attempts.origin(row))
         for row in rows
         if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
     }
-
-
-def _origin(row: Any) -> attempts.Origin:
-    return attempts.Origin(attempts.ids_of(row[8], row[9], row[2], row[10]), row[11], float(row[12]))
 
 
 def foreign(session: Session, node_id: uuid.UUID, attempt_ids: Sequence[uuid.UUID]) -> bool:
