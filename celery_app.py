@@ -1,6 +1,6 @@
 """The hub's Celery app: its queue, its tasks and the beat table."""
 
-from celery.signals import setup_logging, worker_init, worker_process_init, worker_shutdown
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init, worker_shutdown
 
 from app.config import load
 from app.observability import logs, tasks, tracing, uncaught
@@ -26,6 +26,7 @@ app.conf.beat_schedule = {
 }
 
 
+@celeryd_init.connect  # a worker's first words come before it sets its logs up
 @setup_logging.connect
 def configure_logs(**_: object) -> None:
     """Celery logs like the rest of the hub."""

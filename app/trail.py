@@ -5,13 +5,13 @@ stored or sent on carries `carried`, so that the next process goes on under the 
 """
 
 import uuid
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-REQUEST, TRACE = "request_id", "traceparent"
+REQUEST, VIA, TRACE = "request_id", "via_request_id", "traceparent"
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 _NOBODY: Mapping[str, Any] = {}
 _bound: ContextVar[Mapping[str, Any]] = ContextVar("trail", default=_NOBODY)
@@ -113,6 +113,22 @@ def carried() -> dict[str, str]:
     """What goes along with a message or into a row, so that whoever takes it goes on under the same ids."""
     found = {REQUEST: request_id(), TRACE: traceparent()}
     return {name: value for name, value in found.items() if value is not None}
+
+
+@contextmanager
+def resumed(name: str, order_id: str | None, parent: str | None, **ids: Any) -> Iterator[None]:
+    """Inside, work is done for an earlier request, that ordered a job: `order_id` is its id, `parent` its place in a trace.
+
+    Lines carry that id, and as `via_request_id` the one of whoever asks now; the two traces know of each other.
+    """
+    now = _bound.get()
+    via = {} if order_id is None or now.get(REQUEST) in (None, order_id) else {VIA: now[REQUEST]}
+    token = _bound.set({**now, **ids, **({} if order_id is None else {REQUEST: order_id}), **via})
+    try:
+        with span(name, parent=parent, **ids):
+            yield
+    finally:
+        _bound.reset(token)
 
 
 def span(name: str, kind: str = "internal", parent: str | None = None, **facts: Any) -> AbstractContextManager[Any]:

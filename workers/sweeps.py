@@ -93,11 +93,11 @@ def _verify(transaction_id: uuid.UUID) -> None:
     try:
         payment_flows.verify(hub().database, hub().chain, transaction_id)
     except ChainUnreadable as error:
-        log.warning("payments.not_readable", transaction=str(transaction_id), error=error.message)
+        log.warning("payments.not_readable", transaction_id=str(transaction_id), error=error.message)
     except LightyardError:
         raise
     except Exception:  # noqa: BLE001  logged, still pending, and asked again by the next sweep
-        log.exception("payments.not_judged", transaction=str(transaction_id))
+        log.exception("payments.not_judged", transaction_id=str(transaction_id))
 
 
 @shared_task(name="hub.sweep_ton")

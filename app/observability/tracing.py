@@ -23,6 +23,7 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 _NANO = 1_000_000_000
 _next_id: ContextVar[int | None] = ContextVar("next_span_id", default=None)
 _statements: ContextVar[list[int] | None] = ContextVar("statements", default=None)
+_place: ContextVar[Any] = ContextVar("place", default=None)
 SDK_OFF = "OTEL_SDK_DISABLED"
 OWN_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
@@ -95,7 +96,10 @@ class Spans:
         if "url" in known:
             known["server.address"] = _host(str(known.pop("url")))
         context = None if parent is None else self._propagator.extract({trail.TRACE: parent})
-        begun = self._tracer.start_span(name, context, self._kinds["client" if is_database else kind], attributes=known)
+        outer = self._api.get_current_span().get_span_context()
+        links = (self._api.Link(outer),) if parent is not None and outer.is_valid else ()
+        kind_of_span = self._kinds["client" if is_database else kind]
+        begun = self._tracer.start_span(name, context, kind_of_span, attributes=known, links=links)
         return _Open(self._api, begun, is_database)
 
     def note(self, facts: Mapping[str, Any]) -> None:
@@ -107,9 +111,11 @@ class Spans:
             counted[0] += 1
 
     def traceparent(self) -> str | None:
-        context = self._api.get_current_span().get_span_context()
-        if not context.is_valid:
+        """The span that is at work, not the transaction in it: whatever goes on from here does not belong into that."""
+        place = _place.get()
+        if place is None:
             return None
+        context = place.get_span_context()
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
     def record(self, attempt: trail.Attempt) -> None:
@@ -133,7 +139,7 @@ class Spans:
 class _Open:
     """A span that is the current one inside its `with`. Of an error it keeps the kind: texts carry values."""
 
-    __slots__ = ("_api", "_span", "_is_database", "_token", "_counting")
+    __slots__ = ("_api", "_span", "_is_database", "_token", "_counting", "_outer")
 
     def __init__(self, api: Any, span: Any, is_database: bool) -> None:
         self._api, self._span, self._is_database = api, span, is_database
@@ -144,8 +150,12 @@ class _Open:
         self._token = context.attach(self._api.set_span_in_context(self._span))
         if self._is_database:
             self._counting = _statements.set([0])
-        elif trail.bound():
-            trail.bind(trace_id=f"{self._span.get_span_context().trace_id:032x}")
+            return self._span
+        self._outer = _place.set(self._span)
+        trace_id = f"{self._span.get_span_context().trace_id:032x}"
+        bound = trail.bound()
+        if bound and bound.get("trace_id") != trace_id:
+            trail.bind(trace_id=trace_id)
         return self._span
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
@@ -155,6 +165,8 @@ class _Open:
             counted = _statements.get()
             self._span.set_attribute("db.statements", counted[0] if counted else 0)
             _statements.reset(self._counting)
+        else:
+            _place.reset(self._outer)
         if kind is not None:
             self._span.set_attribute("error.type", kind.__name__)
             if not (isinstance(error, LightyardError) and error.status < 500):  # a refusal is an answer

@@ -25,11 +25,11 @@ def test_a_request_is_one_line_and_its_id_is_on_everything_it_logs(market: Marke
     assert {"method", "path", "status", "ms", "request_id", "timestamp", "level"} <= set(requests[0])
     decided = next(line for line in found if line["event"] == "payment.decided")
     asked = next(line for line in requests if line["path"] == "/render/pay")
-    assert decided["request_id"] == asked["request_id"]
     story = [line for line in found if line.get("job_id") == payment["jobId"]]
     happened = [line["event"] for line in story if line["event"].startswith("job:")]
     assert happened == ["job:new", "job:paid", "job:started", "job:completed"]
     ordered = next(line for line in requests if line["path"] == "/render")
+    assert (decided["request_id"], decided["via_request_id"]) == (ordered["request_id"], asked["request_id"])
     assert ordered["job_id"] == asked["job_id"] == payment["jobId"]
     of_the_order = ("job:new", "units.claimed", "attempt.completed")  # whoever does it, it is done for that request
     told = {line["event"]: line["request_id"] for line in story if line["event"] in of_the_order}
