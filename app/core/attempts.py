@@ -36,16 +36,18 @@ class Origin:
     seconds: float = 0.0
 
 
-def ids_of(job_id: uuid.UUID, unit_id: uuid.UUID, node_id: uuid.UUID | None, request_id: str | None) -> dict[str, str]:
-    """As lines name them; `request_id` is that of the order, whoever is at work for it now."""
-    named = {"job_id": job_id, "unit_id": unit_id, "node_id": node_id, trail.REQUEST: request_id}
-    return {name: str(value) for name, value in named.items() if value is not None}
+def ids_of_order(request_id: str | None, traceparent: str | None) -> dict[str, str]:
+    """As lines name the request that ordered a job, whoever is at work for it now."""
+    trace_id = None if traceparent is None else traceparent.split("-")[1]
+    named = {trail.REQUEST: request_id, "trace_id": trace_id}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def origin(row: Any) -> Origin:
     """Of a row with job_id, unit_id, node_id, request_id, traceparent, and `taken`, an interval."""
-    ids = ids_of(row.job_id, row.unit_id, row.node_id, row.request_id)
-    return Origin(ids, row.traceparent, row.taken.total_seconds())
+    named = {"job_id": row.job_id, "unit_id": row.unit_id, "node_id": row.node_id}
+    ids = {name: str(value) for name, value in named.items() if value is not None}
+    return Origin(ids | ids_of_order(row.request_id, row.traceparent), row.traceparent, row.taken.total_seconds())
 
 
 def tell_claimed(session: Session, node_id: uuid.UUID, claims: Sequence["Claim"]) -> None:
@@ -56,7 +58,7 @@ def tell_claimed(session: Session, node_id: uuid.UUID, claims: Sequence["Claim"]
 
     def tell() -> None:
         for job_id, found in by_job.items():
-            order = {} if found[0].job.request_id is None else {trail.REQUEST: found[0].job.request_id}
+            order = ids_of_order(found[0].job.request_id, found[0].job.traceparent)
             attempts, units = [str(claim.attempt_id) for claim in found], [str(claim.unit_id) for claim in found]
             log.info("units.claimed", job_id=str(job_id), node_id=str(node_id), attempt_ids=attempts, unit_ids=units, **order)
 

@@ -5,6 +5,7 @@ A finished line is looked at, whatever it came from; most lines hold nothing tha
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -54,7 +55,8 @@ _known: tuple[str, ...] = ()
 def know(settings: Settings) -> None:
     """Have this hub's own secrets recognized wherever they turn up."""
     global _known
-    _known = tuple(sorted({form for secret in secrets_of(settings) for form in _forms(secret)}, key=len, reverse=True))
+    found = [*secrets_of(settings), *_secrets_of_collectors()]
+    _known = tuple(sorted({form for secret in found for form in _forms(secret)}, key=len, reverse=True))
 
 
 def scrub(line: str) -> str:
@@ -90,6 +92,14 @@ def secrets_of(settings: Settings) -> Iterator[str]:
         if "://" in value:
             for part in value.split(","):
                 yield from _secrets_in(part.strip(), is_rpc="rpc" in item.name or "api" in item.name)
+
+
+def _secrets_of_collectors() -> Iterator[str]:
+    """OpenTelemetry's own variables: `name=value,name=value`, and values are keys."""
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
+        for pair in os.environ.get(name, "").split(","):
+            value = pair.partition("=")[2].strip()
+            yield from (form for form in {value, unquote(value)} if len(form) >= SHORTEST_SECRET)
 
 
 def _secrets_in(address: str, is_rpc: bool) -> Iterable[str]:

@@ -40,7 +40,7 @@ def test_a_request_is_one_line_and_its_id_is_on_everything_it_logs(market: Marke
 
 def test_a_proxys_plain_id_is_kept_and_a_strange_one_is_not(client) -> None:
     assert client.get("/health", headers={"X-Request-Id": "proxy-12345678"}).headers["X-Request-Id"] == "proxy-12345678"
-    for strange in ("x", 'a" b"', "é" * 10, "a" * 65):
+    for strange in ("x", 'a" b"', "é" * 10, "a" * 41):
         assert client.get("/health", headers={"X-Request-Id": strange.encode()}).headers["X-Request-Id"] != strange
 
 
