@@ -15,11 +15,11 @@ _HINTS = ("=", "://", "eyJ", "ly_", "rc_", "earer", "asic", "uthorization", "ook
 _END = r"[^&;\s\"'\\<>,)\]}]+"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(://)[^/\s\"'@\\]+@"), rf"\1{GONE}@"),
-    (re.compile(r"eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)*"), GONE),
+    (re.compile(r"eyJ[\w-]{5,400}+\.[\w-]*(?:\.[\w-]*)*"), GONE),
     (re.compile(r"\b(?:ly|rc)_[\w-]{16,}"), GONE),
     (re.compile(r"\b(bearer|basic)(\s+|%20|\+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {GONE}"),
-    (re.compile(r"(?<![^\W_])((?:[\w-]{0,40}(?:token|secret|passw(?:or)?d|signature|credential|api[-_]?key|access_?key(?:_?id)?)"
-                rf"|key|sig|auth)=){_END}", re.IGNORECASE), rf"\1{GONE}"),
+    (re.compile(r"((?:token|secret|passw(?:or)?d|signature|credential|api[-_]?key|access_?key(?:_?id)?|(?<![^\W_])(?:key|sig|auth))"
+                rf"=){_END}", re.IGNORECASE), rf"\1{GONE}"),
     (re.compile(r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-wallet-signature|stripe-signature|idempotency-key)"
                 r"(\\?[\"']?\s*[:,]\s*b?\\?[\"']?)[^\"'\\\r\n]+", re.IGNORECASE), rf"\1\2{GONE}"),
 )

@@ -23,12 +23,12 @@ _HINTS = (
 _END = r"[^&;\s\"'\\<>,)\]}]+"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(://)[^/\s\"'@\\]+@"), rf"\1{GONE}@"),
-    (re.compile(r"eyJ[\w-]{5,}\.[\w-]*(?:\.[\w-]*)*"), GONE),
+    (re.compile(r"eyJ[\w-]{5,400}+\.[\w-]*(?:\.[\w-]*)*"), GONE),
     (re.compile(r"\b(?:ly|rc)_[\w-]{16,}"), GONE),
     (re.compile(r"\b(bearer|basic)(\s+|%20|\+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {GONE}"),
     (
         re.compile(
-            r"(?<![^\W_])((?:[\w-]{0,40}(?:token|secret|passw(?:or)?d|signature|credential|api[-_]?key|access_?key(?:_?id)?)|key|sig|auth)"
+            r"((?:token|secret|passw(?:or)?d|signature|credential|api[-_]?key|access_?key(?:_?id)?|(?<![^\W_])(?:key|sig|auth))"
             rf"=){_END}",
             re.IGNORECASE,
         ),
@@ -43,9 +43,12 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1\2{GONE}",
     ),
     # PostgreSQL's details quote what was stored.
-    (re.compile(r"(Failing row contains \().*?(\)\.|\)(?=\\n|\"))"), rf"\1{GONE}\2"),
-    (re.compile(r"(Key \([^=]*?\)=\().*?(\) (?:already exists|is not present|is still referenced|conflicts))"), rf"\1{GONE}\2"),
-    (re.compile(r"(invalid input syntax for type [\w ]+: )\\?\"(?:[^\"\\]|\\[^\"])*\\?\""), rf"\1{GONE}"),
+    (re.compile(r"(Failing row contains \().{0,4000}?(\)\.|\)(?=\\n|\"))"), rf"\1{GONE}\2"),
+    (
+        re.compile(r"(Key \([^=]{0,200}?\)=\().{0,2000}?(\) (?:already exists|is not present|is still referenced|conflicts))"),
+        rf"\1{GONE}\2",
+    ),
+    (re.compile(r"(invalid input syntax for type [\w ]+: )\\?\"(?:[^\"\\]|\\[^\"]){0,2000}\\?\""), rf"\1{GONE}"),
 )
 _LONG_PART = re.compile(r"[^/]{25,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?:[-.]\w{1,8})?")

@@ -5,6 +5,7 @@ OTEL_EXPORTER_OTLP_HEADERS. Spans are sent in batches by a thread of each proces
 gevent a greenlet, for gunicorn patches threads before it loads the app. A collector that is away costs the spans, nothing else.
 """
 
+import importlib.util
 import os
 import time
 import uuid
@@ -15,10 +16,13 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from app import __version__, trail
 from app.config import Settings
 from app.errors import LightyardError
 
+log = structlog.get_logger()
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 _NANO = 1_000_000_000
 _next_id: ContextVar[int | None] = ContextVar("next_span_id", default=None)
@@ -38,6 +42,9 @@ def is_wanted(settings: Settings) -> bool:
 def start(settings: Settings, role: str) -> None:
     """Trace this process from here on, if that is wanted; before its database engine is made. Once per process."""
     if trail.tracer() is not None or not is_wanted(settings):
+        return
+    if importlib.util.find_spec("opentelemetry") is None:
+        log.warning("tracing.not_installed", advice="run `make tracing`, or install requirements-tracing.lock")
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.factories.missing import go_without
+
+try:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+except ImportError:
+    ExportTraceServiceRequest = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Collector:
 @contextmanager
 def collector() -> Iterator[Collector]:
     """Listens on a port of its own."""
+    if ExportTraceServiceRequest is None:
+        go_without("OpenTelemetry is not installed: run `make tracing`")
     found = Collector()
 
     class Handler(BaseHTTPRequestHandler):
