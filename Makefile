@@ -11,7 +11,7 @@ SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph
 	prometheus-redis-exporter=prometheus-redis-exporter
 TEST_PROCESSES ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers
+.PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers tracing
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,6 +81,13 @@ liteservers: .venv/.stamp
 		$(PY) -m pip install -q --require-hashes -r requirements-liteserver.lock && touch .venv/.liteservers; then :; \
 	else echo "no liteserver client: it needs gcc and python3-dev; use TON_API_URL, or install those and run \`make liteservers\`"; fi; }
 
+# OpenTelemetry, for OTEL_EXPORTER_OTLP_ENDPOINT. It is not among the hub's own packages: the Redis client loads it wherever it finds
+# it, which every process would pay for at its start.
+tracing: .venv/.stamp  ## install OpenTelemetry (docs/logs.md)
+	@[ .venv/.tracing -nt requirements-tracing.lock ] || \
+	if $(PY) -m pip install -q --require-hashes -r requirements-tracing.lock && touch .venv/.tracing; then :; \
+	else echo "no OpenTelemetry: no traces are sent, and their tests are skipped; try \`make tracing\` again"; fi
+
 demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
 	@.venv/bin/lightyard demo
 
@@ -92,7 +99,7 @@ check: .venv/.stamp  ## ruff, mypy, import-linter
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 
-test: install evm-chain ton-chain liteservers  ## the suite on the embedded parts
+test: install evm-chain ton-chain liteservers tracing  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
 
 system-packages:
@@ -102,7 +109,7 @@ system-packages:
 			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
-test-system: install system-packages evm-chain ton-chain liteservers  ## what needs Debian packages or npm
+test-system: install system-packages evm-chain ton-chain liteservers tracing  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
 chaos: install  ## the long fault runs
@@ -120,6 +127,7 @@ dashboards: .venv/.stamp  ## write monitoring/grafana/dashboards anew from monit
 lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-liteserver.in -o requirements-liteserver.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-tracing.in -o requirements-tracing.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 	@uv pip compile -q --python-version 3.11.0 --prerelease allow --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/evm/requirements.in -o devnet/evm/requirements.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/ton/requirements.in -o devnet/ton/requirements.lock

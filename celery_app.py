@@ -1,9 +1,9 @@
 """The hub's Celery app: its queue, its tasks and the beat table."""
 
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init, worker_shutdown
 
 from app.config import load
-from app.observability import logs
+from app.observability import logs, tasks, tracing, uncaught
 from app.wiring import make_celery
 from workers import telling
 
@@ -32,7 +32,26 @@ app.conf.beat_schedule = {
 }
 
 
+@celeryd_init.connect  # a worker's first words come before it sets its logs up
 @setup_logging.connect
 def configure_logs(**_: object) -> None:
     """Celery logs like the rest of the hub."""
-    logs.configure("DEBUG" if load().debug else "INFO")
+    settings = load()
+    logs.configure(logs.level_of(settings), settings)
+    uncaught.install()
+
+
+@worker_init.connect
+@worker_process_init.connect
+def begin_tracing(**_: object) -> None:
+    """Before the first task, in the process that runs it."""
+    tracing.start(load(), "worker")
+
+
+@worker_shutdown.connect
+def end_tracing(**_: object) -> None:
+    """What is not sent yet is sent."""
+    tracing.stop()
+
+
+tasks.install()

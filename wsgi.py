@@ -2,5 +2,7 @@
 
 from app.config import load
 from app.factory import create_app
+from app.observability import uncaught
 
 app = create_app(load())
+uncaught.install()

@@ -176,6 +176,9 @@ class Settings:
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)
+    otel_exporter_otlp_endpoint: str = setting(
+        "", "collector that traces go to, OTLP over HTTP; empty: no traces. Other OTEL_… variables are OpenTelemetry's own"
+    )
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps, and life of a wallet's challenge", "s")
 
     @property

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from app import counts, greenlets
+from app import counts, greenlets, trail
 from app.config import Settings
 from app.errors import Unavailable
 from app.failpoints import failpoint
@@ -50,6 +50,7 @@ def make_engine(settings: Settings) -> Engine:
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_pool_size,
         pool_use_lifo=True,  # few warm connections, whose prepared statements are there, rather than all in turn
+        hide_parameters=True,  # errors are logged, and values are not
         connect_args={
             "options": f"{limits} -c timezone=UTC{role}",
             "connect_timeout": 10,
@@ -58,6 +59,8 @@ def make_engine(settings: Settings) -> Engine:
     _ping_idle(engine)
     if greenlets.is_gevent():
         greenlets.use(engine)
+    if (tracer := trail.tracer()) is not None:
+        event.listen(engine, "before_cursor_execute", lambda *_: tracer.count_statement())
     return engine
 
 
@@ -112,7 +115,7 @@ class Database:
         session = self._sessions()
         token = _open.set(session)
         try:
-            with counts.timed("database_work_seconds"), session.begin():
+            with counts.timed("database_work_seconds"), trail.span("unit of work", "database"), session.begin():
                 yield session
         except AWAY as error:
             raise _unavailable(error) from error
@@ -128,7 +131,7 @@ class Database:
         session = self._committers()
         token = _open.set(session)
         try:
-            with counts.timed("database_work_seconds"):
+            with counts.timed("database_work_seconds"), trail.span("statements", "database"):
                 yield session
         except AWAY as error:
             raise _unavailable(error) from error

@@ -34,7 +34,7 @@ from app.api.rnp019 import routes as rnp019_routes
 from app.config import Settings
 from app.core import figures, tallies
 from app.core.figures import Figure
-from app.observability import logs, requests
+from app.observability import logs, requests, tracing
 from app.observability.metrics import OF_PROCESS, MarketplaceCollector
 from app.observability.process_files import LivingFiles
 from app.observability.reporter import Reporter, pool_gauges
@@ -100,7 +100,8 @@ SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signatu
 
 def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     """The WSGI app; `hub` may be given ready made."""
-    logs.configure("DEBUG" if settings.debug else "INFO")
+    logs.configure(logs.level_of(settings), settings)
+    tracing.start(settings, "api")
     app = Flask("lightyard", static_folder=None)
     app.config.update(
         JWT_SECRET_KEY=settings.secret_key,

@@ -4,14 +4,16 @@
 `write` is durable: the row is written with the change, and goes when the task that it orders is done.
 """
 
+import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app import trail
 from app.db import after_commit
 
 log = structlog.get_logger()
@@ -54,6 +56,7 @@ def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> N
     """Tell the sockets about a job after the commit, and the log about what happens only once."""
 
     def tell() -> None:
+        trail.note(job_id=str(job_id))
         if event != "job:progress":
             log.info(event, job_id=str(job_id), **facts)
         _send("event", event, {"job_id": str(job_id), **facts})
@@ -66,26 +69,35 @@ def signal(session: Session, key: str) -> None:
     after_commit(session, lambda: _send("signal", key, {}))
 
 
-def write(session: Session, topic: str, key: str) -> None:
-    """Order a task of the hub's worker, durably: a crash right after the commit does not lose it."""
-    row = {"id": uuid.uuid4(), "topic": topic, "key": key}
+def write(session: Session, topic: str, key: str, origin: Mapping[str, str] | None = None) -> None:
+    """Order a task of the hub's worker, durably: a crash right after the commit does not lose it.
+
+    The task is logged and traced under whoever orders it, or under `origin`.
+    """
+    carried = dict(trail.carried() if origin is None else origin)
+    row = {"id": uuid.uuid4(), "topic": topic, "key": key, "payload": json.dumps(carried)}
     session.execute(
-        text("INSERT INTO outbox_messages (id, topic, key, payload, created_at) VALUES (:id, :topic, :key, '{}', now())"),
+        text(
+            "INSERT INTO outbox_messages (id, topic, key, payload, created_at) "
+            "VALUES (:id, :topic, :key, CAST(:payload AS jsonb), now())"
+        ),
         row,
     )
-    after_commit(session, lambda: _send("task", topic, {"message_id": str(row["id"]), "key": key}))
+    after_commit(session, lambda: _send("task", topic, {"message_id": str(row["id"]), "key": key, "origin": carried}))
 
 
-def take_waiting(session: Session, older_than_seconds: float = 2.0, limit: int = 100) -> list[tuple[str, str]]:
-    """Take messages that nobody carried away in time: (topic, key). They go with this unit of work."""
+def take_waiting(
+    session: Session, older_than_seconds: float = 2.0, limit: int = 100
+) -> list[tuple[str, str, dict[str, str]]]:
+    """Take messages that nobody carried away in time: (topic, key, origin). They go with this unit of work."""
     rows = session.execute(
         text("""
         DELETE FROM outbox_messages WHERE id IN (SELECT id FROM outbox_messages
             WHERE created_at < now() - make_interval(secs => :age) ORDER BY created_at LIMIT :limit
-            FOR UPDATE SKIP LOCKED) RETURNING topic, key"""),
+            FOR UPDATE SKIP LOCKED) RETURNING topic, key, payload"""),
         {"age": older_than_seconds, "limit": limit},
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def forget(session: Session, message_id: uuid.UUID) -> None:
@@ -93,6 +105,6 @@ def forget(session: Session, message_id: uuid.UUID) -> None:
     session.execute(text("DELETE FROM outbox_messages WHERE id = :id"), {"id": message_id})
 
 
-def resend(session: Session, topic: str, key: str) -> None:
-    """Order a task again whose message nobody took."""
-    write(session, topic, key)
+def resend(session: Session, topic: str, key: str, origin: Mapping[str, str]) -> None:
+    """Order a task again whose message nobody took, for whoever ordered it first."""
+    write(session, topic, key, origin)

@@ -5,7 +5,7 @@ import resource
 from typing import Any
 
 from app.config import load
-from app.observability import logs, process_files
+from app.observability import process_files, tracing
 
 _settings = load()
 bind = f"{_settings.bind_host}:{_settings.port}"
@@ -22,13 +22,10 @@ _, _most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 
 
-def on_starting(server: Any) -> None:
-    """gunicorn's own lines are JSON like all others."""
-    logs.configure()
+def on_starting(_server: Any) -> None:
+    """What processes before this one counted is not counted again."""
     if process_files.FOLDER in os.environ:
         process_files.begin()
-    server.log.error_log.handlers.clear()
-    server.log.error_log.propagate = True
 
 
 def post_worker_init(worker: Any) -> None:
@@ -45,6 +42,7 @@ def worker_exit(_server: Any, worker: Any) -> None:
     reporter = getattr(worker.wsgi, "extensions", {}).get("lightyard_reporter")
     if reporter is not None:
         reporter.stop()
+    tracing.stop()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

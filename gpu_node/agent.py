@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any
 
+from gpu_node import scrubbing, trail
 from gpu_node.attempts import Attempt, HeldAttempts, read_claim
 from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings
@@ -40,6 +41,7 @@ class Agent:
 
     def __init__(self, settings: NodeSettings, host: Host | None = None, blender_version: str | None = None) -> None:
         self.settings = settings
+        scrubbing.know((settings.api_key, settings.inference_key))
         self._home = hold_home(settings.home)
         self._key = load_or_create_key(settings.home)
         self._work_folder = settings.home / "work"
@@ -147,6 +149,8 @@ class Agent:
                 "free": {"gpu_memory_bytes": max(free) if free else None}}
         attempts = read_claim(self.client.call("/claims", body, CLAIM_PATIENCE_SECONDS))
         self.held.add(attempts)
+        for attempt in attempts:
+            log.info("claimed", extra={**trail.ids_of(attempt), "fence": attempt.fence})
         if attempts and self.draining.is_set():
             self._release(attempts)
             return []

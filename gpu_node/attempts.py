@@ -20,6 +20,8 @@ class Job:
     inputs: tuple[dict[str, Any], ...]
     limits: Limits
     payload: dict[str, Any] | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(eq=False)
@@ -36,6 +38,7 @@ class Attempt:
     upload: dict[str, Any] | None
     progress: float = 0.0
     started_at: float | None = None
+    steps: list[tuple[str, float, float]] = field(default_factory=list)
     dead: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -87,4 +90,4 @@ def _read_job(job: dict[str, Any]) -> Job:
     known = {name: value for name, value in (job.get("limits") or {}).items()
              if value is not None and name in Limits.__dataclass_fields__}
     return Job(job["job_id"], job["kind"], dict(job.get("settings") or {}), tuple(job["inputs"]), Limits(**known),
-               job.get("payload"))
+               job.get("payload"), job.get("request_id"), job.get("traceparent"))

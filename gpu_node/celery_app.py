@@ -19,7 +19,7 @@ from kombu import Exchange, Queue
 from gpu_node.agent import Agent
 from gpu_node.config import NodeSettings, read_settings
 from gpu_node.failures import NodeError
-from gpu_node.logs import set_up_logging
+from gpu_node.logs import log_uncaught, set_up_logging
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,16 @@ class NoBroker(SystemExit):
 
 class NodeWorker(Worker):
     """A Celery worker that is first of all a node of the hub."""
+
+    def on_before_init(self, **arguments: Any) -> None:
+        """Before Celery says anything."""
+        set_up_logging(read_settings().log_level)
+        log_uncaught()
+        super().on_before_init(**arguments)
+
+    def emit_banner(self) -> None:
+        """One line, and not Celery's many: the broker's address is not among what it says."""
+        log.info("listening", extra={"queues": [queue.name for queue in self.app.conf.task_queues]})
 
     def prepare_args(self, **arguments: Any) -> dict[str, Any]:
         """Joins the hub, then says what this worker consumes and where. Ends the process where it can't."""
@@ -99,7 +109,6 @@ def ring(unit_id: str | None = None) -> None:
 def _start_agent(app: Celery) -> Agent:
     global _agent
     settings = replace(read_settings(), relay=False)
-    set_up_logging(settings.log_level)
     try:
         agent = Agent(settings)
         registration = agent.join()

@@ -24,7 +24,7 @@ from gpu_node.host import find_host
 from gpu_node.installation import prepare
 from gpu_node.interruption import call_when_told_to_end
 from gpu_node.keys import load_or_create_key, public_key_text
-from gpu_node.logs import set_up_logging
+from gpu_node.logs import log_uncaught, set_up_logging
 from gpu_node.machine import describe_machine
 from gpu_node.registration import enrolment_message, register, sign_with_wallet
 from gpu_node.runners.blender.runner import BlenderRunner, Picture, Scene
@@ -65,6 +65,7 @@ def run(poll: bool = False, relay: bool = False) -> None:
     Listens to the broker of BROKER_URL, or the one that the hub gives; without one it asks the hub every NODE_POLL_SECONDS.
     """
     settings = _settings()
+    log_uncaught()
     if relay and poll:
         raise click.UsageError("--poll and --relay are two ways of being told of work: choose one")
     settings = replace(settings, relay=relay or (settings.relay and not poll))

@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from gpu_node import trail
 from gpu_node.failures import NodeError
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class HubClient:
         """POST as given. Raises HubRefused or HubAway."""
 
         def ask() -> httpx.Response:
-            response = self._http.post(API + path, json=body, headers=headers)
+            response = self._http.post(API + path, json=body, headers={**trail.headers(), **headers})
             if response.is_success:
                 _json_object(response)
             return response
@@ -91,7 +92,7 @@ class HubClient:
     def upload(self, upload: dict[str, Any], path: Path, patience_seconds: float) -> None:
         """Sends a file to a signed URL. Raises HubRefused or HubAway."""
         url = urljoin(self._hub_url + "/", upload["url"])
-        headers = {"Content-Length": str(path.stat().st_size), **(upload.get("headers") or {})}
+        headers = {**self._own_headers(url), "Content-Length": str(path.stat().st_size), **(upload.get("headers") or {})}
 
         def put() -> httpx.Response:
             with path.open("rb") as file:
@@ -105,7 +106,8 @@ class HubClient:
         """Fetches a signed URL into `target`, never more than `max_bytes`. Raises HubRefused, HubAway or OSError."""
 
         def get() -> httpx.Response:
-            with self._files.stream("GET", urljoin(self._hub_url + "/", url)) as response:
+            address = urljoin(self._hub_url + "/", url)
+            with self._files.stream("GET", address, headers=self._own_headers(address)) as response:
                 if not response.is_success:
                     response.read()
                     return response
@@ -115,6 +117,10 @@ class HubClient:
         response = self._send(get, patience_seconds, "download")
         if not response.is_success:
             raise _refusal(response)
+
+    def _own_headers(self, url: str) -> dict[str, str]:
+        """Ids are for the hub: another's file store is told none."""
+        return dict(trail.headers()) if url.startswith(self._hub_url + "/") else {}
 
     def _send(self, send: Callable[[], httpx.Response], patience_seconds: float, what: str) -> httpx.Response:
         """Sends until there is an answer other than 'not now'."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpu_node import trail
 from gpu_node.attempts import Attempt, HeldAttempts
 from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.failpoints import failpoint
@@ -86,10 +87,15 @@ class Delivery(threading.Thread):
     def _deliver(self, parcels: list[Parcel]) -> None:
         for parcel in parcels:
             if parcel.file is not None and not parcel.attempt.dead.is_set():
-                self._upload(parcel, parcel.file)
+                with trail.at(parcel.attempt), trail.step(parcel.attempt, "upload"):
+                    self._upload(parcel, parcel.file)
         live = [parcel for parcel in parcels if not parcel.attempt.dead.is_set()]
-        self._report_failures([parcel for parcel in live if parcel.failure is not None])
-        self._announce([parcel for parcel in live if parcel.failure is None])
+        failed = [parcel for parcel in live if parcel.failure is not None]
+        with trail.at(*(parcel.attempt for parcel in failed)):
+            self._report_failures(failed)
+        made = [parcel for parcel in live if parcel.failure is None]
+        with trail.at(*(parcel.attempt for parcel in made)):
+            self._announce(made)
         self._drop([parcel for parcel in parcels if parcel.attempt.dead.is_set()])
 
     def _upload(self, parcel: Parcel, path: Path) -> None:
@@ -110,7 +116,7 @@ class Delivery(threading.Thread):
     def _announce(self, parcels: list[Parcel]) -> None:
         if not parcels:
             return
-        items = [parcel.result if parcel.file else _report_of(parcel)
+        items = [{**(parcel.result if parcel.file else _report_of(parcel)), "steps": trail.steps_of(parcel.attempt)}
                  for parcel in parcels]
         try:
             answers = self._client.call("/results", {"results": items}, self._patience_seconds)["results"]
@@ -129,13 +135,14 @@ class Delivery(threading.Thread):
         """Forgets an accepted or finally refused parcel; sends one that is worth it again."""
         if answer is not None and answer["accepted"]:
             self.delivered += 1
+            log.info("delivered", extra=trail.ids_of(parcel.attempt))
             return self._drop([parcel])
         error = (answer or {}).get("error") or {"code": "NO_ANSWER", "message": "", "retryable": False}
         parcel.tries += 1
         if error.get("retryable") and parcel.tries < MAX_TRIES:
             self._parcels.put(parcel)
             return None
-        log.warning("result not accepted", extra={"attempt_id": parcel.attempt.attempt_id, "error": error})
+        log.warning("result not accepted", extra={**trail.ids_of(parcel.attempt), "error": error})
         return self._drop([parcel])
 
     def _report_failures(self, parcels: list[Parcel]) -> None:

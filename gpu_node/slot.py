@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gpu_node import trail
 from gpu_node.attempts import Attempt
 from gpu_node.batches import BatchSize
 from gpu_node.client import HubAway, HubRefused
@@ -130,6 +131,11 @@ class Slot(threading.Thread):
             return None
         attempt.started_at = time.monotonic()
         self._agent.changed.set()
+        with trail.at(attempt):
+            return self._try(attempt)
+
+    def _try(self, attempt: Attempt) -> WorkFailed | None:
+        log.info("begun", extra={"kind": attempt.kind, "frame": attempt.frame})
         try:
             parcel = self._make(attempt)
         except WorkStopped:
@@ -143,12 +149,13 @@ class Slot(threading.Thread):
             log.exception("a unit met an unexpected error")
             self.runner.close()
             return self._report(attempt, WorkFailed(FailureCode.CRASHED, f"the node met {type(error).__name__}: {error}"))
+        log.info("made", extra={"seconds": round(time.monotonic() - (attempt.started_at or 0.0), 3)})
         failpoint("node.frame_rendered")
         self._agent.delivery.put(parcel)
         return None
 
     def _report(self, attempt: Attempt, failure: WorkFailed) -> WorkFailed:
-        log.warning("a unit failed", extra={"unit_id": attempt.unit_id, "code": failure.code.value, "reason": failure.message})
+        log.warning("a unit failed", extra={"code": failure.code.value, "reason": failure.message})
         self._agent.delivery.put(Parcel(attempt, failure=failure))
         return failure
 
@@ -162,16 +169,20 @@ class Slot(threading.Thread):
 
         job = attempt.job
         if attempt.kind == "run":
-            return Parcel(attempt, output=self._agent.runs.run(job, stopped))
+            with trail.step(attempt, "run"):
+                return Parcel(attempt, output=self._agent.runs.run(job, stopped))
         started = time.monotonic()
-        scene = self._agent.scenes.fetch(job)
+        with trail.step(attempt, "download"):
+            scene = self._agent.scenes.fetch(job)
         if attempt.kind == "inspection":
-            report = self.runner.inspect(scene, job.limits, stopped)
+            with trail.step(attempt, "inspect"):
+                report = self.runner.inspect(scene, job.limits, stopped)
             return Parcel(attempt, report=report, seconds=time.monotonic() - started)
         if attempt.kind != "frame" or attempt.frame is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"this node does no work of kind {attempt.kind!r}")
         was_loaded = self.runner.job_id == job.job_id
-        picture = self.runner.render(scene, job.settings, job.limits, attempt.frame, stopped, on_progress)
+        with trail.step(attempt, "render"):
+            picture = self.runner.render(scene, job.settings, job.limits, attempt.frame, stopped, on_progress)
         attempt.progress = 1.0
         self._used_at = time.monotonic()
         if was_loaded:

@@ -55,8 +55,8 @@ def sweep_work() -> None:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
         with database.unit_of_work() as session:
-            for topic, key in outbox.take_waiting(session):
-                outbox.resend(session, topic, key)
+            for topic, key, origin in outbox.take_waiting(session):
+                outbox.resend(session, topic, key, origin)
 
 
 @shared_task(name="hub.sweep_payments")
@@ -93,11 +93,11 @@ def _verify(transaction_id: uuid.UUID) -> None:
     try:
         payment_flows.verify(hub().database, hub().chain, transaction_id)
     except ChainUnreadable as error:
-        log.warning("payments.not_readable", transaction=str(transaction_id), error=error.message)
+        log.warning("payments.not_readable", transaction_id=str(transaction_id), error=error.message)
     except LightyardError:
         raise
     except Exception:  # noqa: BLE001  logged, still pending, and asked again by the next sweep
-        log.exception("payments.not_judged", transaction=str(transaction_id))
+        log.exception("payments.not_judged", transaction_id=str(transaction_id))
 
 
 @shared_task(name="hub.sweep_ton")

@@ -24,7 +24,7 @@ def verify_payment(key: str, message_id: str | None = None) -> None:
         except LightyardError as error:
             if not error.retryable:
                 raise
-            log.warning("payments.not_now", transaction=key, error=error.message)
+            log.warning("payments.not_now", transaction_id=key, error=error.message)
     forget(message_id)
 
 

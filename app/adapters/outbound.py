@@ -18,6 +18,7 @@ from typing import IO, Any
 import httpcore
 import httpx
 
+from app import trail
 from app.adapters.addresses import CheckedUrl, Resolver, resolve, system_resolver, validate_public_url
 from app.adapters.pinned import PinnedTransport
 from app.db import assert_no_unit_of_work
@@ -94,7 +95,8 @@ class OutboundClient:
         self._before_send()
         deadline = time.monotonic() + (timeout_seconds or self._timeout_seconds)
         checked = resolve(url, self._allow_private, self._resolver)
-        with _named_failures(checked.host), self._client(checked, deadline) as client:
+        span = trail.span(f"{method} user's endpoint", "client", url=url)
+        with span, _named_failures(checked.host), self._client(checked, deadline) as client:
             with client.stream(
                 method, checked.url, headers=headers, json=json_body, data=fields, files=files
             ) as response:

@@ -9,12 +9,14 @@ from amqp.exceptions import AMQPError
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from app import trail
 from app.adapters import signals
 
 log = structlog.get_logger()
 EVENTS_CHANNEL = "lightyard.events"
 RELAY_CHANNEL = "lightyard.relay"
 RING_TASK = "gpu_node.ring"
+HUB_QUEUE = "hub"
 
 
 class Publisher:
@@ -37,7 +39,14 @@ class Publisher:
         elif kind == "signal":
             signals.give(self._cache, key)
         elif kind == "ring":
-            self._celery.send_task(RING_TASK, args=[payload["unit_id"]], queue=key, ignore_result=True, retry=False)
+            with trail.span(f"publish {RING_TASK}", "producer", queue=key):
+                self._celery.send_task(RING_TASK, args=[payload["unit_id"]], queue=key, ignore_result=True, retry=False)
         else:
-            args = [payload["key"], payload.get("message_id")]
-            self._celery.send_task(f"hub.{key}", args=args, queue="hub", ignore_result=True, retry=False)
+            self._order(key, payload)
+
+    def _order(self, topic: str, payload: dict[str, Any]) -> None:
+        """A task of the hub's own worker, which goes on under the ids of whoever ordered it."""
+        args = [payload["key"], payload.get("message_id")]
+        with trail.span(f"publish hub.{topic}", "producer", queue=HUB_QUEUE):
+            headers = {**payload.get("origin", {}), **trail.carried()} if trail.tracer() else payload.get("origin", {})
+            self._celery.send_task(f"hub.{topic}", args=args, queue=HUB_QUEUE, ignore_result=True, retry=False, headers=headers)

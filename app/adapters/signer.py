@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from app import trail
 from app.db import assert_no_unit_of_work
 from app.errors import InvalidInput, Unavailable
 from app.values import payouts
@@ -57,7 +58,8 @@ class SignerClient:
     def _call(self, body: dict[str, Any]) -> dict[str, Any]:
         assert_no_unit_of_work()
         try:
-            line = self._exchange(json.dumps(body).encode() + b"\n")
+            with trail.span(f"signer {body['do']}", "client"):
+                line = self._exchange(json.dumps(body).encode() + b"\n")
             answer = json.loads(line)
         except (OSError, ValueError) as error:
             raise SignerAway(f"the signer does not answer on {self._path}: {error}") from error

@@ -13,6 +13,7 @@ from werkzeug.routing.exceptions import WebsocketMismatch
 from app.api.context import FORM, json_value
 from app.api.limits import Rule
 from app.errors import InvalidInput, LightyardError
+from app.observability.scrubbing import shorten
 
 log = structlog.get_logger()
 ErrorBody = Callable[[str, str, dict[str, Any]], dict[str, Any]]
@@ -114,7 +115,7 @@ def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
     @app.errorhandler(LightyardError)
     def on_refusal(error: LightyardError) -> tuple[Response, int]:
         if error.status >= 500:
-            log.warning("request.unavailable", code=error.code, path=request.path, message=error.message)
+            log.warning("request.unavailable", code=error.code, path=shorten(request.path), message=error.message)
         dialect = owner_of(request.path, dialects)
         status = dialect.invalid_status if isinstance(error, InvalidInput) else error.status
         response, status = answer(error.code, error.message, error.details, status)
@@ -137,7 +138,7 @@ def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:
 
     @app.errorhandler(Exception)
     def on_crash(error: Exception) -> tuple[Response, int]:
-        log.exception("request.crashed", path=request.path)
+        log.exception("request.crashed", path=shorten(request.path))
         return answer("INTERNAL", "Something went wrong on our side; it was logged. Try again.", {}, 500)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
+from app.core import attempts
 from app.core.nodes import CallingNode
 from app.values import capabilities, clock
 
@@ -57,7 +58,7 @@ begun AS (
         FOR UPDATE SKIP LOCKED)
     RETURNING id)
 SELECT c.id, c.attempt_id, c.fence, c.kind, c.frame, c.upload_key, begun.id IS NOT NULL, c.job_id,
-    j.kind, j.settings - 'frame_list', s.file_name, s.format, s.sha256, s.size_bytes, s.storage_key
+    j.kind, j.settings - 'frame_list', s.file_name, s.format, s.sha256, s.size_bytes, s.storage_key, j.request_id, j.traceparent
 FROM claimed c JOIN jobs j ON j.id = c.job_id LEFT JOIN scenes s ON s.id = j.scene_id LEFT JOIN begun ON begun.id = c.job_id
 ORDER BY c.job_id, c.ordinal
 """
@@ -96,6 +97,8 @@ class ClaimedJob:
     sha256: str | None
     size_bytes: int | None
     storage_key: str | None
+    request_id: str | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +152,7 @@ def claim(
     claimed = {row[7]: ClaimedJob(*row[7:]) for row in rows}
     for job_id in {row[7] for row in rows if row[6]}:
         outbox.announce(session, "job:started", job_id)
-    return [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]]) for row in rows]
+    handed = [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]]) for row in rows]
+    if handed:
+        attempts.tell_claimed(session, node.id, handed)
+    return handed

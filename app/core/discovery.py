@@ -40,6 +40,6 @@ def _show(session: Session, payment: Payment, signature: str) -> int:
     try:
         payments.present(session, payment, signature)
     except Conflict:  # it carries two memos of ours, and was booked as owed back for the other one
-        log.warning("payments.booked_elsewhere", payment=str(payment.id), transaction=signature)
+        log.warning("payments.booked_elsewhere", payment_id=str(payment.id), tx_hash=signature)
         return 0
     return 1

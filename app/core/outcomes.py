@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import credit_holds, dead_letters, doorbells, inspections, nodes, settlement
+from app.core import attempts, credit_holds, dead_letters, doorbells, inspections, nodes, settlement
 from app.db import after_commit
 from app.errors import Conflict, Forbidden
 from app.models.jobs import Attempt, Job, WorkUnit
@@ -69,6 +69,7 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
     unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
     if unit is None:
         return None
+    attempts.tell_ended(session, unit, AttemptState.FAILED, code[:64])
     _end_attempts(session, [attempt_id], AttemptState.FAILED, error_code=code[:64], error_message=message[:2000])
     node_id = session.scalar(select(Attempt.node_id).where(Attempt.id == attempt_id))
     unit.failures += 1
@@ -127,6 +128,7 @@ def inspected(session: Session, attempt_id: uuid.UUID, fence: int, seconds: floa
         return False
     unit.state = advance(advance(UnitState(unit.state), UnitState.UPLOADED), UnitState.COMPLETED)
     unit.seconds, unit.progress, unit.completed_at, unit.lease_until = seconds, 1.0, clock.now(), None
+    attempts.tell_ended(session, unit, AttemptState.COMPLETED)
     _end_attempts(session, [attempt_id], AttemptState.COMPLETED)
     _forgive(session, [attempt_id])
     inspections.note(session, unit, inspections.told(report))
@@ -186,6 +188,7 @@ def release(session: Session, attempt_id: uuid.UUID, fence: int) -> bool:
     unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
     if unit is None:
         return False
+    attempts.tell_ended(session, unit, AttemptState.RELEASED)
     _end_attempts(session, [attempt_id], AttemptState.RELEASED)
     _requeue(session, unit)
     return True
@@ -212,6 +215,7 @@ def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int]) -> int
         if unit.state not in HELD:
             continue  # its job failed through another unit of this very batch
         if unit.attempt_id is not None:
+            attempts.tell_ended(session, unit, AttemptState.LOST)
             _end_attempts(session, [unit.attempt_id], AttemptState.LOST)
         unit.losses += 1
         _return_unit(session, unit, "LEASE_LOST", "the node stopped reporting", limits)
@@ -287,7 +291,8 @@ def _release_hold(session: Session, job: Job, reason: str) -> None:
 _EXPECTED = text("""
 SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
     CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') ELSE j.settings ->> 'output_format' END,
-    CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int)
+    CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int),
+    j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
@@ -301,6 +306,7 @@ class ExpectedResult:
     width: int | None
     height: int | None
     is_completed: bool
+    origin: attempts.Origin = attempts.Origin({})
 
 
 def expected_results(
@@ -310,11 +316,11 @@ def expected_results(
 
     `announced` is {attempt: fence}. Another node's attempt is Forbidden.
     """
-    rows = session.execute(_EXPECTED, {"attempts": list(announced)}).all()
+    rows = session.execute(_EXPECTED, {"attempts": list(announced), "now": clock.now()}).all()
     if any(row[2] != node_id for row in rows):
         raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
     return {
-        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED)
+        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED, attempts.origin(row))
         for row in rows
         if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
     }

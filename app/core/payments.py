@@ -53,6 +53,9 @@ class Expected:
     memo: str
     created_at: datetime
     expires_at: datetime
+    job_id: uuid.UUID | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 def ask(session: Session, job: Job, pay_to: str, chain: str, memo_prefix: str) -> Payment:
@@ -132,13 +135,14 @@ def _assert_not_booked(session: Session, payment: Payment, signature: str) -> No
 
 def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
     """What a pending transaction must show; None when it was decided already."""
-    query = select(ChainTransaction, Payment).join(Payment, Payment.id == ChainTransaction.payment_id)
+    query = select(ChainTransaction, Payment, Job.request_id, Job.traceparent)
+    query = query.join(Payment, Payment.id == ChainTransaction.payment_id).outerjoin(Job, Job.id == Payment.job_id)
     row = session.execute(
         query.where(ChainTransaction.id == transaction_id, ChainTransaction.state == "pending")
     ).one_or_none()
     if row is None:
         return None
-    shown, payment = row
+    shown, payment, request_id, traceparent = row
     return Expected(
         payment.id,
         shown.signature,
@@ -149,6 +153,9 @@ def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
         payment.memo,
         payment.created_at,
         payment.expires_at,
+        payment.job_id,
+        request_id,
+        traceparent,
     )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, RowMapping, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ from app.values.money import MAX_MINOR, Money
 from app.values.payouts import TON, Fate, chain_of
 from app.values.states import PayoutState, advance
 
+log = structlog.get_logger()
 ENGINE, RECORDED = "engine", "recorded"
 ALREADY_RECORDED = "ALREADY_RECORDED"
 
@@ -110,6 +112,8 @@ def request(
         found = session.scalars(select(Payout).where(Payout.reference == reference)).one()
         return _same(found, account_id, money)
     ledger.post(session, Party("balance", account_id), Party("payout", account_id), money, f"payout:{made}:taken")
+    ids = {"payout_id": str(made), "account_id": str(account_id), "chain": chain}
+    after_commit(session, lambda: log.info("payout.requested", **ids, amount=str(money), reference=reference))
     return session.get_one(Payout, made)
 
 

@@ -5,9 +5,10 @@ from typing import Protocol
 
 import structlog
 
+from app import trail
 from app.core import chain_cursors, discovery, payments
 from app.core.chain_cursors import Address
-from app.core.payments import Decision
+from app.core.payments import Decision, Expected
 from app.db import Database
 from app.errors import ChainUnreadable
 from app.failpoints import failpoint
@@ -34,6 +35,12 @@ def verify(database: Database, chain: Chain, transaction_id: uuid.UUID) -> str:
         expected = payments.expectation(session, transaction_id)
     if expected is None:
         return "decided"
+    ids = {"payment_id": str(expected.payment_id), "job_id": None if expected.job_id is None else str(expected.job_id)}
+    with trail.resumed("verify payment", expected.request_id, expected.traceparent, **ids):
+        return _verify(database, chain, transaction_id, expected)
+
+
+def _verify(database: Database, chain: Chain, transaction_id: uuid.UUID, expected: Expected) -> str:
     failpoint("payment.presented")
     seen = chain.sighting(expected.signature)
     if seen is None:
@@ -52,7 +59,7 @@ def verify(database: Database, chain: Chain, transaction_id: uuid.UUID) -> str:
     with database.unit_of_work() as session:
         state = str(payments.decide(session, transaction_id, decision).state)
         failpoint("payment.booking")
-    log.info("payment.decided", payment=str(expected.payment_id), transaction=expected.signature, state=state, code=verdict.code)
+    log.info("payment.decided", tx_hash=expected.signature, state=state, code=verdict.code)
     return state
 
 

@@ -37,7 +37,7 @@ def look_up_if_possible(database: Database, ton: History) -> None:
         except LightyardError as error:
             if not error.retryable:
                 raise
-            log.warning("payouts.record_not_now", payout=str(wanted.payout_id), error=error.message)
+            log.warning("payouts.record_not_now", payout_id=str(wanted.payout_id), error=error.message)
             if isinstance(error, ChainUnreadable):  # this one's: a server that is away says nothing of it
                 with database.unit_of_work() as session:
                     payout_records.note_not_found(session, wanted.payout_id)

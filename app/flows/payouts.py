@@ -87,7 +87,7 @@ def _open(database: Database, rules: PayoutRules, asset: str, account_id: object
             failpoint("payout.opening")
             return int(payout is not None)
     except (NotGranted, PaymentRequired) as error:
-        log.info("payout.not_due", account=str(account_id), asset=asset, reason=error.message)
+        log.info("payout.not_due", account_id=str(account_id), asset=asset, reason=error.message)
         return 0
 
 
@@ -150,16 +150,20 @@ class Payer:
             is_booked = payout_signings.decide(session, signing.id, fate)
             failpoint("payout.booking")
         if is_booked:
-            tx_hash = signing.signed.tx_hash
-            log.info("payout.decided", chain=self.chain.name, tx_hash=tx_hash, outcome=fate.outcome, error=fate.error)
+            log.info("payout.decided", **self._names(signing.signed), outcome=fate.outcome, error=fate.error)
         return True
+
+    def _names(self, signed: SignedPayouts) -> dict[str, object]:
+        """The ids that each line about a transaction carries."""
+        payout_ids = [str(order.payout_id) for order in signed.orders]
+        return {"chain": self.chain.name, "tx_hash": signed.tx_hash, "payout_ids": payout_ids}
 
     def _send(self, signing: Signing) -> None:
         answer = self.chain.send(signing.signed.raw)
         failpoint("payout.sent")
         with self.database.unit_of_work() as session:
             payout_signings.note_sent(session, signing.id, answer)
-        log.info("payout.sent", chain=self.chain.name, tx_hash=signing.signed.tx_hash, answer=answer[:200])
+        log.info("payout.sent", **self._names(signing.signed), answer=answer[:200])
 
     def _reconcile(self) -> bool:
         """Read the wallet's history on. False when a transaction was found that is undecided now: it is followed first."""
@@ -221,7 +225,7 @@ class Payer:
             log.warning("payout.not_stored", chain=self.chain.name, tx_hash=signed.tx_hash)
             return False
         failpoint("payout.stored")
-        log.info("payout.signed", chain=self.chain.name, tx_hash=signed.tx_hash, payouts=len(signed.orders))
+        log.info("payout.signed", **self._names(signed))
         self._send(signing)
         return True
 
@@ -278,7 +282,10 @@ class Payer:
 
     def _note_refusal(self, batch: Batch, refused: Refused) -> None:
         """A payout that the signer never signs is held, so that the others go on; what is only a matter of time waits."""
-        log.warning("payout.refused", chain=self.chain.name, reason=refused.reason, message=refused.message)
+        payout_id = None if refused.payout_id is None else str(refused.payout_id)
+        log.warning(
+            "payout.refused", chain=self.chain.name, payout_id=payout_id, reason=refused.reason, message=refused.message
+        )
         if refused.reason in (Refusal.DAY_LIMIT, Refusal.NOT_YET):
             return
         held = refused.payout_id or (batch.orders[0].payout_id if len(batch.orders) == 1 else None)

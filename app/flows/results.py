@@ -11,13 +11,15 @@ from typing import Any, BinaryIO, Protocol
 import structlog
 
 from app import offload
-from app.core import completions, outcomes
+from app.core import attempts, completions, outcomes
 from app.core.completions import Finished, Terms
 from app.db import Database
 from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
 from app.formats import image
+from app.values.attempt_steps import Steps
 from app.values.json_text import read_json
+from app.values.states import AttemptState
 
 
 class Stored(Protocol):
@@ -52,6 +54,7 @@ class Announced:
     size_bytes: int
     seconds: float
     content_type: str = ""
+    steps: Steps = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,19 @@ def accept(
         if finished.attempt_id not in counted:
             store.delete(finished.key)
             judged[finished.attempt_id] = _not_live(finished.attempt_id)
-    for verdict in judged.values():
-        if verdict.code is not None:
-            log.warning("result.refused", attempt=str(verdict.attempt_id), code=verdict.code, reason=verdict.message)
+    for item in announced:
+        _tell(item, judged[item.attempt_id], wanted.get(item.attempt_id), item.attempt_id in counted)
     return [judged[item.attempt_id] for item in announced]
+
+
+def _tell(item: Announced, verdict: Judged, expected: outcomes.ExpectedResult | None, has_counted: bool) -> None:
+    """One line for each: a result that counted, or one that did not."""
+    origin = attempts.Origin({}) if expected is None else expected.origin
+    if verdict.code is not None:
+        facts = {"code": verdict.code, "reason": verdict.message, "attempt_id": str(item.attempt_id)}
+        log.warning("result.refused", **origin.ids, **facts)
+    elif has_counted:
+        attempts.tell(item.attempt_id, origin, AttemptState.COMPLETED, steps=item.steps, size_bytes=item.size_bytes)
 
 
 def accept_reports(database: Database, reports: Sequence[Mapping[str, Any]]) -> list[Judged]:

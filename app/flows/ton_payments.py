@@ -77,7 +77,7 @@ def find_arrivals(database: Database, ton: Ton, hub: TonHub) -> int:
         try:
             _walk(database, ton, place, _watched(database, ton, hub, read(place.address)), hub)
         except ChainUnreadable as error:
-            log.warning("ton.account_not_read", account=place.address, error=error.message)
+            log.warning("ton.account_not_read", address=place.address, error=error.message)
             _begin_again(database, place)
     return decide(database, hub)
 
@@ -90,7 +90,7 @@ def decide(database: Database, hub: TonHub) -> int:
         try:
             _decide(database, hub, arrival_id)
         except Exception:  # noqa: BLE001  logged, still proven, and tried again by the next sweep; the others must not wait for it
-            log.exception("ton.arrival_not_decided", arrival=str(arrival_id))
+            log.exception("ton.arrival_not_decided", arrival_id=str(arrival_id))
     return len(waiting)
 
 
@@ -98,7 +98,7 @@ def _decide(database: Database, hub: TonHub, arrival_id: uuid.UUID) -> None:
     with database.unit_of_work() as session:
         found = arrivals.decide(session, arrival_id, hub.wallet)
         failpoint("ton.deciding")
-        log.info("ton.arrival", hash=found.hash, state=found.state, code=found.code, payment=str(found.payment_id))
+        log.info("ton.arrival", tx_hash=found.hash, state=found.state, code=found.code, payment_id=str(found.payment_id))
 
 
 def _watched(database: Database, ton: Ton, hub: TonHub, address: TonAddress) -> WatchedAccount:
@@ -200,4 +200,4 @@ def _begin_again(database: Database, place: Address) -> None:
         forgotten = arrivals.forget_found(session, read(place.address))
         chain_cursors.pause(session, place, None, None)
     if forgotten:
-        log.warning("ton.walk_broken", account=place.address, forgotten=forgotten)
+        log.warning("ton.walk_broken", address=place.address, forgotten=forgotten)

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app import trail
 from app.db import Base
 from app.models.columns import Created, Id, Json, Minor, Moment, Str
 
@@ -79,6 +80,9 @@ class Job(Base):
     pushed_at: Mapped[Moment | None]
     failure_note: Mapped[Str | None]
     failure_noted_at: Mapped[Moment | None]
+    # The request that ordered it, and that request's place in a trace: for logs and spans alone.
+    request_id: Mapped[Str | None] = mapped_column(default=trail.request_id)
+    traceparent: Mapped[Str | None] = mapped_column(default=trail.traceparent)
 
 
 class WorkUnit(Base):

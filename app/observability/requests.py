@@ -1,6 +1,6 @@
-"""One log line a request, and an id that everything logged on its way carries.
+"""One log line a request, an id that everything logged on its way carries, and a span where somebody traces.
 
-No query string and no header is logged: tokens travel there.
+No query string, header or body is logged: tokens travel there.
 """
 
 import re
@@ -10,11 +10,16 @@ import uuid
 import structlog
 from flask import Flask, Response, g, request
 
+from app import trail
+from app.observability.scrubbing import scrub, shorten
+
 log = structlog.get_logger()
 HEADER = "X-Request-Id"
-_GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{8,40}")  # a key or signature of 32 bytes is longer, however it is written
 # Polled by machines many times a second; their figures are metrics.
 QUIET = frozenset({"/metrics", "/health", "/node/v1/heartbeat", "/node/v1/progress", "/node/v1/claims"})
+_NAMED = {"job_id": "job_id", "payout_id": "payout_id", "provider_id": "provider", "worker_id": "worker_id"}
+_ID = re.compile(r"\d{1,18}|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 def install(app: Flask) -> None:
@@ -22,11 +27,13 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get(HEADER, "")
-        g.request_id = given if _GIVEN.fullmatch(given) else uuid.uuid4().hex
+        g.request_id = _id_of_request()
         g.began = time.perf_counter()
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        trail.begin(request_id=g.request_id)
+        if request.view_args:
+            _note_ids(request.view_args)
+        if trail.tracer() is not None:
+            _open_span()
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -37,5 +44,41 @@ def install(app: Flask) -> None:
         if request.path not in QUIET or response.status_code >= 400:
             milliseconds = round((time.perf_counter() - g.began) * 1000, 1)
             method = request.environ["REQUEST_METHOD"]  # as it was sent: metrics know only the usual ones
-            log.info("request", method=method, path=request.path, status=response.status_code, ms=milliseconds)
+            path, status = shorten(request.path), response.status_code
+            log.info("request", method=method, path=path, status=status, ms=milliseconds, **trail.noted())
+        if "span" in g:
+            trail.note(**{"http.response.status_code": response.status_code})
         return response
+
+    @app.teardown_request
+    def close(error: BaseException | None) -> None:
+        span = g.pop("span", None)
+        if span is not None:
+            span.__exit__(None if error is None else type(error), error, None)
+
+
+def _id_of_request() -> str:
+    given = request.headers.get(HEADER)
+    if given and _GIVEN.fullmatch(given) and scrub(given) == given:
+        return given
+    return uuid.uuid4().hex
+
+
+def _note_ids(found: dict[str, object]) -> None:
+    """What the path names, where it is an id: anything else may be anything."""
+    for name, known_as in _NAMED.items():
+        if name in found and _ID.fullmatch(str(found[name])):
+            trail.note(**{known_as: str(found[name])})
+
+
+def _open_span() -> None:
+    """What machines poll is traced only as a part of what somebody traces already."""
+    parent = request.headers.get(trail.TRACE)
+    if request.path in QUIET and not parent:
+        return
+    route = request.url_rule.rule if request.url_rule else "(no route)"
+    facts = {"http.request.method": request.method, "http.route": route, "request_id": g.request_id}
+    g.span = trail.span(f"{request.method} {route}", "server", parent, **facts)
+    g.span.__enter__()
+    for name, value in trail.noted().items():
+        trail.note(**{name: value})

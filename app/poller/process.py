@@ -7,7 +7,7 @@ import signal
 import structlog
 
 from app.config import Settings
-from app.observability import logs
+from app.observability import logs, uncaught
 from app.observability.reporter import Reporter, pool_gauges
 from app.poller.cocoon import CocoonPoller
 from app.wiring import Hub, build
@@ -17,7 +17,8 @@ log = structlog.get_logger()
 
 def run(settings: Settings) -> None:
     """Poll until SIGTERM or SIGINT; what is under way then is finished."""
-    logs.configure("DEBUG" if settings.debug else "INFO")
+    logs.configure(logs.level_of(settings), settings)
+    uncaught.install()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a thousand slow workers are as many open sockets
     hub = build(settings)

@@ -12,6 +12,7 @@ from app.core.relays import HeldAttempt
 from app.errors import Conflict, InvalidInput, NotFound
 from app.flows import results
 from app.relay import reading
+from app.values import attempt_steps
 
 if TYPE_CHECKING:
     from app.relay.node_session import NodeSession
@@ -81,7 +82,8 @@ def _judge(
     if sha256 is None or size_bytes is None:  # the seed's message has neither: what is stored is what it means
         sha256, size_bytes = results.stored(hub.store, attempt.upload_key, hub.result_rules) or (sha256 or "", size_bytes or 0)
     content_type = reading.read_text(message, "content_type") or ""
-    announced = results.Announced(attempt.id, attempt.fence, sha256, int(size_bytes), seconds, content_type)
+    steps = attempt_steps.read(message.get("steps"))
+    announced = results.Announced(attempt.id, attempt.fence, sha256, int(size_bytes), seconds, content_type, steps)
     return results.accept(hub.database, hub.store, [announced], wanted, hub.result_rules)[0]
 
 

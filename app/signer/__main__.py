@@ -3,7 +3,7 @@
 import sys
 
 from app.config import Settings, load
-from app.observability import logs
+from app.observability import logs, uncaught
 from app.signer import keys
 from app.signer.desk import Desk, Limits
 from app.signer.journal import Journal
@@ -29,7 +29,8 @@ def make_desk(settings: Settings, make_keys: bool = False) -> Desk:
 def main() -> None:
     """Serve until the process is ended."""
     settings = load()
-    logs.configure("INFO")
+    logs.configure("INFO", settings)
+    uncaught.install()
     Server(settings.signer_socket_path, make_desk(settings, "--make-keys" in sys.argv[1:])).serve()
 
 

@@ -77,5 +77,6 @@ class Server:
             payout_id = None if answer.payout_id is None else str(answer.payout_id)
             told = {"reason": answer.reason, "message": answer.message, "payout_id": payout_id, "asset": answer.asset}
             return {"refused": told}
-        log.info("signer.signed", tx_hash=answer.tx_hash, payouts=[str(order.payout_id) for order in answer.orders])
+        payout_ids = [str(order.payout_id) for order in answer.orders]
+        log.info("signer.signed", chain=str(body["chain"]), tx_hash=answer.tx_hash, payout_ids=payout_ids)
         return {"signed": payouts.write_signed(answer)}

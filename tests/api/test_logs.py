@@ -25,14 +25,22 @@ def test_a_request_is_one_line_and_its_id_is_on_everything_it_logs(market: Marke
     assert {"method", "path", "status", "ms", "request_id", "timestamp", "level"} <= set(requests[0])
     decided = next(line for line in found if line["event"] == "payment.decided")
     asked = next(line for line in requests if line["path"] == "/render/pay")
-    assert decided["request_id"] == asked["request_id"]
-    events = [line["event"] for line in found if line.get("job_id") == payment["jobId"]]
-    assert events == ["job:new", "job:paid", "job:started", "job:completed"]
+    story = [line for line in found if line.get("job_id") == payment["jobId"]]
+    happened = [line["event"] for line in story if line["event"].startswith("job:")]
+    assert happened == ["job:new", "job:paid", "job:started", "job:completed"]
+    ordered = next(line for line in requests if line["path"] == "/render")
+    assert (decided["request_id"], decided["via_request_id"]) == (ordered["request_id"], asked["request_id"])
+    assert ordered["job_id"] == asked["job_id"] == payment["jobId"]
+    of_the_order = ("job:new", "units.claimed", "attempt.completed")  # whoever does it, it is done for that request
+    told = {line["event"]: line["request_id"] for line in story if line["event"] in of_the_order}
+    assert told == dict.fromkeys(of_the_order, ordered["request_id"])
+    done = [line for line in story if line["event"] == "attempt.completed"][-1]
+    assert {"unit_id", "attempt_id", "node_id", "seconds"} <= done.keys() and done["attempt_id"] == attempt["attempt_id"]
 
 
 def test_a_proxys_plain_id_is_kept_and_a_strange_one_is_not(client) -> None:
     assert client.get("/health", headers={"X-Request-Id": "proxy-12345678"}).headers["X-Request-Id"] == "proxy-12345678"
-    for strange in ("x", 'a" b"', "é" * 10, "a" * 65):
+    for strange in ("x", 'a" b"', "é" * 10, "a" * 41):
         assert client.get("/health", headers={"X-Request-Id": strange.encode()}).headers["X-Request-Id"] != strange
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from app import counts
+from app import counts, trail
 from app.db import assert_no_unit_of_work
 
 ANSWER_BYTES_LIMIT = 8 * 1_048_576
@@ -57,7 +57,8 @@ def call(chain: str, http: httpx.Client, url: str, timeout_seconds: float, metho
 def post(http: httpx.Client, url: str, timeout_seconds: float, request: dict[str, Any]) -> tuple[int, bytes]:
     """Status and body, within one time-out from first to last byte: a node that drips must not hold a worker."""
     deadline, data = time.monotonic() + timeout_seconds, bytearray()
-    with http.stream("POST", url, json=request) as answer:
+    span = trail.span(f"rpc {request['method']}", "client", url=url)
+    with span, http.stream("POST", url, json=request) as answer:
         for chunk in answer.iter_bytes():
             data += chunk
             if len(data) > ANSWER_BYTES_LIMIT:

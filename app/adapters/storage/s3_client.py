@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from app import trail
 from app.adapters.storage.intake import not_found
 from app.db import assert_no_unit_of_work
 from app.errors import Unavailable
@@ -64,7 +65,8 @@ def call(client: Any, operation: str, *arguments: Any, **options: Any) -> Any:
 
     assert_no_unit_of_work()
     try:
-        return getattr(client, operation)(*arguments, **options)
+        with trail.span(f"s3 {operation}", "client"):
+            return getattr(client, operation)(*arguments, **options)
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
         if code in _MISSING:

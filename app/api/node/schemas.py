@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from app.core.nodes import MACHINE_LIMIT_BYTES
-from app.values import json_text
+from app.values import attempt_steps, json_text
 from app.values.node_keys import SIGNATURE_LIMIT_CHARS
 
 
@@ -22,6 +22,13 @@ class Capabilities(fields.List):
     def __init__(self, **kwargs: Any) -> None:
         one = fields.String(validate=validate.Regexp(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}\Z"))
         super().__init__(one, required=True, validate=validate.Length(1, 16), **kwargs)
+
+
+class Steps(fields.Raw):
+    """How long each step took, for traces alone: what is none is passed over."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return attempt_steps.read(value)
 
 
 def _is_small(machine: Any) -> None:
@@ -83,6 +90,7 @@ class ResultSchema(LiveSchema):
     seconds = fields.Float(load_default=0.0, validate=validate.Range(0, 10**6))
     report = fields.Dict()
     content_type = fields.String(load_default="", validate=validate.Length(max=100))
+    steps = Steps(load_default=())
 
     @validates_schema
     def is_one_of_both(self, data: dict[str, Any], **_: Any) -> None:

@@ -128,6 +128,8 @@ def _describe(item: Claim) -> dict[str, Any]:
     settings, job, is_run = hub().settings, item.job, item.kind == "run"
     return {
         "job_id": str(job.id),
+        "request_id": job.request_id,
+        "traceparent": job.traceparent,
         "kind": job.kind,
         "settings": {
             key: job.settings.get(key) for key in ("width", "height", "samples", "engine", "output_format", "camera")
