@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 import click
 
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.config import load
 from app.stack.doctor import BAD, examine
 
 
-@click.command()
+@click.command(epilog=examples("doctor", "doctor --json | jq '.[] | select(.mark == \"FAIL\")'"))
 @as_json_option
 def doctor(as_json: bool) -> None:
     """Say what this machine has, what it lacks, and how to mend it. Exit status 1 when `lightyard up` could not run."""
