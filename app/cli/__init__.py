@@ -60,7 +60,7 @@ for module in MODULES:
 def main() -> None:
     """The entry point: mistakes and Ctrl-C end in one line, never in a traceback."""
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(prog_name="lightyard", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

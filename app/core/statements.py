@@ -148,10 +148,10 @@ def ledger_ids(session: Session, meant: Meant) -> list[uuid.UUID]:
 
 
 def entries(
-    session: Session, ids: list[uuid.UUID], span: Span, after: int, newest_first: bool = False, limit: int = PAGE_ROWS
+    session: Session, ids: list[uuid.UUID], span: Span, after: int, newest_first: bool = False
 ) -> list[dict[str, Any]]:
     """A page of the entries of these ledger accounts, beyond the sequence `after` (FIRST or LAST begins)."""
-    wanted = {"ids": ids, "since": span.since, "until": span.until, "after": after, "limit": limit}
+    wanted = {"ids": ids, "since": span.since, "until": span.until, "after": after, "limit": PAGE_ROWS}
     rows = session.execute(_NEWEST_FIRST if newest_first else _OLDEST_FIRST, wanted)
     return [_entry(row) for row in rows.mappings()]
 
