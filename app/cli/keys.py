@@ -22,7 +22,7 @@ USUAL_SCOPES = {
     "client": tuple(f"{noun}:{right}" for noun in ("jobs", "scenes", "credits", "keys", "tasks", "wallet", "billing")
                     for right in ("read", "write")),
 }
-COLUMNS = ("id", "prefix", "name", "identities", "roles", "scopes", "expires_at", "revoked_at")
+COLUMNS = ("id", "prefix", "name", "identities", "roles", "expires_at", "revoked_at")
 LIFE = re.compile(r"(\d{1,6})([hd])")
 
 

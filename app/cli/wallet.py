@@ -38,7 +38,10 @@ def _kept(path: Path) -> Keypair:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write(Keypair().to_json())
-    return Keypair.from_json(path.read_text())
+    try:
+        return Keypair.from_json(path.read_text())
+    except ValueError:
+        raise ConfigError(f"{path} is no wallet: move it away, and a new one is made") from None
 
 
 @click.command(epilog=examples("wallet", "wallet --json"))

@@ -21,7 +21,7 @@ Probe = Callable[[], Iterable[Finding]]
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Everything looked at, good or bad, always in the same order."""
+    """Everything looked at, good or bad, always in the same order; longer than NODE_SECONDS it never takes."""
     place = look_around(settings)
     probes: dict[str, Probe] = {name: partial(look, place) for name, look in _PROBES.items()}
     return together(probes, {"node": NODE_SECONDS})
