@@ -36,6 +36,7 @@ class Settings:
     port: int = setting(8000, "port of the API", least=1, most=65_535)
     bind_host: str = setting("127.0.0.1", "address that the API listens on; 0.0.0.0 for all")
     api_workers: int = setting(2, "gunicorn's gevent worker processes", "processes", least=1, most=256)
+    hub_workers: int = setting(1, "Celery workers of the hub that `lightyard up` starts", "processes", least=1, most=64)
     public_host: str = setting("localhost", "domain that wallet sign-ins are bound to")
     public_url: str = setting("", "base of signed file URLs; empty: http://127.0.0.1:PORT")
     nodes: int = setting(1, "local GPU nodes that `lightyard up` starts", "nodes", most=64)

@@ -129,7 +129,7 @@ def build(settings: Settings) -> Hub:
     hub = Hub(
         settings=settings,
         database=Database(make_engine(settings)),
-        store=_store(settings),
+        store=make_store(settings),
         chain=SolanaGateway(settings.solana_rpc_urls, settings.solana_timeout_seconds),
         evm=EvmGateway(
             settings.evm_rpc_urls, settings.evm_timeout_seconds, settings.evm_anchor_key, settings.evm_max_fee_gwei
@@ -223,7 +223,7 @@ def _storage_address(settings: Settings) -> SplitResult:
     return address
 
 
-def _store(settings: Settings) -> ObjectStore:
+def make_store(settings: Settings) -> ObjectStore:
     address = _storage_address(settings)
     if address.scheme == "file":
         return LocalStore(Path(address.path), settings.secret_key, settings.base_url, settings.max_upload_bytes)

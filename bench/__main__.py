@@ -1,4 +1,4 @@
-"""`python -m bench [a b c d e f g h i j k] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
+"""`python -m bench [a b c d e f g h i j k l] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
 
 import argparse
 import sys
@@ -13,6 +13,7 @@ from bench import (
     doorbell,
     finished_jobs,
     http_requests,
+    recovery,
     relay,
     render_job,
     transfers,
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "i": worker_polls.measure,
     "j": worker_exposition.measure,
     "k": worker_history.measure,
+    "l": recovery.measure,
 }
 
 

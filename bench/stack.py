@@ -118,6 +118,10 @@ class BenchStack:
         for process in reversed(self._family()):
             process.resume()
 
+    def processes_of(self, role: str) -> list[psutil.Process]:
+        """The role's processes and their children, as they are now."""
+        return self._of_roles((role,))
+
     def _of_roles(self, roles: tuple[str, ...]) -> list[psutil.Process]:
         found: dict[str, list[int]] = json.loads((self.home / "processes.json").read_text())
         parents = [psutil.Process(pid) for role in roles for pid in found.get(role, [])]

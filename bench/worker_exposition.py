@@ -20,6 +20,7 @@ from bench.stack import BenchError, BenchStack
 WORKERS = 10_000
 REQUESTS, SCRAPES, PAUSE_SECONDS = 2000, 20, 1.0
 MOST_OF_CLIENT = 0.2
+MOST_P99_RATIO = 1.5
 HOW = (
     "Nine families, nine samples a worker, one GPU each. Ours: from plain rows, as the database gives them, to the bytes; "
     "`prometheus_client`: the same samples from ready-made families to bytes (`generate_latest`), and with the families made "
@@ -119,11 +120,12 @@ def _serve(part: Part, body: bytes, options: Options) -> None:
         ExpositionShelf(stack.endpoints["redis_url"]).put(body, 600)
         seconds = [_scrape(stack.api_url, body) for _ in range(scrapes)]
         beside = [_beside(stack.api_url, url, requests, body) for _ in range(3)]
-    part.series += [
-        Series("a scrape of all of it over HTTP", "ms", tuple(value * 1000 for value in seconds), 1),
-        Series("other requests, p99 without scrapes", "ms", tuple(value * 1000 for value in without), 2),
-        Series("other requests, p99 beside a scrape every second", "ms", tuple(value * 1000 for value in beside), 2),
-    ]
+    scraped, alone, crowded = (tuple(value * 1000 for value in found) for found in (seconds, without, beside))
+    quiet = Series("other requests, p99 without scrapes", "ms", alone, 2)
+    busy = Series("other requests, p99 beside a scrape every second", "ms", crowded, 2)
+    part.series += [Series("a scrape of all of it over HTTP", "ms", scraped, 1), quiet, busy]
+    ratio = ratio_of_medians(busy, quiet)
+    part.verdicts.append(Verdict("p99 of other requests beside the scrapes, to without them", ratio, "≤", MOST_P99_RATIO))
 
 
 def _scrape(api_url: str, body: bytes) -> float:

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -29,13 +29,14 @@ def bearer() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what they may do. `sign_in_id` is None for an API key."""
+    """Who calls, and what they may do. `sign_in_id` is None for an API key; `ends_at` is when that ends by itself."""
 
     account_id: uuid.UUID
     roles: frozenset[str]
     scopes: frozenset[str]
     rate_tier: str
     sign_in_id: uuid.UUID | None = None
+    ends_at: datetime | None = None
 
     @property
     def is_operator(self) -> bool:
@@ -104,9 +105,9 @@ def _signed_in(session: Session, token: str, token_type: str) -> Caller:
 
 
 def _key_holder(session: Session, secret: str, is_wallet_signed: bool) -> Caller:
-    account, scopes = accounts.authenticate_key(session, secret, is_wallet_signed)
+    account, scopes, ends_at = accounts.authenticate_key(session, secret, is_wallet_signed)
     roles = frozenset(account.roles)
-    return Caller(account.id, roles, _allowed(roles) & frozenset(scopes), account.rate_tier)
+    return Caller(account.id, roles, _allowed(roles) & frozenset(scopes), account.rate_tier, ends_at=ends_at)
 
 
 def _allowed(roles: frozenset[str]) -> frozenset[str]:

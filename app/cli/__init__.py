@@ -1,5 +1,9 @@
-"""`lightyard`: the operator's command line. Errors are one line that says what to do."""
+"""`lightyard`: the operator's command line. Errors are one line that says what to do.
 
+Exit status: 0 done, 1 a finding or a refusal, 2 called wrongly, 130 interrupted.
+"""
+
+import os
 import sys
 
 import click
@@ -10,8 +14,10 @@ from app.cli import (
     credits,
     dead_letters,
     doctor,
+    failures,
     faucet,
     keys,
+    ledger,
     nodes,
     payouts,
     poller,
@@ -23,17 +29,27 @@ from app.cli import (
     ton,
     wallet,
 )
-from app.errors import LightyardError
+
+EPILOG = """Settings come from the environment (`lightyard settings`). Commands that read the books use DATABASE_URL, else the
+stack that runs in LIGHTYARD_HOME. With --json standard output is one JSON document; what else there is to say goes to standard
+error.
+
+Exit status: 0 done, 1 a finding or a refusal, 2 called wrongly, 130 interrupted.
+
+\b
+Completion of commands and options, for bash (also zsh_source, fish_source):
+  eval "$(_LIGHTYARD_COMPLETE=bash_source lightyard)"
+"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=EPILOG)
 @click.version_option(__version__, prog_name="lightyard")
 def cli() -> None:
     """Lightyard: a marketplace backend for GPU rendering and compute."""
 
 
 MODULES = (
-    running, poller, signer, books, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet,
+    running, poller, signer, books, ledger, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet,
     settings, doctor,
 )  # fmt: skip
 for module in MODULES:
@@ -44,13 +60,19 @@ for module in MODULES:
 def main() -> None:
     """The entry point: mistakes and Ctrl-C end in one line, never in a traceback."""
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(prog_name="lightyard", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("lightyard: interrupted", err=True)
         sys.exit(130)
-    except LightyardError as error:
-        click.echo(f"lightyard: {error.message}", err=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
+        sys.exit(1)
+    except Exception as error:
+        words = failures.told(error)
+        if words is None:
+            raise
+        click.echo(f"lightyard: {words.message}", err=True)
         sys.exit(1)

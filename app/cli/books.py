@@ -5,12 +5,12 @@ import sys
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.core import audit
 from app.stack.stack import migrate as migrate_to
 
 
-@click.command()
+@click.command(epilog=examples("migrate", "migrate --revision 0023"))
 @click.option("--revision", default="head", show_default=True, help="The revision to bring the database to.")
 def migrate(revision: str) -> None:
     """Bring DATABASE_URL to the newest revision."""
@@ -19,7 +19,7 @@ def migrate(revision: str) -> None:
     click.echo(f"the database is at {revision}")
 
 
-@click.command()
+@click.command(epilog=examples("invariants", "invariants --json"))
 @as_json_option
 def invariants(as_json: bool) -> None:
     """Hold the ledger against itself. Exit status 1 when the books do not balance."""

@@ -5,12 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from psycopg.errors import UndefinedTable
-from sqlalchemy.exc import OperationalError, ProgrammingError
-
 from app.config import Settings, load
 from app.db import Database, make_engine
-from app.errors import ConfigError
 from app.stack import endpoints
 
 
@@ -29,23 +25,19 @@ def settings_with_database() -> Settings:
 
 
 @contextmanager
-def open_database(as_owner: bool = False) -> Iterator[tuple[Settings, Database]]:
-    """The settings and their database; ConfigError when it is away or was never migrated.
+def open_database(as_owner: bool = False, only_reads: bool = False) -> Iterator[tuple[Settings, Database]]:
+    """The settings and their database, which nothing was asked of yet; ConfigError when none is configured.
 
-    `as_owner` leaves DATABASE_ROLE alone: who may change tables is the user that DATABASE_URL names.
+    `as_owner` leaves DATABASE_ROLE alone: who may change tables is the user that DATABASE_URL names. With `only_reads` the
+    server itself refuses whatever would change a row. What the server says of a mistake is put in words by `app.cli.failures`.
     """
     settings = settings_with_database()
     if as_owner:
         settings = replace(settings, database_role="")
-    database = Database(make_engine(settings))
+    engine = make_engine(settings)
+    if only_reads:
+        engine = engine.execution_options(postgresql_readonly=True)
     try:
-        yield settings, database
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise ConfigError(f"the database does not answer: {reason}; is DATABASE_URL right, and is the server running?") from None
-    except ProgrammingError as error:
-        if not isinstance(error.orig, UndefinedTable):
-            raise
-        raise ConfigError("the database has no tables yet: run `lightyard migrate`") from None
+        yield settings, Database(engine)
     finally:
-        database.engine.dispose()
+        engine.dispose()

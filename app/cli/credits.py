@@ -5,7 +5,7 @@ import uuid
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.core import accounts
 from app.core import credits as core
 from app.db import Session
@@ -20,7 +20,7 @@ def credits() -> None:
     """Give credits, and look at balances."""
 
 
-@credits.command()
+@credits.command(epilog=examples("credits grant jane@example.com 100 --reference welcome-jane"))
 @click.argument("email")
 @click.argument("amount")
 @click.option("--reference", help="Names this gift: the same one again gives nothing. Without it each call gives.")
@@ -42,7 +42,7 @@ def grant(email: str, amount: str, reference: str | None, description: str, as_j
         click.echo(f"{f'gave {money}' if is_given else 'given before'}; {email} has {balance} credits")
 
 
-@credits.command("balance")
+@credits.command("balance", epilog=examples("credits balance jane@example.com --json"))
 @click.argument("email")
 @as_json_option
 def show_balance(email: str, as_json: bool) -> None:

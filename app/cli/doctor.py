@@ -5,15 +5,21 @@ from dataclasses import asdict
 
 import click
 
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.config import load
-from app.stack.doctor import BAD, examine
+from app.observability import logs
+from app.stack.doctor import FAIL, examine
 
 
-@click.command()
+@click.command(epilog=examples("doctor", "doctor --json | jq '.[] | select(.mark == \"FAIL\")'"))
 @as_json_option
 def doctor(as_json: bool) -> None:
-    """Say what this machine has, what it lacks, and how to mend it. Exit status 1 when `lightyard up` could not run."""
+    """Say what this machine has, what it lacks, and how to mend it.
+
+    Looks at the settings, or at the stack that runs in LIGHTYARD_HOME: everything at once, ten seconds at most, and a
+    minute for the GPU node's Blender (NODES=0 leaves that out). OK is well, WARN runs with less, FAIL can't run: exit status 1.
+    """
+    logs.configure("ERROR")
     findings = examine(load())
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -22,7 +28,7 @@ def doctor(as_json: bool) -> None:
             click.echo(f"{finding.mark:5} {finding.name}: {finding.text}")
             if finding.advice:
                 click.echo(f"      -> {finding.advice}")
-    sys.exit(1 if any(finding.mark == BAD for finding in findings) else 0)
+    sys.exit(1 if any(finding.mark == FAIL for finding in findings) else 0)
 
 
 COMMANDS = (doctor,)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 import httpx
 
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.config import Settings, load
 from app.errors import ConfigError, InvalidInput, LightyardError
 from app.stack import endpoints
@@ -20,7 +20,7 @@ class FaucetDry(LightyardError):
     code = "FAUCET_DRY"
 
 
-@click.command()
+@click.command(epilog=examples("faucet 7eUc… 2.5 SOL", "faucet 7eUc… 100 USDC --json", "faucet UQBv… 1 TON"))
 @click.argument("wallet")
 @click.argument("amount")
 @click.argument("asset", type=click.Choice(ASSETS, case_sensitive=False))

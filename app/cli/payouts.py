@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, print_json, print_table
+from app.cli.printing import as_json_option, examples, print_json, print_table
 from app.core import accounts, payout_addresses, payout_signings
 from app.core import payout_reconciliation as reconciliation
 from app.core import payouts as verbs
@@ -31,7 +31,7 @@ def payouts() -> None:
     """Look at what leaves the marketplace, and decide what only a person can."""
 
 
-@payouts.command("list")
+@payouts.command("list", epilog=examples("payouts list --held", "payouts list --all --chain ton --json"))
 @click.option("--chain", type=click.Choice(CHAINS))
 @click.option("--all", "with_ended", is_flag=True, help="Confirmed and cancelled ones, too.")
 @click.option("--held", "only_held", is_flag=True, help="Only those that wait for `retry` or `cancel`.")
@@ -49,7 +49,7 @@ def list_payouts(
     print_json(rows) if as_json else print_table(rows, COLUMNS, "no payouts")
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts show 17", "payouts show 17 --json"))
 @click.argument("payout")
 @as_json_option
 def show(payout: str, as_json: bool) -> None:
@@ -70,7 +70,7 @@ def show(payout: str, as_json: bool) -> None:
     print_table(body["signings"], ("tx_hash", "outcome", "error", "times_sent", "created_at"), "nothing was signed for it yet")
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts retry 17"))
 @click.argument("payout")
 def retry(payout: str) -> None:
     """Let a held PAYOUT be signed again. Look first why it was held: `lightyard payouts show`.
@@ -80,14 +80,14 @@ def retry(payout: str) -> None:
     _change(payout, lambda session, found: verbs.retry(session, found), "will be signed again")
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts cancel 17"))
 @click.argument("payout")
 def cancel(payout: str) -> None:
     """Give a PAYOUT that is created or expired back to its account's balance."""
     _change(payout, lambda session, found: verbs.cancel(session, found), "is cancelled; its money is back on the balance")
 
 
-@payouts.command("differences")
+@payouts.command("differences", epilog=examples("payouts differences", "payouts differences --all --json"))
 @click.option("--all", "with_acknowledged", is_flag=True, help="Acknowledged ones, too.")
 @as_json_option
 def list_differences(with_acknowledged: bool, as_json: bool) -> None:
@@ -102,7 +102,7 @@ def list_differences(with_acknowledged: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts acknowledge all --by jane"))
 @click.argument("difference")
 @click.option("--by", default=getpass.getuser, help="Who has looked into it; the user of this shell if not said.")
 def acknowledge(difference: str, by: str) -> None:
@@ -114,7 +114,7 @@ def acknowledge(difference: str, by: str) -> None:
     click.echo(f"acknowledged {len(meant)}; " + ("signing goes on" if all(goes_on) else "others are open: signing stays halted"))
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts book 5f0c1c9e-… 17"))
 @click.argument("difference", type=click.UUID)
 @click.argument("payout")
 def book(difference: uuid.UUID, payout: str) -> None:
@@ -122,7 +122,7 @@ def book(difference: uuid.UUID, payout: str) -> None:
     _change(payout, lambda session, found: reconciliation.book(session, difference, found), "is booked as paid")
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts enter 5f0c1c9e-… 0.05 SOL 7eUc…"))
 @click.argument("payout_id", type=click.UUID)
 @click.argument("amount")
 @click.argument("asset")
@@ -146,7 +146,7 @@ def enter(payout_id: uuid.UUID, amount: str, asset: str, to: str, account: uuid.
     click.echo(f"payout {number} is entered and held: `lightyard payouts book DIFFERENCE {number}` next")
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts disown solana 5VERv8NMvz…"))
 @click.argument("chain", type=click.Choice(CHAINS))
 @click.argument("tx_hash")
 def disown(chain: str, tx_hash: str) -> None:
@@ -161,7 +161,7 @@ def disown(chain: str, tx_hash: str) -> None:
     click.echo(f"{tx_hash} is disowned; payouts held: {held} (`lightyard payouts retry` once you are sure)")
 
 
-@payouts.command()
+@payouts.command(epilog=examples("payouts wallets --json"))
 @as_json_option
 def wallets(as_json: bool) -> None:
     """The hot wallets, and whether they sign."""

@@ -2,11 +2,12 @@
 
 import click
 
+from app.cli.printing import examples
 from app.config import load
 from app.poller.process import run
 
 
-@click.command()
+@click.command(epilog=examples("poller"))
 def poller() -> None:
     """Poll Cocoon workers until it is told to end; several of these share the work.
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from app.cli.printing import as_json_option, print_json, print_table
+from app.cli.printing import as_json_option, examples, print_json, print_table
 from app.config import describe, load, unsafe
 from app.wiring import malformed
 
@@ -21,7 +21,7 @@ the default. `lightyard check-config` says which of yours can't be read, or prod
 """
 
 
-@click.command()
+@click.command(epilog=examples("settings", "settings --json"))
 @as_json_option
 @click.option("--markdown", is_flag=True, help="Print the page docs/settings.md.")
 def settings(as_json: bool, markdown: bool) -> None:
@@ -48,7 +48,7 @@ def _default(value: object) -> str:
     return f"`{value}`" if value != "" else "–"
 
 
-@click.command()
+@click.command(epilog=examples("check-config", "LIGHTYARD_ENV=production lightyard check-config --json"))
 @as_json_option
 def check_config(as_json: bool) -> None:
     """Say which settings the hub can't read, and which production would refuse. Exit status 1 when there are any."""

@@ -5,7 +5,7 @@ import sys
 import click
 
 from app.adapters.signer import SignerClient
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.config import load
 from app.signer import keys
 from app.signer.__main__ import main
@@ -16,14 +16,14 @@ def signer() -> None:
     """Run the signer, make its keys, ask for its wallets."""
 
 
-@signer.command()
+@signer.command(epilog=examples("signer run"))
 def run() -> None:
     """Serve SIGNER_SOCKET until ended. It needs SIGNER_HOME, no database and no network."""
     sys.argv = sys.argv[:1]
     main()
 
 
-@signer.command("make-keys")
+@signer.command("make-keys", epilog=examples("signer make-keys"))
 def make_keys() -> None:
     """Make the keys that are missing in SIGNER_HOME. Keep copies of them where no machine can read them."""
     folder = load().signer_folder
@@ -31,7 +31,7 @@ def make_keys() -> None:
     click.echo(f"keys are in {folder}")
 
 
-@signer.command()
+@signer.command(epilog=examples("signer addresses --json"))
 @as_json_option
 def addresses(as_json: bool) -> None:
     """The hot wallets' addresses, to be funded."""

@@ -5,7 +5,7 @@ import json
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, print_json, print_table
+from app.cli.printing import as_json_option, examples, print_json, print_table
 from app.core import card_payments
 
 EVENT_COLUMNS = ("id", "kind", "payment", "code", "message", "created_at")
@@ -17,7 +17,7 @@ def stripe() -> None:
     """Look at what Stripe sent that nobody could be credited for."""
 
 
-@stripe.command()
+@stripe.command(epilog=examples("stripe problems --json"))
 @as_json_option
 def problems(as_json: bool) -> None:
     """List events that were acknowledged but not applied, and payments that nobody was credited for."""
@@ -37,7 +37,7 @@ def _row(item: object, columns: tuple[str, ...]) -> dict[str, str | None]:
     return {name: None if value is None else str(value) for name, value in values.items()}
 
 
-@stripe.command()
+@stripe.command(epilog=examples("stripe retry evt_1Pq…"))
 @click.argument("event_id")
 def retry(event_id: str) -> None:
     """Apply EVENT_ID again, after what it stumbled over was mended."""
@@ -47,7 +47,7 @@ def retry(event_id: str) -> None:
     click.echo(f"{event_id}: {row.outcome}" + (f" ({row.message})" if row.message else ""))
 
 
-@stripe.command()
+@stripe.command(epilog=examples("stripe dismiss evt_1Pq…"))
 @click.argument("event_id")
 def dismiss(event_id: str) -> None:
     """Put EVENT_ID away, dealt with otherwise: it will never count."""

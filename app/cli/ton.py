@@ -5,7 +5,7 @@ import uuid
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, print_json, print_table
+from app.cli.printing import as_json_option, examples, print_json, print_table
 from app.config import Settings
 from app.core import accounts, arrivals, chain_cursors, ton_deposits, ton_hub
 from app.db import Session
@@ -23,7 +23,7 @@ def ton() -> None:
     """Look at what came in on TON, and give it to whose it is."""
 
 
-@ton.command()
+@ton.command(epilog=examples("ton unclaimed --json"))
 @as_json_option
 def unclaimed(as_json: bool) -> None:
     """List what came in and no payment takes, the oldest first."""
@@ -49,7 +49,7 @@ def _row(item: Arrival) -> dict[str, str | None]:
     return {name: None if values[name] is None else str(values[name]) for name in COLUMNS}
 
 
-@ton.command()
+@ton.command(epilog=examples("ton assign 5f0c1c9e-… jane@example.com"))
 @click.argument("arrival_id", type=click.UUID)
 @click.argument("owner")
 def assign(arrival_id: uuid.UUID, owner: str) -> None:
@@ -59,7 +59,7 @@ def assign(arrival_id: uuid.UUID, owner: str) -> None:
     click.echo(f"{money} {money.asset} are {owner}'s now")
 
 
-@ton.command()
+@ton.command(epilog=examples("ton dismiss 5f0c1c9e-…"))
 @click.argument("arrival_id", type=click.UUID)
 def dismiss(arrival_id: uuid.UUID) -> None:
     """Put ARRIVAL_ID away, dealt with otherwise: its money stays on the ledger's account `unclaimed`."""
@@ -68,7 +68,7 @@ def dismiss(arrival_id: uuid.UUID) -> None:
     click.echo(f"{arrival_id}: put away")
 
 
-@ton.command()
+@ton.command(epilog=examples("ton deposit jane@example.com 1.5 USDT --json"))
 @click.argument("owner")
 @click.argument("amount")
 @click.argument("asset", default="TON")
@@ -89,7 +89,7 @@ def deposit(owner: str, amount: str, asset: str, seconds: int, as_json: bool) ->
         click.echo(f"pay {money} {money.asset} to {pay_to} with the comment {asked['memo']}")
 
 
-@ton.command()
+@ton.command(epilog=examples("ton reread UQBv…"))
 @click.argument("address")
 def reread(address: str) -> None:
     """Read ADDRESS anew, from the first payment that was asked for: after the chain went back behind what was read."""

@@ -8,7 +8,7 @@ import click
 import httpx
 from solders.keypair import Keypair
 
-from app.cli.printing import as_json_option, print_json
+from app.cli.printing import as_json_option, examples, print_json
 from app.config import load
 from app.errors import ConfigError
 from app.stack import endpoints
@@ -38,10 +38,13 @@ def _kept(path: Path) -> Keypair:
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write(Keypair().to_json())
-    return Keypair.from_json(path.read_text())
+    try:
+        return Keypair.from_json(path.read_text())
+    except ValueError:
+        raise ConfigError(f"{path} is no wallet: move it away, and a new one is made") from None
 
 
-@click.command()
+@click.command(epilog=examples("wallet", "wallet --json"))
 @as_json_option
 def wallet(as_json: bool) -> None:
     """Print the address of this home's test wallet."""
@@ -49,7 +52,7 @@ def wallet(as_json: bool) -> None:
     print_json({"address": address}) if as_json else click.echo(address)
 
 
-@click.command()
+@click.command(epilog=examples("pay 7eUc… 0.25 rayment:99b0…"))
 @click.argument("to")
 @click.argument("amount")
 @click.argument("memo")

@@ -4,9 +4,9 @@ import hashlib
 import secrets
 import uuid
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -83,7 +83,14 @@ def hash_secret(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create_key(session: Session, account_id: uuid.UUID, name: str, scopes: list[str], prefix: str = "ly_") -> str:
+def create_key(
+    session: Session,
+    account_id: uuid.UUID,
+    name: str,
+    scopes: list[str],
+    prefix: str = "ly_",
+    expires_at: datetime | None = None,
+) -> str:
     """Make an API key and return its secret, which is shown this once and stored hashed."""
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
@@ -97,6 +104,7 @@ def create_key(session: Session, account_id: uuid.UUID, name: str, scopes: list[
             secret_hash=hash_secret(secret),
             scopes=sorted(set(scopes)),
             needs_wallet_signature=prefix.startswith("rc_"),
+            expires_at=expires_at,
         )
     )
     return secret
@@ -108,27 +116,33 @@ def revoke_key(session: Session, key_id: uuid.UUID) -> bool:
     return session.execute(statement.returning(ApiKey.id)).one_or_none() is not None
 
 
-def authenticate_key(session: Session, secret: str, is_wallet_signed: bool = False) -> tuple[Account, list[str]]:
-    """The account behind an API key, and the key's scopes; 401 when it is unknown or revoked, or when it is one
-    that also needs the wallet's signature and the request does not carry it."""
+def key_works() -> ColumnElement[bool]:
+    """Of a key: neither revoked nor over."""
+    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.now())
+
+
+def authenticate_key(
+    session: Session, secret: str, is_wallet_signed: bool = False
+) -> tuple[Account, list[str], datetime | None]:
+    """The account behind an API key, the key's scopes and when it ends; 401 when it is unknown, revoked or over, or when it is
+    one that also needs the wallet's signature and the request does not carry it."""
     query = (
-        select(Account, ApiKey.scopes, ApiKey.needs_wallet_signature)
+        select(Account, ApiKey.scopes, ApiKey.needs_wallet_signature, ApiKey.expires_at)
         .join(ApiKey, ApiKey.account_id == Account.id)
-        .where(ApiKey.secret_hash == hash_secret(secret), ApiKey.revoked_at.is_(None), Account.is_active)
+        .where(ApiKey.secret_hash == hash_secret(secret), key_works(), Account.is_active)
     )
     row = session.execute(query).one_or_none()
     if row is None:
-        raise Unauthenticated("this API key is unknown or revoked", code="INVALID_API_KEY")
+        raise Unauthenticated("this API key is unknown, revoked or expired", code="INVALID_API_KEY")
     if row[2] and not is_wallet_signed:
         raise Unauthenticated("this key also needs the wallet's signature on each request", code="WALLET_SIGNATURE_INVALID")
-    return row[0], row[1]
+    return row[0], row[1], row[3]
 
 
 def ensure_operator(session: Session, secret: str | None = None) -> str:
     """Make sure that an operator with a working key exists; returns the key (a given one that works is kept)."""
     if secret:
-        query = select(ApiKey.id).where(ApiKey.secret_hash == hash_secret(secret), ApiKey.revoked_at.is_(None))
-        if session.scalar(query) is not None:
+        if session.scalar(select(ApiKey.id).where(ApiKey.secret_hash == hash_secret(secret), key_works())) is not None:
             return secret
     return create_key(session, operator_account(session), "operator", list(SCOPES))
 

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -23,14 +24,16 @@ class Issued:
     secret: str
 
 
-def issue(session: Session, account_id: uuid.UUID, name: str, scopes: list[str], held: Collection[str]) -> Issued:
-    """A new key of the account. Locks the account, so that KEYS_MOST holds.
+def issue(
+    session: Session, account_id: uuid.UUID, name: str, scopes: list[str], held: Collection[str], ends_at: datetime | None = None
+) -> Issued:
+    """A new key of the account; `ends_at` is when the key ends that makes it. Locks the account, so that KEYS_MOST holds.
 
     InvalidInput for a scope that does not exist, Forbidden for one that whoever makes the key does not hold, Conflict when the
     account has as many keys as it may.
     """
     session.get_one(Account, account_id, with_for_update=True)
-    secret = accounts.create_key(session, account_id, name, scopes)
+    secret = accounts.create_key(session, account_id, name, scopes, expires_at=ends_at)
     beyond = sorted(set(scopes) - set(held))
     if beyond:
         message = f"a key may do no more than whoever makes it; you don't have {', '.join(beyond)}"
@@ -42,7 +45,7 @@ def issue(session: Session, account_id: uuid.UUID, name: str, scopes: list[str],
 
 def of_account(session: Session, account_id: uuid.UUID) -> list[ApiKey]:
     """The account's keys that work, the newest first: at most KEYS_MOST, and those that an operator made beside them."""
-    query = select(ApiKey).where(ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None))
+    query = select(ApiKey).where(ApiKey.account_id == account_id, accounts.key_works())
     return list(session.scalars(query.order_by(ApiKey.created_at.desc(), ApiKey.id).limit(2 * KEYS_MOST)))
 
 
@@ -59,5 +62,5 @@ def revoke(session: Session, account_id: uuid.UUID, key_id: uuid.UUID) -> None:
 
 
 def _count(session: Session, account_id: uuid.UUID) -> int:
-    query = select(func.count()).select_from(ApiKey).where(ApiKey.account_id == account_id, ApiKey.revoked_at.is_(None))
+    query = select(func.count()).select_from(ApiKey).where(ApiKey.account_id == account_id, accounts.key_works())
     return int(session.scalar(query) or 0)

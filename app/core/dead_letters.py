@@ -57,6 +57,30 @@ def _row(letter: DeadLetter, job: Job) -> dict[str, Any]:
     }
 
 
+_TRIES = text("""
+SELECT a.id, a.state, a.started_at, a.ended_at, a.error_code, a.error_message, a.node_id, n.name AS node
+FROM attempts a JOIN work_units u ON u.id = a.unit_id LEFT JOIN nodes n ON n.id = a.node_id
+WHERE u.job_id = :job_id ORDER BY a.started_at, a.id LIMIT 1000""")
+
+
+def shown(session: Session, letter_id: uuid.UUID) -> dict[str, Any]:
+    """One dead letter with its job's price, and every attempt at it (`tries`). NotFound for an unknown one."""
+    query = select(DeadLetter, Job).join(Job, Job.id == DeadLetter.job_id).where(DeadLetter.id == letter_id)
+    found = session.execute(query).one_or_none()
+    if found is None:
+        raise NotFound("Dead letter not found: see `lightyard dead-letters list --all`")
+    letter, job = found
+    tries = session.execute(_TRIES, {"job_id": job.id}).mappings()
+    facts = {"price": str(Money(job.price_minor, job.asset)), "asset": job.asset, "state": job.state, "dialect": job.dialect}
+    return _row(letter, job) | facts | {"tries": [_try(row) for row in tries]}
+
+
+def _try(row: Any) -> dict[str, Any]:
+    ids = {"id": str(row["id"]), "node_id": None if row["node_id"] is None else str(row["node_id"])}
+    moments = {name: row[name].isoformat() if row[name] else None for name in ("started_at", "ended_at")}
+    return ids | moments | {name: row[name] for name in ("state", "node", "error_code", "error_message")}
+
+
 def replay(session: Session, letter_id: uuid.UUID) -> Job:
     """Try a dead letter's job again from the start, paid by a new hold of its owner's credits.
 

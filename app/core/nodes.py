@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, func, or_, select, text, update
+from sqlalchemy import ColumnElement, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
@@ -50,13 +50,16 @@ class CallingNode:
     offered_until: datetime | None
     # Its token is unproven while another one of the node is proven: it may be anybody who knows the public key.
     is_doubtful: bool
+    # The operator lets it have nothing new.
+    is_drained: bool = False
 
 
 _CALLER = text("""
 SELECT n.id, n.provider_id, n.is_trusted, n.capabilities, n.public_key, n.last_heartbeat_at, n.unhealthy_until,
     t.id, t.challenge, t.proven_at, n.failures_in_a_row, n.offered_until,
     t.proven_at IS NULL AND EXISTS (
-        SELECT 1 FROM node_tokens o WHERE o.node_id = n.id AND o.proven_at IS NOT NULL AND o.expires_at > :now)
+        SELECT 1 FROM node_tokens o WHERE o.node_id = n.id AND o.proven_at IS NOT NULL AND o.expires_at > :now),
+    n.drained_at IS NOT NULL
 FROM node_tokens t JOIN nodes n ON n.id = t.node_id WHERE t.id = :token_id AND t.expires_at > :now
 """)
 
@@ -221,7 +224,7 @@ def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any], pr
     changes: dict[str, Any] = {
         "last_heartbeat_at": now,
         "current_load": _share(report.get("current_load")),
-        "is_draining": bool(report.get("draining")),
+        "is_draining": literal(bool(report.get("draining"))) | Node.drained_at.is_not(None),
     }
     if report.get("metadata") is not None:
         changes["machine"] = Node.machine.op("||")(func.jsonb_build_object("metadata", cast(report["metadata"], JSONB)))
@@ -259,7 +262,10 @@ def assert_may_work(node: CallingNode, proof_required: bool, open_nodes: bool) -
 
 
 def units_at_once(node: CallingNode, wanted: int) -> int:
-    """How many units a node may be given: one while its circuit breaker is half open, to see whether it is well again."""
+    """How many units a node may be given: none where the operator drains it, one while its circuit breaker is half open, to see
+    whether it is well again."""
+    if node.is_drained:
+        return 0
     return 1 if node.failures_in_a_row >= FAILURES_IN_A_ROW else wanted
 
 

@@ -7,10 +7,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import nodes as node_states
 from app.models.accounts import Account, ApiKey, Identity
 from app.models.jobs import Job, WorkUnit
-from app.models.nodes import Node, Provider
+from app.models.nodes import Provider
 from app.models.payments import Payment
 from app.values.money import DECIMALS
 from app.values.states import JobState, PaymentState
@@ -89,28 +88,8 @@ def api_keys(session: Session, limit: int = 1000) -> list[dict[str, Any]]:
             "roles": account.roles,
             "scopes": key.scopes,
             "created_at": key.created_at.isoformat(),
+            "expires_at": key.expires_at.isoformat() if key.expires_at else None,
             "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
         }
         for key, account, identities in session.execute(query.order_by(ApiKey.created_at.desc()).limit(limit))
-    ]
-
-
-def nodes(session: Session, silence_seconds: int, limit: int = 1000) -> list[dict[str, Any]]:
-    """GPU nodes as their operator sees them, the last heard of first."""
-    query = select(Node, Provider.name).outerjoin(Provider, Provider.id == Node.provider_id)
-    query = query.order_by(Node.last_heartbeat_at.desc().nulls_last(), Node.created_at).limit(limit)
-    return [
-        {
-            "id": str(node.id),
-            "name": node.name,
-            "status": node_states.status(node, silence_seconds),
-            "provider": provider,
-            "is_trusted": node.is_trusted,
-            "is_draining": node.is_draining,
-            "capabilities": node.capabilities,
-            "gpus": [gpu.get("name") for gpu in node_states.gpus_of(node.machine)],
-            "load": node.current_load,
-            "last_heartbeat_at": node.last_heartbeat_at.isoformat() if node.last_heartbeat_at else None,
-        }
-        for node, provider in session.execute(query)
     ]

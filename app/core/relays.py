@@ -18,7 +18,8 @@ from app.values.states import HELD, AttemptState
 SEEN_SECONDS = 90
 _UUIDS = ARRAY(UUID(as_uuid=True))
 _BEGIN = text("""
-UPDATE nodes n SET relay_epoch = n.relay_epoch + 1, relay_seen_at = :now, last_heartbeat_at = :now, is_draining = false
+UPDATE nodes n SET relay_epoch = n.relay_epoch + 1, relay_seen_at = :now, last_heartbeat_at = :now,
+    is_draining = n.drained_at IS NOT NULL
 FROM node_tokens t WHERE n.id = :node_id AND t.id = :token_id RETURNING n.relay_epoch, t.expires_at
 """)
 _END = text("UPDATE nodes SET relay_seen_at = NULL WHERE id = :node_id AND relay_epoch = :epoch")

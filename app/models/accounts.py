@@ -55,6 +55,7 @@ class ApiKey(Base):
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     needs_wallet_signature: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[Created]
+    expires_at: Mapped[Moment | None]
     revoked_at: Mapped[Moment | None]
 
 

@@ -51,6 +51,8 @@ class Node(Base):
     agent: Mapped[Str] = mapped_column(default="")
     current_load: Mapped[float] = mapped_column(default=0.0)
     is_draining: Mapped[bool] = mapped_column(default=False)
+    # Since when the operator lets it have nothing new, whatever it says of itself.
+    drained_at: Mapped[Moment | None]
     gpu_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     last_heartbeat_at: Mapped[Moment | None] = mapped_column(index=True)
     failures_in_a_row: Mapped[int] = mapped_column(default=0)

@@ -25,6 +25,8 @@ def read(home: Path) -> dict[str, Any]:
         raise ConfigError(
             f"no stack is running in {home}: start one with `make up`, or set LIGHTYARD_HOME to the folder of one that runs"
         ) from None
+    except ValueError:
+        raise ConfigError(f"{home / NAME} is not what a stack writes: stop the stack and start it again") from None
 
 
 def forget(home: Path) -> None:

@@ -3,6 +3,8 @@
 import random
 import socket
 
+from app.errors import ConfigError
+
 LOWEST, HIGHEST = 20_000, 32_000  # Linux hands out 32768 and up by itself, so nobody takes these by accident
 TRIES = 200
 
@@ -19,9 +21,9 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port(*offsets: int) -> int:
-    """A free port; with `offsets`, one whose neighbours at these distances are free too. RuntimeError when none is found."""
+    """A free port; with `offsets`, one whose neighbours at these distances are free too. ConfigError when none is found."""
     for _ in range(TRIES):
         port = random.randrange(LOWEST, HIGHEST)
         if all(is_free(port + distance) for distance in (0, *offsets)):
             return port
-    raise RuntimeError(f"no free port between {LOWEST} and {HIGHEST}: stop what listens there")
+    raise ConfigError(f"no free port between {LOWEST} and {HIGHEST}: stop what listens there")

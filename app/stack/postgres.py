@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from app.errors import ConfigError
 from app.stack import leftovers
 from app.stack.ports import free_port
 
@@ -73,7 +74,7 @@ class Postgres:
         command = [str(BIN / "initdb"), "-D", str(part), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]
         made = subprocess.run(as_server(command, self.folder), capture_output=True, text=True, cwd="/")
         if made.returncode != 0:
-            raise RuntimeError(f"PostgreSQL's initdb failed in {self.folder}: {made.stderr.strip()[-500:]}")
+            raise ConfigError(f"PostgreSQL's initdb failed in {self.folder}: {made.stderr.strip()[-500:]}")
         part.rename(data)
 
     def clear(self) -> None:

@@ -263,10 +263,12 @@ class Stack:
             stale.unlink()
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "-A", "celery_app", "--quiet"]
-        worker = [*celery, "worker", "-P", "threads", "-c", "12", "-Q", "hub"]
+        worker = [*celery, "worker", "-P", "threads", "-c", "12", "-Q", "hub", "-n"]
         beat = [*celery, "beat", "-s", str(self.home / "beat-schedule"), "--pidfile="]
         self.supervisor.start(Role("api", [*python, "gunicorn", "-c", "python:app.serving", "wsgi:app"], self.environment, HUB))
-        self.supervisor.start(Role("worker", worker, self.environment, HUB))
+        for number in range(self.settings.hub_workers):
+            name = f"worker-{number + 1}" if number else "worker"
+            self.supervisor.start(Role(name, [*worker, f"{name}@%h"], self.environment, HUB))
         own = {name: value for name, value in self.environment.items() if name not in HUB_SECRETS}
         self.supervisor.start(Role("signer", [*python, "app.signer", *self._signer_options()], own, HUB))
         self.supervisor.start(Role("beat", beat, self.environment, NODES))

@@ -15,12 +15,12 @@ AWAY = {502, 503, 504}
 T = TypeVar("T")
 
 
-class Artist:
+class PatientClient:
+    """Asks again while nobody answers."""
+
     def __init__(self, endpoints: dict[str, str], patience_seconds: float = 60) -> None:
         self.patience_seconds = patience_seconds
         self.http = httpx.Client(base_url=endpoints["api_url"], timeout=60)
-        self.wallet = Payer(endpoints["solana_rpc_url"])
-        self.wallet.airdrop(10**11)
 
     def call(self, method: str, path: str, **body: Any) -> httpx.Response:
         """Ask until somebody answers: a server that was just killed is back in a moment."""
@@ -34,6 +34,13 @@ class Artist:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.2)  # the client's back-off
+
+
+class Artist(PatientClient):
+    def __init__(self, endpoints: dict[str, str], patience_seconds: float = 60) -> None:
+        super().__init__(endpoints, patience_seconds)
+        self.wallet = Payer(endpoints["solana_rpc_url"])
+        self.wallet.airdrop(10**11)
 
     def quote(self, scene: bytes, settings: dict[str, Any], name: str = "scene.blend") -> dict[str, Any]:
         form = {"clientWallet": self.wallet.address, "settings": json.dumps(settings)}

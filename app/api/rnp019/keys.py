@@ -26,7 +26,7 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
     """Make a key that can do no more than whoever makes it. Its secret is in this answer and in no other."""
     with unit_of_work() as session:
         caller = security.caller(session, "keys:write")
-        made = api_keys.issue(session, caller.account_id, body["name"], body["scopes"], caller.scopes)
+        made = api_keys.issue(session, caller.account_id, body["name"], body["scopes"], caller.scopes, caller.ends_at)
         return {**_shown(made.key), "secret": made.secret}
 
 

@@ -14,7 +14,7 @@ from app.config import Settings
 from app.errors import ConfigError, Unavailable
 from app.stack.ports import free_port
 from app.values import clock
-from app.wiring import _store
+from app.wiring import make_store
 
 DATA = bytes(range(256)) * 40
 KEYS = {"access_key_id": "key", "secret_access_key": "secret"}
@@ -85,7 +85,7 @@ def test_addresses_name_the_server_that_others_reach() -> None:
         s3_access_key_id="key",
         s3_secret_access_key="secret",
     )
-    url = urlsplit(_store(settings).signed_url("PUT", "results/a", 60, now=clock.now(), size_bytes=5))
+    url = urlsplit(make_store(settings).signed_url("PUT", "results/a", 60, now=clock.now(), size_bytes=5))
     query = parse_qs(url.query)
     assert (url.scheme, url.netloc, url.path) == ("https", "bucket.files.example.com", "/a/prefix/results/a")
     assert query["X-Amz-Expires"] == ["60"] and query["X-Amz-SignedHeaders"] == ["content-length;host"]
@@ -95,4 +95,4 @@ def test_addresses_name_the_server_that_others_reach() -> None:
 @pytest.mark.parametrize("url", ["s3://", "s3:///prefix", "ftp://bucket/prefix", "file://", "bucket"])
 def test_an_address_that_is_no_store_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
-        _store(Settings(storage_url=url))
+        make_store(Settings(storage_url=url))

@@ -1,14 +1,17 @@
 """API keys: made, listed, ended; never worth more than whoever made them."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from solders.keypair import Keypair
+from sqlalchemy import select, update
 
 from app.core import accounts, api_keys
-from app.models.accounts import SCOPES
+from app.models.accounts import SCOPES, ApiKey
+from app.values import clock
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
 from tests.api.rnp019.conftest import Door, bearer, refused
@@ -55,6 +58,23 @@ def test_a_key_makes_no_key_that_can_more(client: FlaskClient, token: str) -> No
         assert scopes[-1] in message
     refused(make(client, token, "admin:write"), 403, "SCOPE_MISSING")  # a sign-in of no operator
     assert client.get(KEYS, headers=bearer(token)).json["count"] == 2
+
+
+def test_a_key_that_ends_makes_none_that_outlives_it(client: FlaskClient, hub: Hub) -> None:
+    end = clock.now() + timedelta(hours=1)
+    with hub.database.unit_of_work() as session:
+        account = accounts.ensure_identity(session, "email", "jane@example.com")
+        secret = accounts.create_key(session, account, "a day's", ["keys:read", "keys:write"], expires_at=end)
+    made = make(client, secret, "keys:read").json["secret"]
+    for key in (secret, made):
+        assert client.get(KEYS, headers=bearer(key)).json["count"] == 2
+    with hub.database.unit_of_work() as session:
+        assert session.execute(select(ApiKey.expires_at)).scalars().all() == [end, end]
+        session.execute(update(ApiKey).values(expires_at=clock.now() - timedelta(seconds=1)))
+    for key in (secret, made):
+        refused(client.get(KEYS, headers=bearer(key)), 401, "INVALID_API_KEY")
+    with hub.database.unit_of_work() as session:
+        assert api_keys.of_account(session, account) == []
 
 
 def test_an_operator_may_make_a_key_with_every_scope(client: FlaskClient, hub: Hub) -> None:
