@@ -29,7 +29,8 @@ from app.adapters.storage.local import LocalStore
 from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
-from app.config import Settings, check
+from app.config import Settings
+from app.config_checks import check
 from app.core import card_payments, ton_hub
 from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
