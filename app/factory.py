@@ -5,7 +5,6 @@ import http
 import os
 
 from flask import Flask, Response, request
-from flask_jwt_extended import JWTManager
 from flask_smorest import Api
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from prometheus_flask_exporter import PrometheusMetrics
@@ -13,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
 from app.adapters.exposition_shelf import ExpositionShelf
-from app.api import files, headers, limits, security
+from app.api import files, headers, keyring, limits, security
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
 from app.api.cocoon import watching
@@ -96,15 +95,12 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     logs.configure("DEBUG" if settings.debug else "INFO")
     app = Flask("lightyard", static_folder=None)
     app.config.update(
-        JWT_SECRET_KEY=settings.secret_key,
-        JWT_ALGORITHM="HS256",
-        JWT_DECODE_ALGORITHMS=["HS256"],
         MAX_FORM_MEMORY_SIZE=1_048_576,
         MAX_FORM_PARTS=64,
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + 1_048_576,
     )
     app.extensions["lightyard"] = hub or build(settings)
-    JWTManager(app)
+    keyring.install(app, settings)
     requests.install(app)
     _install_metrics(app, settings, app.extensions["lightyard"])  # early: what others refuse is timed, too
     if settings.trusted_proxies:

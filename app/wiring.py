@@ -220,7 +220,8 @@ def _storage_address(settings: Settings) -> SplitResult:
 def _store(settings: Settings) -> ObjectStore:
     address = _storage_address(settings)
     if address.scheme == "file":
-        return LocalStore(Path(address.path), settings.secret_key, settings.base_url, settings.max_upload_bytes)
+        folder, older = Path(address.path), settings.previous_secret_keys
+        return LocalStore(folder, settings.secret_key, settings.base_url, settings.max_upload_bytes, older)
     return S3Store(
         S3Access(
             bucket=address.netloc,
