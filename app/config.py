@@ -96,6 +96,8 @@ class Settings:
     node_proof_required: bool = setting(True, "nodes must prove their key before work")
     open_nodes: bool = setting(False, "nodes enrolled with nobody may work; on in `lightyard up`")
     test_mints: bool = setting(False, "accept the local chain's test money; refused in production")
+    body_patience_seconds: int = setting(30, "a request's body may take so long, and more for what has come of it", "s", least=1)
+    body_bytes_per_second: int = setting(8192, "slowest that a body may come after that, on average", "bytes/s", least=1)
     max_json_bytes: int = setting(1_048_576, "largest JSON body", "bytes")
     max_upload_bytes: int = setting(2_147_483_648, "largest uploaded scene or result", "bytes")
     max_frames: int = setting(10_000, "frames of one job", "frames")

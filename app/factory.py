@@ -8,15 +8,14 @@ from flask import Flask, Response, request
 from flask_smorest import Api
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from prometheus_flask_exporter import PrometheusMetrics
-from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
+from werkzeug.exceptions import Unauthorized
 
 from app import __version__
 from app.adapters.exposition_shelf import ExpositionShelf
-from app.api import files, headers, keyring, limits, security
+from app.api import bodies, files, headers, keyring, limits, security
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
 from app.api.cocoon import watching
-from app.api.context import FORM
 from app.api.dialect import Dialect, envelope, install_errors, owner_of
 from app.api.node import views as node
 from app.api.proxies import TrustedProxies
@@ -35,7 +34,6 @@ from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
 from app.relay import worker_metrics
-from app.values.json_text import check_json
 from app.values.networks import read_networks
 from app.web import docs
 from app.wiring import Hub, build
@@ -87,7 +85,6 @@ COCOON = Dialect(
 )
 DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON)
 UNLIMITED = ("/metrics",)
-SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
 
 
 def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
@@ -107,7 +104,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
-    _guard_bodies(app, settings)
+    bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
@@ -156,22 +153,6 @@ def _install_dialect(app: Flask, dialect: Dialect, *blueprints: object) -> Api:
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     return api
-
-
-def _guard_bodies(app: Flask, settings: Settings) -> None:
-    """A JSON body is small and sound; a form or an upload may be as large as a scene."""
-
-    @app.before_request
-    def guard() -> None:
-        if request.path.startswith("/files/"):
-            return
-        if request.mimetype == FORM and owner_of(request.path, DIALECTS).takes_forms:
-            return
-        request.max_content_length = settings.max_json_bytes
-        if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:
-            raise RequestEntityTooLarge()  # of unknown length: what is past the limit was never read, and must not be missed
-        if request.is_json and not request.path.startswith(SIGNED_BODIES):
-            check_json(request.get_data())
 
 
 def _figures(hub: Hub) -> list[Figure]:
