@@ -39,7 +39,7 @@ def test_no_step_of_the_change_ends_a_sign_in(start: Start) -> None:
     steps = [start(OLD, ""), start(OLD, NEW), start(NEW, f"{OLD}, {'x' * 40}"), start(NEW, "")]
     signed_by = [OLD, OLD, NEW, NEW]
     users = [User(client) for client in steps]
-    for number, (client, key, user) in enumerate(zip(steps, signed_by, users, strict=True)):
+    for number, (key, user) in enumerate(zip(signed_by, users, strict=True)):
         token = user.tokens["access_token"]
         assert jwt.get_unverified_header(token)["kid"] == key_id(key) and key not in token
         for neighbour in steps[max(number - 1, 0) : number + 2]:
@@ -60,7 +60,7 @@ def test_a_token_from_before_keys_had_names_counts(start: Start) -> None:
     assert not counts(client, jwt.encode(claims, OLD, "HS256", headers={"kid": key_id(NEW)})), "the named key decides"
 
 
-def test_nodes_and_addresses_of_files_outlive_the_change(start: Start, client: FlaskClient, market: Market, node: FakeNode) -> None:
+def test_nodes_and_file_addresses_outlive_the_change(start: Start, client: FlaskClient, market: Market, node: FakeNode) -> None:
     key = f"uploads/{uuid.uuid4()}"
     store = client.application.extensions["lightyard"].store
     store.put(key, io.BytesIO(b"a picture"), 100)
