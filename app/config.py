@@ -1,8 +1,6 @@
 """Every setting of the hub: type, unit and default in one table, read once from the environment."""
 
-import ipaddress
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -31,6 +29,7 @@ class Settings:
     lightyard_env: str = setting("development", "`development` or `production`", choices="development production")
     lightyard_home: str = setting(".lightyard", "folder for data, logs and sockets of the embedded parts")
     secret_key: str = setting(DEVELOPMENT_SECRET, "signs tokens and file URLs; 32 characters or more in production")
+    secret_key_previous: str = setting("", "older or coming SECRET_KEYs, comma-separated: they verify, and sign nothing")
     debug: bool = setting(False, "logs more than production should tell; refused there")
     cors_origins: str = setting("", "origins that browsers may call from, comma-separated; `*` is refused in production")
     port: int = setting(8000, "port of the API", least=1, most=65_535)
@@ -101,6 +100,8 @@ class Settings:
     node_proof_required: bool = setting(True, "nodes must prove their key before work")
     open_nodes: bool = setting(False, "nodes enrolled with nobody may work; on in `lightyard up`")
     test_mints: bool = setting(False, "accept the local chain's test money; refused in production")
+    body_patience_seconds: int = setting(30, "a request's body may take so long, and more for what has come of it", "s", least=1)
+    body_bytes_per_second: int = setting(8192, "slowest that a body may come after that, on average", "bytes/s", least=1)
     max_json_bytes: int = setting(1_048_576, "largest JSON body", "bytes")
     max_upload_bytes: int = setting(2_147_483_648, "largest uploaded scene or result", "bytes")
     max_frames: int = setting(10_000, "frames of one job", "frames")
@@ -189,6 +190,15 @@ class Settings:
     @property
     def home(self) -> Path:
         return Path(self.lightyard_home).resolve()
+
+    @property
+    def previous_secret_keys(self) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.secret_key_previous.split(",") if part.strip())
+
+    @property
+    def named_origins(self) -> tuple[str, ...]:
+        """CORS_ORIGINS as browsers send them; `*` is one of them where it is set."""
+        return tuple(part.strip().rstrip("/").lower() for part in self.cors_origins.split(",") if part.strip())
 
     @property
     def base_url(self) -> str:
@@ -291,58 +301,3 @@ def describe() -> list[dict[str, Any]]:
         }
         for item in fields(Settings)
     ]
-
-
-def unsafe(settings: Settings) -> dict[str, str]:
-    """Each setting that production must not run with, and what is wrong with it."""
-    is_local = any(_is_here(url) for url in settings.solana_rpc_urls)
-    problems = {
-        "SECRET_KEY": (settings.secret_key == DEVELOPMENT_SECRET or len(settings.secret_key) < 32, "is the default or too short: "
-                       "32 characters or more, for one `openssl rand -hex 32`"),
-        "DEBUG": (settings.debug, "must be off"),
-        "CORS_ORIGINS": ("*" in settings.cors_origins, "must name the origins, not *"),
-        "ALLOW_PRIVATE_ENDPOINTS": (settings.allow_private_endpoints, "must be off: users' URLs could reach your network"),
-        "NODE_PROOF_REQUIRED": (not settings.node_proof_required, "must be on: anybody could pose as a node"),
-        "OPEN_NODES": (settings.open_nodes, "must be off: nodes of nobody would get work"),
-        "TEST_MINTS": (settings.test_mints, "must be off: test money would count"),
-        "SOLANA_RPC_URL": (is_local, "must be an RPC of the real chain, not a local one"),
-        "EVM_RPC_URL": (any(_is_here(url) for url in settings.evm_rpc_urls), "must be an RPC of a real chain, not a local one"),
-        "TON_API_URL": (any(_is_here(url) for url in settings.ton_api_urls), "must be a server of a real chain, not a local one"),
-        "TON_NETWORK": (settings.takes_ton and settings.ton_network != "mainnet", "must be mainnet: test money would count"),
-        "EVM_ANCHOR_KEY": (_is_known_key(settings.evm_anchor_key), "is the key that every local chain gives money to"),
-        "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
-        "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),
-    }
-    return {name: reason for name, (is_bad, reason) in problems.items() if is_bad}
-
-
-def _is_known_key(key: str) -> bool:
-    return key.strip().lower().removeprefix("0x") == DEVELOPMENT_ANCHOR_KEY.removeprefix("0x")
-
-
-def _is_here(url: str) -> bool:
-    """Whether a URL is of this machine."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    address = _address(host)
-    if address is None:
-        return host == "" or host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is, in any spelling that the system reads as one (127.1, 0x7f000001, ::ffff:127.0.0.1)."""
-    if ":" in host:
-        address = ipaddress.IPv6Address(host)
-        return address.ipv4_mapped or address
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-def check(settings: Settings) -> None:
-    """Refuse to boot production with an unsafe setting."""
-    problems = unsafe(settings) if settings.is_production else {}
-    if problems:
-        lines = "".join(f"\n  {name} {reason}" for name, reason in problems.items())
-        raise ConfigError(f"LIGHTYARD_ENV=production refuses these settings:{lines}", details={"settings": list(problems)})

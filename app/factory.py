@@ -8,20 +8,18 @@ from functools import cache
 from itertools import chain
 
 from flask import Flask, Response, request
-from flask_jwt_extended import JWTManager
 from flask_smorest import Api
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_flask_exporter import PrometheusMetrics
-from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
+from werkzeug.exceptions import Unauthorized
 
 from app import __version__
 from app.adapters.exposition_shelf import COCOON as COCOON_WORKERS
 from app.adapters.exposition_shelf import NODES, ExpositionShelf
-from app.api import files, headers, limits, security
+from app.api import bodies, files, headers, keyring, limits, security
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
 from app.api.cocoon import watching
-from app.api.context import FORM
 from app.api.dialect import OTHER, Dialect, envelope, install_errors, name_of, owner_of
 from app.api.node import views as node
 from app.api.proxies import TrustedProxies
@@ -42,7 +40,6 @@ from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
 from app.relay import worker_metrics
-from app.values.json_text import check_json
 from app.values.networks import read_networks
 from app.web import docs
 from app.wiring import Hub, build
@@ -95,7 +92,6 @@ COCOON = Dialect(
 DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON)
 DIALECT_NAMES = (*(dialect.name for dialect in DIALECTS), OTHER)
 UNLIMITED = ("/metrics",)
-SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
 
 
 def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
@@ -104,22 +100,19 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     tracing.start(settings, "api")
     app = Flask("lightyard", static_folder=None)
     app.config.update(
-        JWT_SECRET_KEY=settings.secret_key,
-        JWT_ALGORITHM="HS256",
-        JWT_DECODE_ALGORITHMS=["HS256"],
         MAX_FORM_MEMORY_SIZE=1_048_576,
         MAX_FORM_PARTS=64,
         MAX_CONTENT_LENGTH=settings.max_upload_bytes + 1_048_576,
     )
     app.extensions["lightyard"] = hub or build(settings)
-    JWTManager(app)
+    keyring.install(app, settings)
     requests.install(app)
     _install_metrics(app, settings, app.extensions["lightyard"])  # early: what others refuse is timed, too
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
-    _guard_bodies(app, settings)
+    bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
@@ -168,22 +161,6 @@ def _install_dialect(app: Flask, dialect: Dialect, *blueprints: object) -> Api:
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     return api
-
-
-def _guard_bodies(app: Flask, settings: Settings) -> None:
-    """A JSON body is small and sound; a form or an upload may be as large as a scene."""
-
-    @app.before_request
-    def guard() -> None:
-        if request.path.startswith("/files/"):
-            return
-        if request.mimetype == FORM and owner_of(request.path, DIALECTS).takes_forms:
-            return
-        request.max_content_length = settings.max_json_bytes
-        if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:
-            raise RequestEntityTooLarge()  # of unknown length: what is past the limit was never read, and must not be missed
-        if request.is_json and not request.path.startswith(SIGNED_BODIES):
-            check_json(request.get_data())
 
 
 def _figures(hub: Hub) -> list[Figure]:

@@ -29,7 +29,8 @@ from app.adapters.storage.local import LocalStore
 from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
-from app.config import Settings, check
+from app.config import Settings
+from app.config_checks import check
 from app.core import card_payments, ton_hub
 from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
@@ -226,7 +227,8 @@ def _storage_address(settings: Settings) -> SplitResult:
 def make_store(settings: Settings) -> ObjectStore:
     address = _storage_address(settings)
     if address.scheme == "file":
-        return LocalStore(Path(address.path), settings.secret_key, settings.base_url, settings.max_upload_bytes)
+        folder, older = Path(address.path), settings.previous_secret_keys
+        return LocalStore(folder, settings.secret_key, settings.base_url, settings.max_upload_bytes, older)
     return S3Store(
         S3Access(
             bucket=address.netloc,

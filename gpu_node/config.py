@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 GIB = 1024**3
 
@@ -87,6 +89,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
     )
     _check(settings)
+    if settings.production:
+        _check_production(settings, env)
     return settings
 
 
@@ -97,8 +101,24 @@ def _check(settings: NodeSettings) -> None:
         raise SettingError(f"NODE_SANDBOX is {settings.sandbox!r}: use auto, bubblewrap or none")
     if "inference" in settings.capabilities and not (settings.inference_url or "").startswith(("http://", "https://")):
         raise SettingError("NODE_CAPABILITIES has inference: give NODE_INFERENCE_URL, such as http://127.0.0.1:8080/v1")
-    if settings.production and settings.sandbox == "none":
+
+
+def _check_production(settings: NodeSettings, env: Mapping[str, str]) -> None:
+    if settings.sandbox == "none":
         raise SettingError("NODE_SANDBOX=none is refused in production: install bubblewrap")
+    for name in ("LIGHTYARD_FAILPOINTS", "LIGHTYARD_FAILPOINTS_FOLDER"):
+        if env.get(name):
+            raise SettingError(f"{name} is refused in production: it ends the node, for crash tests; unset it")
+    if settings.hub_url.startswith("http://") and not _is_private(urlsplit(settings.hub_url).hostname or ""):
+        raise SettingError("HUB_URL must begin with https:// in production: the node's token would travel in the open")
+
+
+def _is_private(host: str) -> bool:
+    """An address of a network of one's own, or a name of one word, such as a neighbour's or a container's."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

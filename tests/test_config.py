@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.settings import as_markdown
-from app.config import DEVELOPMENT_ANCHOR_KEY, DEVELOPMENT_SECRET, Settings, check, load, unsafe
+from app.config import DEVELOPMENT_ANCHOR_KEY, DEVELOPMENT_SECRET, Settings, load
+from app.config_checks import MAINNET_MINTS, check, unsafe, unsafe_signer, warnings
 from app.errors import ConfigError
 from app.factory import create_app
 from app.wiring import build, malformed
@@ -14,7 +15,7 @@ from app.wiring import build, malformed
 ROOT = Path(__file__).parent.parent
 SAFE = Settings(
     lightyard_env="production",
-    secret_key="s" * 32,
+    secret_key="a-test-s-own-key-0123456789abcdef",  # long, and of many characters
     solana_rpc_url="https://rpc.example.org",
     database_url="postgresql://db/lightyard",
     redis_url="redis://cache/0",
@@ -22,6 +23,34 @@ SAFE = Settings(
 UNSAFE = [
     ("SECRET_KEY", {"secret_key": DEVELOPMENT_SECRET}),
     ("SECRET_KEY", {"secret_key": "short"}),
+    ("SECRET_KEY", {"secret_key": "k" * 64}),
+    ("SECRET_KEY", {"secret_key": "0123456789" * 4}),
+    ("SECRET_KEY_PREVIOUS", {"secret_key_previous": f"{DEVELOPMENT_SECRET}, an-older-key-of-its-own-0123456789"}),
+    ("METRICS_TOKEN", {"metrics_token": "metrics"}),
+    ("STRIPE_WEBHOOK_SECRET", {"stripe_webhook_secret": "whsec_0123456789abcdef0123, whsec"}),
+    ("STRIPE_LIVE", {"stripe_live": "off"}),
+    ("S3_SECRET_ACCESS_KEY", {"s3_secret_access_key": "minioadmin"}),
+    ("RATE_LIMITS", {"rate_limits": False}),
+    ("TRUSTED_PROXIES", {"trusted_proxies": "10.0.0.0/8, 0.0.0.0/0"}),
+    ("TRUSTED_PROXIES", {"trusted_proxies": "::/0"}),
+    ("SIGNATURE_WINDOW_SECONDS", {"signature_window_seconds": 86_400}),
+    ("PUBLIC_URL", {"public_url": "http://hub.example"}),
+    ("PUBLIC_URL", {"public_url": "https://hub.example.evil.org", "public_host": "hub.example"}),
+    ("S3_PUBLIC_URL", {"s3_public_url": "http://files.example.org"}),
+    ("SIGNER_MAX_PAYOUT", {"signer_max_payout": "SOL=20,USDC=99999999"}),
+    ("SIGNER_MAX_DAY", {"signer_max_day": "SOL=1000000"}),
+    ("SIGNER_QUIET_SECONDS", {"signer_quiet_seconds": 0}),
+    ("REDIS_URL", {"redis_url": "rediss://8.8.8.8/0"}),
+    ("REDIS_URL", {"redis_url": "redis://:a-long-one@8.8.8.8/0"}),
+    ("DATABASE_URL", {"database_url": "postgresql://hub:a-long-one@8.8.8.8/lightyard"}),
+    ("BROKER_URL", {"broker_url": "amqp://hub:a-long-one@[2606:4700::1]//"}),
+    ("BROKER_URL", {"broker_url": "amqp://guest:guest@rabbitmq//"}),
+    ("CORS_ORIGINS", {"cors_origins": "app.example"}),
+    ("CORS_ORIGINS", {"cors_origins": "https://app.example/path"}),
+    ("CORS_ORIGINS", {"cors_origins": "null"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "https://api.devnet.solana.com"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "http://8.8.8.8:8899"}),
+    ("TON_API_URL", {"ton_api_url": "https://testnet.toncenter.com/api/v2"}),
     ("DEBUG", {"debug": True}),
     ("CORS_ORIGINS", {"cors_origins": "*"}),
     ("CORS_ORIGINS", {"cors_origins": "https://a.example, *"}),
@@ -63,6 +92,58 @@ def test_production_refuses_to_boot_and_names_the_setting(name: str, change: dic
 def test_development_may_run_with_it(name: str, change: dict[str, object]) -> None:
     check(replace(SAFE, lightyard_env="development", **change))
     assert list(unsafe(replace(SAFE, lightyard_env="development", **change))) == [name], "check-config says so all the same"
+
+
+DOUBTFUL = [
+    ("PUBLIC_URL", {"public_url": ""}),
+    ("METRICS_TOKEN", {"metrics_token": ""}),
+    ("TRUSTED_PROXIES", {"trusted_proxies": ""}),
+    ("PUBLIC_HOST", {"public_host": "localhost"}),
+    ("CORS_ORIGINS", {"cors_origins": "https://app.example.org, http://app.example.org:8080"}),
+    ("SIGNATURE_WINDOW_SECONDS", {"signature_window_seconds": 900}),
+    ("FILE_URL_SECONDS", {"file_url_seconds": 604_800}),
+    ("SECRET_KEY_PREVIOUS", {"secret_key_previous": "an-older-key-of-its-own-0123456789"}),
+    ("SOLANA_RPC_URL", {"solana_rpc_url": "https://rpc.example.org"}),
+    ("SOLANA_MINTS", {"solana_mints": f"USDC={MAINNET_MINTS['USDT']}"}),
+    ("DATABASE_URL", {"database_url": "postgresql://hub:word@db.example.org/lightyard"}),
+    ("REDIS_URL", {"redis_url": "rediss://cache.example.org/0"}),
+    ("DATABASE_ROLE", {"database_role": ""}),
+    ("PAYOUT_COOL_OFF_HOURS", {"payout_cool_off_hours": 0}),
+    ("LIGHTYARD_ENV", {"lightyard_env": "development"}),
+]
+GOOD = replace(
+    SAFE,
+    public_url="https://api.hub.example.org",
+    public_host="hub.example.org",
+    metrics_token="a-token-of-its-own-0123",
+    trusted_proxies="10.0.0.5",
+    database_role="lightyard_app",
+    solana_rpc_url="https://rpc.example.org,https://rpc.example.net",
+    cors_origins="https://app.example.org/",
+)
+
+
+@pytest.mark.parametrize("name, change", DOUBTFUL)
+def test_what_may_be_right_is_a_warning_and_boots(name: str, change: dict[str, object]) -> None:
+    assert warnings(GOOD, {}) == {} == unsafe(GOOD, {})
+    settings = replace(GOOD, **change)
+    assert list(warnings(settings, {})) == [name] and unsafe(settings, {}) == {}
+    check(settings)
+
+
+@pytest.mark.parametrize("url", ["postgresql://10.1.2.3/x", "postgresql:///x?host=/run/postgresql", "postgresql://db/x"])
+def test_a_server_in_a_network_of_one_s_own_needs_neither_tls_nor_password(url: str) -> None:
+    settings = replace(GOOD, database_url=url)
+    assert unsafe(settings, {}) == warnings(settings, {}) == {}
+
+
+def test_what_tests_leave_in_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = {"LIGHTYARD_FAILPOINTS_FOLDER": "/tmp", "FLASK_DEBUG": "1", "GUNICORN_CMD_ARGS": "--forwarded-allow-ips=*"}
+    assert list(unsafe(GOOD, left)) == list(left)
+    assert list(unsafe_signer(Settings(lightyard_env="production"), left)) == list(left), "a signer has no secrets of the hub's"
+    monkeypatch.setenv("LIGHTYARD_FAILPOINTS_FOLDER", "/tmp")
+    with pytest.raises(ConfigError, match="LIGHTYARD_FAILPOINTS_FOLDER must not be set"):
+        build(GOOD)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 A browser sends cookies with whatever page opens a socket, so the page's Origin decides, too.
 """
 
+from urllib.parse import urlsplit
+
 from flask import Response, after_this_request, request
 
 from app.api import security, tokens
@@ -60,10 +62,13 @@ def cookie_caller(session: Session) -> Caller | None:
 
 
 def _is_own_origin(origin: str | None, *, is_needed: bool) -> bool:
-    """A page of the host that was called, of PUBLIC_HOST, or of an origin that CORS_ORIGINS names (`*` names none)."""
+    """A page of PUBLIC_URL, of PUBLIC_HOST, or of an origin that CORS_ORIGINS names (`*` and `null` name none); in development
+    of the host that was called, too, which in production is only what the caller says it is."""
     if origin is None:
         return not is_needed
     settings = hub().settings
-    named = {part.strip().rstrip("/") for part in settings.cors_origins.split(",")} - {"", "*"}
-    own = {f"{request.scheme}://{request.host}", f"https://{settings.public_host}"}
-    return origin in named | own
+    base = urlsplit(settings.base_url)
+    own = {f"{base.scheme}://{base.netloc}", f"https://{settings.public_host}"}
+    if not settings.is_production:
+        own.add(f"{request.scheme}://{request.host}")
+    return origin in own | set(settings.named_origins) - {"*", "null"}

@@ -8,43 +8,75 @@ SAFETY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    # Files of strangers are among the answers: whatever one of them is, in a browser it does nothing.
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "no-store",
 }
-ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Wallet-Signature, X-Timestamp"
-EXPOSED_HEADERS = "Retry-After, Idempotent-Replayed, Content-Disposition, PAYMENT-REQUIRED"
+HTTPS_SECONDS = 31_536_000
+PREFLIGHT_SECONDS = 600
+PUBLIC_ENDPOINTS = ("docs.static",)  # everything else is somebody's own: no cache keeps it
+METHODS = "GET, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Wallet-Signature, X-Timestamp, X-Signature-Version, X-Nonce, "
+    "PAYMENT-SIGNATURE, Last-Event-ID, Range, X-Request-Id"
+)
+EXPOSED_HEADERS = (
+    "Retry-After, Idempotent-Replayed, Content-Disposition, PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-Request-Id, X-RateLimit-Limit, "
+    "X-RateLimit-Remaining, X-RateLimit-Reset"
+)
+# Their answers set or end the cookie of a sign-in (app/api/cookies.py), which a browser ignores without being told that it may.
+COOKIE_PATHS = frozenset({"/rnp/v1/wallet/login", "/api/v1/auth/logout"})
 
 
 def install(app: Flask, settings: Settings) -> None:
     """Safety headers on everything; CORS for the origins of the settings; preflights answered without reaching a view."""
-    origins = {part.strip().rstrip("/") for part in settings.cors_origins.split(",") if part.strip()}
-
-    def allowed() -> str | None:
-        origin = request.headers.get("Origin", "")
-        return origin if origin and ("*" in origins or origin in origins) else None
-
-    @app.before_request
-    def preflight() -> Response | None:
-        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not allowed():
-            return None
-        response = Response(status=204)
-        response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE"
-        response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
-        response.headers["Access-Control-Max-Age"] = "600"
-        return response
+    origins = frozenset(settings.named_origins)
+    app.before_request(lambda: _preflight() if _is_preflight() and _allowed(origins) else None)
 
     @app.after_request
     def dress(response: Response) -> Response:
         for name, value in SAFETY.items():
             response.headers.setdefault(name, value)
-        if response.mimetype == "application/json":
-            response.headers.setdefault("Cache-Control", "no-store")
+        if request.endpoint not in PUBLIC_ENDPOINTS:
+            response.headers["Cache-Control"] = "no-store"
+        # Pictures may be shown by pages elsewhere; what is read as data goes by CORS.
+        is_data = response.mimetype in ("application/json", "text/html", "text/csv")
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin" if is_data else "cross-origin")
+        if response.mimetype == "text/html":
+            response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         if request.is_secure:
-            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        if origins:
-            response.vary.add("Origin")
-        origin = allowed()
-        if origin:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+            response.headers.setdefault("Strict-Transport-Security", f"max-age={HTTPS_SECONDS}")
+        _share(response, origins)
         return response
+
+
+def _allowed(origins: frozenset[str]) -> str | None:
+    """What Access-Control-Allow-Origin says to this request. `null` is anybody's: a sandboxed frame, a file, a redirect."""
+    origin = request.headers.get("Origin", "")
+    if origin in origins and origin not in ("*", "null"):
+        return origin
+    return "*" if "*" in origins and origin not in ("", "null") else None
+
+
+def _share(response: Response, origins: frozenset[str]) -> None:
+    if origins:
+        response.vary.add("Origin")
+    origin = _allowed(origins)
+    if origin is None:
+        return
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+    if origin != "*" and request.path in COOKIE_PATHS:
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+
+
+def _is_preflight() -> bool:
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _preflight() -> Response:
+    response = Response(status=204)
+    response.headers["Access-Control-Allow-Methods"] = METHODS
+    response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+    response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+    return response

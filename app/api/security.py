@@ -4,12 +4,12 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
-from flask import current_app, request
-from flask_jwt_extended import create_access_token, decode_token
+from flask import request
+from flask_jwt_extended import create_access_token
 
 from app.api import tokens
+from app.api.keyring import Keyring, keyring
 from app.core import accounts, nodes, sign_ins
 from app.core.nodes import CallingNode
 from app.db import Session
@@ -134,15 +134,15 @@ def node_token(token: str | None) -> uuid.UUID:
     """What a node's token names; 401 where it is none of ours. Whether it is over is asked of its row."""
     if not token:
         raise Unauthenticated("send the node's token as Authorization: Bearer …")
-    return _token_id(token, current_app.config["JWT_SECRET_KEY"])
+    return _token_id(token, keyring())
 
 
 @lru_cache(maxsize=4096)
-def _token_id(token: str, secret_key: str) -> uuid.UUID:
-    """What a node's token names, if it is one of ours. Kept, since a signature does not change: `secret_key` is part of
+def _token_id(token: str, keys: Keyring) -> uuid.UUID:
+    """What a node's token names, if it is one of ours. Kept, since a signature does not change: the keys are part of
     the question, and whether the token is over is asked of its row on every call."""
     try:
-        claims: dict[str, Any] = decode_token(token)
+        claims = keys.read(token)
         token_id = uuid.UUID(claims["sub"])
     except tokens.BROKEN:
         raise Unauthenticated("this node token is not valid; register again", code="NODE_TOKEN_INVALID") from None

@@ -1,17 +1,16 @@
-"""The JWTs of a sign-in: HS256 under the hub's own key and nothing else. A token names a sign-in; whether that is alive is in
+"""The JWTs of a sign-in: HS256 under the hub's own keys and nothing else. A token names a sign-in; whether that is alive is in
 the database, so ending it ends its tokens at once in every process."""
 
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
 
-from flask import current_app
-from flask_jwt_extended import create_access_token, create_refresh_token, decode_token
+from flask_jwt_extended import create_access_token, create_refresh_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
+from app.api.keyring import Keyring, keyring
 from app.core.sign_ins import REFRESH_SECONDS, SignedIn
 from app.errors import Unauthenticated
 from app.values import clock
@@ -66,7 +65,7 @@ def read(token: str, token_type: str) -> Claims:
     try:
         if len(token) > TOKEN_LIMIT_CHARS:
             raise ValueError("too long")
-        claims = _claims(token, current_app.config["JWT_SECRET_KEY"])
+        claims = _claims(token, keyring())
     except BROKEN:
         raise Unauthenticated(REFUSAL, code="TOKEN_INVALID") from None
     if claims.token_type != token_type:
@@ -77,9 +76,9 @@ def read(token: str, token_type: str) -> Claims:
 
 
 @lru_cache(maxsize=4096)
-def _claims(token: str, secret_key: str) -> Claims:
-    """Kept, since a signature does not change: `secret_key` is part of the question, and the end is asked of each call."""
-    found: dict[str, Any] = decode_token(token)
+def _claims(token: str, keys: Keyring) -> Claims:
+    """Kept, since a signature does not change: the keys are part of the question, and the end is asked of each call."""
+    found = keys.read(token)
     if type(found["exp"]) is not int:
         raise TypeError("exp")
     return Claims(

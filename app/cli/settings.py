@@ -5,7 +5,8 @@ import sys
 import click
 
 from app.cli.printing import as_json_option, examples, print_json, print_table
-from app.config import describe, load, unsafe
+from app.config import describe, load
+from app.config_checks import unsafe, warnings
 from app.wiring import malformed
 
 PREFACE = """# Settings
@@ -51,18 +52,21 @@ def _default(value: object) -> str:
 @click.command(epilog=examples("check-config", "LIGHTYARD_ENV=production lightyard check-config --json"))
 @as_json_option
 def check_config(as_json: bool) -> None:
-    """Say which settings the hub can't read, and which production would refuse. Exit status 1 when there are any."""
+    """Say which settings the hub can't read, which production would refuse (exit status 1), and which to think about."""
     found = load()
     unread = malformed(found)
     refused = unsafe(found)
+    doubtful = {name: reason for name, reason in warnings(found).items() if name not in refused | unread}
     if as_json:
         reasons = refused | unread
-        print_json({"refused": list(reasons), "malformed": list(unread), "reasons": reasons})
+        print_json({"refused": list(reasons), "malformed": list(unread), "reasons": reasons, "warnings": doubtful})
     else:
         lines = [f"{name} {reason}" for name, reason in refused.items()]
         said = ["no hub would boot:", *unread.values()] if unread else []
         said += ["production would refuse to boot:", *lines] if lines else []
         click.echo("\n".join(said) or "production would boot")
+        for name, reason in doubtful.items():
+            click.echo(f"warning: {name} {reason}", err=True)
     sys.exit(1 if unread or refused else 0)
 
 

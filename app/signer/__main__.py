@@ -3,6 +3,7 @@
 import sys
 
 from app.config import Settings, load
+from app.config_checks import check_signer
 from app.observability import logs, uncaught
 from app.signer import keys
 from app.signer.desk import Desk, Limits
@@ -29,6 +30,7 @@ def make_desk(settings: Settings, make_keys: bool = False) -> Desk:
 def main() -> None:
     """Serve until the process is ended."""
     settings = load()
+    check_signer(settings)
     logs.configure("INFO", settings)
     uncaught.install()
     Server(settings.signer_socket_path, make_desk(settings, "--make-keys" in sys.argv[1:])).serve()

@@ -18,7 +18,8 @@ from alembic import command
 from alembic.config import Config
 from solders.keypair import Keypair
 
-from app.config import DEVELOPMENT_ANCHOR_KEY, Settings, check
+from app.config import DEVELOPMENT_ANCHOR_KEY, Settings
+from app.config_checks import check
 from app.core import accounts, nodes
 from app.core.pricing import Tariff
 from app.db import Database, make_engine
@@ -53,7 +54,10 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY")
+HUB_SECRETS = (
+    "SECRET_KEY", "SECRET_KEY_PREVIOUS", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY",
+    "TON_API_KEY",
+)
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +20,7 @@ def read_json(data: bytes | str) -> Any:
     """The JSON value in `data`; INVALID_JSON for what is broken, too deep, not finite, or holds NUL or half characters."""
     try:
         text = data.decode() if isinstance(data, bytes) else data
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         raise InvalidInput("the body is not valid JSON", code="INVALID_JSON") from None
     _check(value, MAX_DEPTH)
@@ -32,14 +34,26 @@ def read_exact_json(data: bytes) -> Any:
 
 
 def check_json(data: bytes) -> None:
-    """Refuse what `read_json` would refuse, at the cost of a scan where nothing looks odd."""
+    """Refuse what `read_json` would refuse, at less cost where nothing looks odd. What is no JSON is left to whoever reads it."""
     if _SUSPICIOUS.search(data) or data.count(b"{") + data.count(b"[") > _MANY_BRACKETS:
         read_json(data)
+        return
+    with suppress(ValueError):
+        json.loads(data, object_pairs_hook=_unique)
 
 
 def size_bytes(value: Any) -> int:
     """How long a JSON value is when it is written in ASCII."""
     return len(json.dumps(value))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Of a name that is there twice, one reader would take the first value and another the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise InvalidInput(f"the JSON has {repeated[:64]!r} twice in one object: send it once", code="INVALID_JSON")
+    return found
 
 
 def _refuse_constant(name: str) -> None:

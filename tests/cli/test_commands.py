@@ -211,12 +211,15 @@ def test_check_config_names_what_production_refuses(alone: CommandLine) -> None:
     assert set(json.loads(refused.stdout)["refused"]) == {"SECRET_KEY", "DEBUG", "SOLANA_RPC_URL", "DATABASE_URL", "REDIS_URL"}
     assert "DEBUG must be off" in alone.run("check-config", DEBUG="on").stdout
     safe = {
-        "SECRET_KEY": "k" * 32,
+        "SECRET_KEY": "a-test-s-own-key-0123456789abcdef",
         "SOLANA_RPC_URL": "https://rpc.example.org",
         "DATABASE_URL": "postgresql://db/x",
         "REDIS_URL": "redis://cache/0",
     }
-    assert alone.run("check-config", **safe).stdout == "production would boot\n"
+    boots = alone.run("check-config", **safe)
+    assert (boots.returncode, boots.stdout) == (0, "production would boot\n")
+    assert "warning: METRICS_TOKEN is empty" in boots.stderr
+    assert "PUBLIC_URL" in json.loads(alone.run("check-config", "--json", **safe).stdout)["warnings"]
     bad = {**safe, "TRUSTED_PROXIES": "everybody", "STORAGE_URL": "ftp://host/folder"}
     told = alone.run("check-config", **bad)
     assert told.returncode == 1 and told.stdout.startswith("no hub would boot:\nTRUSTED_PROXIES must be addresses or networks")

@@ -34,6 +34,10 @@ def test_settings_have_defaults_and_refuse_nonsense() -> None:
             read_settings({name: value})
     with pytest.raises(SettingError, match="production"):
         read_settings({"NODE_SANDBOX": "none", "LIGHTYARD_ENV": "production"})
+    for name, value in (("LIGHTYARD_FAILPOINTS", "node.claimed=kill"), ("HUB_URL", "http://hub.example.org")):
+        with pytest.raises(SettingError, match=name):
+            read_settings({name: value, "LIGHTYARD_ENV": "production"})
+    assert read_settings({"HUB_URL": "http://10.0.0.7:8000", "LIGHTYARD_ENV": "production"}).production
 
 
 def test_every_setting_is_in_the_readme() -> None:

@@ -51,13 +51,18 @@ class LocalStore:
     """An ObjectStore on a folder; `base_url` is where the hub's `/files/` can be reached."""
 
     def __init__(
-        self, root: str | os.PathLike[str], secret_key: str, base_url: str, max_bytes: int = DEFAULT_MAX_BYTES
+        self,
+        root: str | os.PathLike[str],
+        secret_key: str,
+        base_url: str,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        previous_keys: Sequence[str] = (),
     ) -> None:
         self._objects = Path(root) / "objects"
         self._incoming = Path(root) / "incoming"
         for folder in (self._objects, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
-        self._signer = UrlSigner(secret_key, base_url)
+        self._signer = UrlSigner(secret_key, base_url, previous_keys)
         self._max_bytes = max_bytes
         self._remove_stale_parts()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -41,16 +42,17 @@ class Claims:
 
 
 class UrlSigner:
-    """Signs and checks with HMAC-SHA256, under a key made from the hub's secret for this purpose alone."""
+    """Signs and checks with HMAC-SHA256, under a key made from the hub's secret for this purpose alone; what an older secret
+    signed is good to its end."""
 
-    def __init__(self, secret_key: str, base_url: str) -> None:
-        self._key = hmac.digest(secret_key.encode(), _PURPOSE, "sha256")
+    def __init__(self, secret_key: str, base_url: str, previous_keys: Sequence[str] = ()) -> None:
+        self._key, *self._previous = (hmac.digest(key.encode(), _PURPOSE, "sha256") for key in (secret_key, *previous_keys))
         self._base_url = base_url.rstrip("/")
 
     def sign(self, claims: Claims) -> str:
         values = {name: getattr(claims, field) for name, field in _ARGUMENTS.items()}
         arguments = {name: value for name, value in values.items() if value is not None}
-        query = urlencode({**arguments, "signature": self._signature(claims)})
+        query = urlencode({**arguments, "signature": _signature(self._key, claims)})
         return f"{self._base_url}/files/{check_key(claims.key)}?{query}"
 
     def verify(self, method: str, key: str, query: QueryArguments, now: datetime) -> Claims:
@@ -60,8 +62,7 @@ class UrlSigner:
         forged addresses.
         """
         claims = _read_claims(key, query)
-        signature = query.get("signature", "")
-        if claims is None or not hmac.compare_digest(signature.encode(), self._signature(claims).encode()):
+        if claims is None or not self._is_signed(claims, query.get("signature", "")):
             raise Forbidden(
                 "The address of this file was altered or is not ours. Ask for a new one.",
                 code="URL_SIGNATURE_INVALID",
@@ -75,10 +76,15 @@ class UrlSigner:
             )
         return claims
 
-    def _signature(self, claims: Claims) -> str:
-        """Over a JSON list, so that no value can spill into its neighbour."""
-        text = json.dumps([getattr(claims, name) for name in Claims.__slots__], separators=(",", ":"))
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+    def _is_signed(self, claims: Claims, signature: str) -> bool:
+        keys = (self._key, *self._previous)
+        return any(hmac.compare_digest(signature.encode(), _signature(key, claims).encode()) for key in keys)
+
+
+def _signature(key: bytes, claims: Claims) -> str:
+    """Over a JSON list, so that no value can spill into its neighbour."""
+    text = json.dumps([getattr(claims, name) for name in Claims.__slots__], separators=(",", ":"))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _read_claims(key: str, query: QueryArguments) -> Claims | None:
