@@ -45,7 +45,7 @@ class Settings:
     statement_timeout_seconds: int = setting(30, "longest SQL statement", "s")
     broker_url: str = setting("", "Celery's broker; empty: REDIS_URL")
     rabbitmq_api_url: str = setting(
-        "", "RabbitMQ's management API, `http://user:password@host:15672`: each provider's hosts get a user and queues; empty: none"
+        "", "RabbitMQ's management API, `http://user:password@host:15672`: gives each provider's hosts user and queues"
     )
     rabbitmq_public_url: str = setting("", "RabbitMQ as GPU hosts reach it, `amqps://host:5671`; empty: as BROKER_URL has it")
     rabbitmq_nodes_vhost: str = setting("nodes", "RabbitMQ's virtual host for GPU hosts' queues; it holds nothing else")
