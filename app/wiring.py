@@ -159,7 +159,7 @@ def _publisher(settings: Settings, celery: Celery, cache: redis.Redis) -> Publis
     return Publisher(celery, cache, Courier({HUB_QUEUE: Line(celery)}, bells))
 
 
-def _node_broker(settings: Settings) -> RabbitMQ | None:
+def node_broker(settings: Settings) -> RabbitMQ | None:
     """Who gives GPU hosts users and queues; nobody where RABBITMQ_API_URL is not set."""
     api_url, broker_url, public_url = settings.rabbitmq_api_url, settings.broker_url, settings.rabbitmq_public_url
     if not api_url:
@@ -196,7 +196,7 @@ def build(settings: Settings) -> Hub:
         payout_chains=_payout_chains(settings),
         signer=SignerClient(settings.signer_socket_path),
         payout_rules=PayoutRules(read_minimums(settings.minimum_payout), settings.payout_cool_off_hours),
-        node_broker=_node_broker(settings),
+        node_broker=node_broker(settings),
     )
     outbox.connect(_publisher(settings, celery, cache))
     return hub

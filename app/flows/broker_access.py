@@ -13,7 +13,7 @@ from app.errors import Unavailable
 from app.values import broker_users
 
 log = structlog.get_logger()
-RETRY_SECONDS = 30
+RETRY_SECONDS = 15
 MOST_TRIES = 3
 
 

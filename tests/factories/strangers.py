@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nacl.signing import SigningKey
 from devnet.payer import Payer
 from tests.api.conftest import PRICING, SPEC
 from tests.e2e.conftest import NODE_PYTHON, ROOT
+from tests.factories.rabbitmq import RabbitMQ
 
 NODE_LIKE = ("BROKER", "REDIS", "DATABASE", "RABBITMQ", "NODE", "ENROL")
 
@@ -44,7 +46,8 @@ class Stranger:
         public_key, now = bytes(key.verify_key), int(time.time())
         message = f"enrol:{self.provider_id}:{hashlib.sha256(public_key).hexdigest()}:{now}"
         enrolment = {"provider_id": self.provider_id, "timestamp": now, "signature": self.wallet.sign(message)}
-        body = {"name": "host", "public_key": base64.b64encode(public_key).decode(), "capabilities": ["render", "compute"], **more}
+        known = {"name": "host", "public_key": base64.b64encode(public_key).decode(), "capabilities": ["render", "compute"]}
+        body = known | more
         answer = self.http.post("/node/v1/nodes", json=body | ({"enrolment": enrolment} if is_enrolment else {}))
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
@@ -58,7 +61,8 @@ class Stranger:
 
     def enrol(self) -> None:
         """As its owner does, once, on the host itself."""
-        command = [NODE_PYTHON, "-m", "gpu_node", "enrol", "--provider", self.provider_id, "--keypair", self.folder / "wallet.json"]
+        options = ["--provider", self.provider_id, "--keypair", self.folder / "wallet.json"]
+        command = [NODE_PYTHON, "-m", "gpu_node", "enrol", *options]
         subprocess.run(command, cwd=ROOT, env=self.environment(), check=True, capture_output=True, timeout=60)
 
     def start_host(self, queues: str = "render,compute", **settings: str) -> "subprocess.Popen[bytes]":
@@ -70,6 +74,15 @@ class Stranger:
     @property
     def log(self) -> str:
         return (self.folder / "host.log").read_text()
+
+
+def revoke(stranger: Stranger, rabbit: RabbitMQ) -> None:
+    """The operator's command."""
+    home = Path(stranger.endpoints["home"])
+    environment = {"LIGHTYARD_HOME": str(home), "PATH": "/usr/bin:/bin", "BROKER_URL": rabbit.url,
+                   "RABBITMQ_API_URL": rabbit.api_url, "SECRET_KEY": (home / "secret.key").read_text()}
+    command = [sys.executable, "-m", "app.cli", "nodes", "revoke-broker", stranger.provider_id]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=60)
 
 
 def dial(url: str, vhost: str | None = None) -> amqp.Connection:
