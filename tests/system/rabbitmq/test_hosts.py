@@ -15,15 +15,15 @@ import pytest
 from amqp.exceptions import AccessRefused
 from nacl.signing import SigningKey
 
-from tests.e2e.conftest import cube
-from tests.e2e.test_dispatched_jobs import Renter
+from tests.e2e.test_dispatched_jobs import SMALL, Renter
+from tests.e2e.test_real_render import blend
 from tests.factories.rabbitmq import RabbitMQ
 from tests.factories.stacks import wait_until
 from tests.factories.strangers import Stranger, dial, revoke
 
-__all__ = ["cube"]
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 REF = "s3://theirs/key"
+SLOW = SMALL.replace("samples = 'CYCLES', 2", "samples = 'CYCLES', 400")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def status(renter: Renter, job_id: str) -> str:
     return str(renter.http.get(f"/jobs/{job_id}").raise_for_status().json()["status"])
 
 
-def completes(renter: Renter, *job_ids: str, seconds: float = 90) -> None:
+def completes(renter: Renter, *job_ids: str, seconds: float = 150) -> None:
     for job_id in job_ids:
         wait_until(lambda job_id=job_id: status(renter, job_id) == "COMPLETED", f"job {job_id} completes", seconds)
 
@@ -70,9 +70,9 @@ def test_a_doorbell_over_rabbitmq_brings_a_stranger_work(renter: Renter, rabbit:
 
 
 def test_a_scene_is_rendered_while_the_broker_is_killed_and_started_again(
-    renter: Renter, rabbit: RabbitMQ, cube: bytes
+    renter: Renter, rabbit: RabbitMQ, tmp_path: Path
 ) -> None:
-    scene = renter.upload(cube, "a.blend")
+    scene = renter.upload(blend(tmp_path / "a.blend", SLOW), "a.blend")
     job_id = order(renter, "render", scene)
     wait_until(lambda: status(renter, job_id) == "RUNNING", "the render runs")
     rabbit.kill()
