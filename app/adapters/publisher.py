@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from app import trail
 from app.adapters import signals
+from app.adapters.courier import Courier
 
 log = structlog.get_logger()
 EVENTS_CHANNEL = "lightyard.events"
@@ -22,8 +23,9 @@ HUB_QUEUE = "hub"
 class Publisher:
     """publish(kind, key, payload). A broker that is away, or says no, is logged and never an error: sweeps ring again."""
 
-    def __init__(self, celery: Celery, cache: redis.Redis) -> None:
-        self._celery, self._cache = celery, cache
+    def __init__(self, celery: Celery, cache: redis.Redis, courier: Courier | None = None) -> None:
+        """`courier`: who carries messages to a broker that confirms them; without one they are sent at once."""
+        self._celery, self._cache, self._courier = celery, cache, courier
 
     def __call__(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         try:
@@ -39,14 +41,15 @@ class Publisher:
         elif kind == "signal":
             signals.give(self._cache, key)
         elif kind == "ring":
-            with trail.span(f"publish {RING_TASK}", "producer", queue=key):
-                self._celery.send_task(RING_TASK, args=[payload["unit_id"]], queue=key, ignore_result=True, retry=False)
+            self._order(RING_TASK, [payload["unit_id"]], key, {})
         else:
-            self._order(key, payload)
+            self._order(f"hub.{key}", [payload["key"], payload.get("message_id")], HUB_QUEUE, payload.get("origin", {}))
 
-    def _order(self, topic: str, payload: dict[str, Any]) -> None:
-        """A task of the hub's own worker, which goes on under the ids of whoever ordered it."""
-        args = [payload["key"], payload.get("message_id")]
-        with trail.span(f"publish hub.{topic}", "producer", queue=HUB_QUEUE):
-            headers = {**payload.get("origin", {}), **trail.carried()} if trail.tracer() else payload.get("origin", {})
-            self._celery.send_task(f"hub.{topic}", args=args, queue=HUB_QUEUE, ignore_result=True, retry=False, headers=headers)
+    def _order(self, task: str, arguments: list[Any], queue: str, origin: dict[str, str]) -> None:
+        """A task, which goes on under the ids of whoever ordered it."""
+        with trail.span(f"publish {task}", "producer", queue=queue):
+            headers = {**origin, **trail.carried()} if trail.tracer() else origin
+            if self._courier is not None:
+                self._courier.take(task, arguments, queue, headers)
+            else:
+                self._celery.send_task(task, args=arguments, queue=queue, ignore_result=True, retry=False, headers=headers)
