@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import redis
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,6 +16,7 @@ from app.core.figures import Figure
 from app.observability import reporter, shared_counts, watched
 
 log = structlog.get_logger()
+disable_created_metrics()  # series that only tell when others began, and that several processes can't tell at all
 PREFIX = "lightyard_"
 AUDIT_KEY = "lightyard.audit"
 PAYOUT_AUDIT_KEY = "lightyard.payout_audit"

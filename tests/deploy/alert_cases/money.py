@@ -104,7 +104,10 @@ CASES: dict[str, list[Case]] = {
         quiet({'lightyard_payout_amount{chain="ton",asset="TON"}': "150x20"}, "15m"),  # nobody knows what the wallet has
     ],
     "HotWalletFeesLow": [
-        fires({'lightyard_hot_wallet_balance{chain="solana",asset="SOL"}': "0.04x12"}, "10m", "0.04", chain="solana", asset="SOL"),
+        fires(
+            {'lightyard_hot_wallet_balance{chain="solana",asset="SOL"}': "0.01x20"},
+            "15m", "0.01", chain="solana", asset="SOL",
+        ),
         fires({'lightyard_hot_wallet_balance{chain="ton",asset="TON"}': "0.25x20"}, "15m", "0.25", chain="ton", asset="TON"),
         quiet(
             {
