@@ -47,7 +47,7 @@ def fake_gpus(folder: Path) -> Path:
 
 @contextmanager
 def busy_stack(folder: Path, scene: bytes) -> Iterator[dict[str, Any]]:
-    """Its endpoints, once the work is done; a long render, the relay's node, the watcher and the Cocoon workers go on."""
+    """Its endpoints, once the work is done; the relay's node, the watcher and the Cocoon workers go on."""
     home = folder / "home"
     home.mkdir()
     gpus = {"LD_LIBRARY_PATH": str(fake_gpus(folder / "nvml"))}
@@ -139,10 +139,20 @@ def audit_payouts(endpoints: dict[str, Any]) -> None:
 
 
 def render(endpoints: dict[str, Any], scene: bytes) -> None:
-    """One render that is paid and done, and one with so many frames that some still wait when somebody looks."""
+    """A render that is paid and done."""
     artist = Artist(endpoints)
-    for frames in (2, MANY_FRAMES):
-        payment = artist.quote(scene, {**TINY, "frames": {"start": 1, "end": frames}})
-        artist.announce(payment, artist.send_money(payment))
-        if frames == 2:
-            assert artist.wait(payment["jobId"])["status"] == "completed"
+    assert artist.wait(order(artist, scene, 2))["status"] == "completed"
+
+
+def go_on(endpoints: dict[str, Any], scene: bytes) -> None:
+    """More, for whoever has begun to watch: a rate is of a rise, and nobody sees one in the first sample. Payouts, and a render
+    of so many frames that some wait."""
+    earn(endpoints["database"])
+    order(Artist(endpoints), scene, MANY_FRAMES)
+
+
+def order(artist: Artist, scene: bytes, frames: int) -> str:
+    """A paid render; its job's id."""
+    payment = artist.quote(scene, {**TINY, "frames": {"start": 1, "end": frames}})
+    artist.announce(payment, artist.send_money(payment))
+    return str(payment["jobId"])

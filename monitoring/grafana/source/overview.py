@@ -1,6 +1,7 @@
 """Whether money and work are right, at a glance."""
 
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from monitoring.grafana.source.board import Board, Row
 from monitoring.grafana.source.expressions import (
@@ -14,7 +15,7 @@ from monitoring.grafana.source.expressions import (
     shared_rate,
     total,
 )
-from monitoring.grafana.source.limits import NEUTRAL, above, below, look_above
+from monitoring.grafana.source.limits import NEUTRAL, above, below, look_above, thresholds
 from monitoring.grafana.source.panels import Panel, figure, lines, listing
 
 JOBS_A_MINUTE = f"60 * {total(shared_rate('jobs_completed_total', 'job_type', 'status', window=LASTING))}"
@@ -23,6 +24,8 @@ ERRORS = ratio(
     own_rate("lightyard_dialect_requests_total", window=LASTING),
 )
 FIRING = 'ALERTS{alertstate="firing", severity=~"page|warn"}'
+
+HELD = DynamicConfigValue(id_val="thresholds", value=thresholds(look_above(1)).build())  # one held waits for somebody
 
 
 def board() -> Board:
@@ -113,7 +116,7 @@ def answered() -> list[Panel]:
             limits=look_above(50),
             alerts=("PayoutsHeld", "PayoutsWait", "PayoutUndecided"),
             more="money",
-        ),
+        ).override_by_name("held", [HELD]),
         figure(
             "Alerts firing",
             or_zero(f"count({FIRING})", zero=PROMETHEUS_ZERO),

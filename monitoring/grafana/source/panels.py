@@ -10,6 +10,7 @@ from typing import TypeVar
 from grafana_foundation_sdk.builders import common, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
 from grafana_foundation_sdk.builders.prometheus import Dataquery
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
@@ -23,6 +24,7 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
     VisibilityMode,
 )
+from grafana_foundation_sdk.models.dashboard import DashboardLink as Link
 from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DataTransformerConfig, FieldColorModeId
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -134,13 +136,13 @@ def listing(
     return _dressed(panel, title, about, unit, limits, width, _links(alerts, more))
 
 
-def _dressed(panel: Kind, title: str, about: str, unit: str, limits: Steps, width: int, links: list[DashboardLink]) -> Kind:
+def _dressed(panel: Kind, title: str, about: str, unit: str, limits: Steps, width: int, links: list[Builder[Link]]) -> Kind:
     """What every panel has."""
     panel.title(title).description(about).datasource(CHOSEN).unit(unit).thresholds(thresholds(limits)).span(width)
     return panel.links(links)
 
 
-def _links(alerts: tuple[str, ...], more: str) -> list[DashboardLink]:
+def _links(alerts: tuple[str, ...], more: str) -> list[Builder[Link]]:
     """To the dashboard that says more, at the same time, and to the alerts' runbooks."""
     details = DashboardLink(f"More: {more}").type(DashboardLinkType.LINK).url(f"/d/lightyard-{more}?${{__url_time_range}}")
     return [*([details] if more else []), *(runbooks.link(alert) for alert in alerts)]
