@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core.ledger import PLATFORM_KINDS
 from app.errors import InvalidInput, NotFound
+from app.values import ton_address
 from app.values.money import Money
 
 PAGE_ROWS = 1000
@@ -77,8 +78,14 @@ class Meant:
     asset: str | None = None
 
 
+def _take_time(session: Session) -> None:
+    """A platform's account is the sum of millions of entries: longer than a request may take."""
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+
+
 def totals(session: Session) -> list[dict[str, Any]]:
     """What all accounts of a kind hold together, by asset. Over all kinds of an asset it is nothing."""
+    _take_time(session)
     return [
         {
             "asset": row.asset,
@@ -96,6 +103,7 @@ def balances(session: Session, meant: Meant, with_empty: bool, after: uuid.UUID 
     """A page of ledger accounts and what is on each, in the order of their ids; without an owner, everybody's."""
     wanted: dict[str, Any] = {"asset": meant.asset, "kind": meant.kind, "owner_id": meant.owner_id}
     wanted |= {"with_empty": with_empty, "after": after, "limit": PAGE_ROWS}
+    _take_time(session)
     return [_balance(row) for row in session.execute(_BALANCES, wanted).mappings()]
 
 
@@ -113,9 +121,11 @@ def _balance(row: RowMapping) -> dict[str, Any]:
 
 
 _KNOWN = text("""
-SELECT id, NULL AS kind, NULL AS asset FROM accounts WHERE id::text = :told
-UNION SELECT owner_id, kind, asset FROM ledger_accounts WHERE id::text = :told
-UNION SELECT account_id, NULL, NULL FROM identities WHERE value = :told OR (kind = 'email' AND value = lower(:told))""")
+SELECT id, NULL AS kind, NULL AS asset FROM accounts WHERE id = :id
+UNION SELECT owner_id, kind, asset FROM ledger_accounts WHERE id = :id
+UNION SELECT account_id, NULL, NULL FROM identities
+WHERE (kind, value) IN (('email', lower(:told)), ('solana', :told), ('ton', :raw), ('node_key', :told), ('operator', :told))
+""").bindparams(bindparam("id", type_=UUID(as_uuid=True)))
 
 
 def find(session: Session, told: str) -> Meant:
@@ -123,12 +133,27 @@ def find(session: Session, told: str) -> Meant:
     address, a wallet). NotFound for somebody unknown."""
     if told in PLATFORM_KINDS:
         return Meant(None, told)
-    found = session.execute(_KNOWN, {"told": told}).all()
+    found = session.execute(_KNOWN, {"told": told, "id": _uuid(told), "raw": _raw(told)}).all()
     if len(found) != 1:
         many = f"{told!r} means several accounts: give the id of one" if found else f"nobody is known as {told!r}"
         kinds = ", ".join(PLATFORM_KINDS)
         raise NotFound(f"{many}. An e-mail address, a wallet, an account's id, or one of the platform's own: {kinds}")
     return Meant(*found[0])
+
+
+def _uuid(told: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(told)
+    except ValueError:
+        return None
+
+
+def _raw(told: str) -> str:
+    """A wallet on TON has many forms and is known by one."""
+    try:
+        return ton_address.read(told).raw
+    except InvalidInput:
+        return told
 
 
 _IDS = text("""
@@ -158,16 +183,14 @@ def entries(
 
 def balance_before(session: Session, ids: list[uuid.UUID], moment: datetime) -> int:
     """What these ledger accounts, all of one asset, held together just before a moment, in minor units."""
+    _take_time(session)
     return int(session.execute(_SUM, {"ids": ids, "moment": moment}).scalar_one())
 
 
 def transfer(session: Session, told: str) -> dict[str, Any]:
     """One transfer, by its reference, its id, or the number or id of one of its entries; with both legs and their tree."""
-    query = text("""
-        SELECT t.id FROM transfers t WHERE t.reference = :told OR t.id::text = :told
-        UNION SELECT e.transfer_id FROM entries e LEFT JOIN entry_numbers n ON n.entry_id = e.id
-        WHERE e.id::text = :told OR n.number::text = :told""")
-    found = list(session.scalars(query, {"told": told}))
+    number = int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None
+    found = list(session.scalars(_NAMED, {"told": told, "id": _uuid(told), "number": number}))
     if len(found) != 1:
         raise NotFound(f"there is no transfer {told!r}: give its reference, as `lightyard ledger entries` shows it, or an id")
     row = session.execute(_TRANSFER, {"id": found[0]}).mappings().one()
@@ -186,6 +209,11 @@ def transfer(session: Session, told: str) -> dict[str, Any]:
     }
 
 
+_NAMED = text("""
+SELECT id FROM transfers WHERE reference = :told UNION SELECT id FROM transfers WHERE id = :id
+UNION SELECT transfer_id FROM entries WHERE id = :id
+UNION SELECT e.transfer_id FROM entry_numbers n JOIN entries e ON e.id = n.entry_id WHERE n.number = CAST(:number AS bigint)
+""").bindparams(bindparam("id", type_=UUID(as_uuid=True)))
 _TRANSFER = text("SELECT * FROM transfers WHERE id = :id")
 _LEGS = text(f"""
 SELECT leg.*, leg.account_id AS ledger_account_id, {_WHO}, a.owner_id, b.number AS tree, b.state AS anchor_state, b.tx_hash

@@ -10,8 +10,9 @@ import pytest
 
 from app import cli
 
-# What reads: with arguments, where it needs any; {names} are filled in by the test that runs it.
-READING = {
+# What reads: with arguments, where it needs any; {names} are filled in by the test that runs it. None: its own tests run it.
+READING: dict[str, str | None] = {
+    "backups list": None,
     "check-config": "",
     "credits balance": "jane@example.com",
     "dead-letters list": "",
@@ -39,13 +40,18 @@ READING = {
 }
 UUID = "5f0c1c9e-0000-4000-8000-000000000000"
 # What acts, as it is called; None: it runs on until it is ended, or needs no database.
-ACTING = {
+ACTING: dict[str, str | None] = {
+    "backups check": None,
+    "backups restore": None,
+    "backups run": None,
+    "backups take": None,
     "credits grant": "jane@example.com 1",
     "dead-letters replay": UUID,
     "demo": None,
     "faucet": None,
     "keys create": "operator",
     "keys revoke": "ly_nobody",
+    "make-secrets": None,
     "migrate": "",
     "nodes drain": "nobody",
     "nodes resume": "nobody",
@@ -56,6 +62,7 @@ ACTING = {
     "payouts acknowledge": "all",
     "payouts book": f"{UUID} 1",
     "payouts cancel": "1",
+    "payouts disown": "solana x",
     "payouts enter": f"{UUID} 1 SOL 11111111111111111111111111111112",
     "payouts retry": "1",
     "poller": None,
