@@ -94,10 +94,12 @@ demo: install  ## a real render: quoted, paid on a local chain, rendered in Blen
 up: install evm-chain ton-chain  ## run everything here until Ctrl-C
 	@.venv/bin/lightyard up
 
-check: .venv/.stamp  ## ruff, mypy, import-linter
+check: .venv/.stamp  ## ruff, mypy, import-linter, secrets, known vulnerabilities
 	@$(PY) -m ruff check $(SOURCES)
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+	@$(PY) -m tests.audit.secrets
+	@$(PY) -m tests.audit.advisories
 
 test: install evm-chain ton-chain liteservers tracing  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
