@@ -53,7 +53,9 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY", "RABBITMQ_API_URL")
+HUB_SECRETS = (
+    "SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY", "RABBITMQ_API_URL",
+)  # fmt: skip
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
