@@ -103,10 +103,9 @@ class Hub:
         return Rules(limits, settings.max_result_bytes, settings.max_pixels, settings.max_run_result_bytes, terms)
 
 
-def make_celery(settings: Settings, url: str | None = None) -> Celery:
+def make_celery(settings: Settings) -> Celery:
     """The hub's producer side of a broker; no results, JSON only, nothing declared but its own queue."""
-    url = url or settings.broker
-    celery = Celery("lightyard", broker=url)
+    celery = Celery("lightyard", broker=settings.broker)
     celery.conf.update(
         task_ignore_result=True,
         task_serializer="json",
@@ -115,7 +114,7 @@ def make_celery(settings: Settings, url: str | None = None) -> Celery:
         broker_connection_retry_on_startup=True,
         task_create_missing_queues=True,
         timezone="UTC",
-        **(_on_rabbitmq() if is_rabbitmq(url) else _on_redis()),
+        **(_on_rabbitmq() if is_rabbitmq(settings.broker) else _on_redis()),
     )
     return celery
 
@@ -156,8 +155,8 @@ def _publisher(settings: Settings, celery: Celery, cache: redis.Redis) -> Publis
     if not is_rabbitmq(settings.broker):
         return Publisher(celery, cache)
     # Where registrations make the hosts' queues, a ring makes none: a stranger may name any kind of work.
-    bells = Line(make_celery(settings, settings.doorbell_broker), declares=not settings.rabbitmq_api_url)
-    return Publisher(celery, cache, Courier({HUB_QUEUE: Line(celery)}, bells))
+    bells = Line(celery, settings.doorbell_broker, declares=not settings.rabbitmq_api_url)
+    return Publisher(celery, cache, Courier({HUB_QUEUE: Line(celery, settings.broker)}, bells))
 
 
 def node_broker(settings: Settings) -> RabbitMQ | None:

@@ -36,9 +36,9 @@ def _refuse(reason: str) -> None:
 class Line:
     """One connection to one virtual host. Not thread-safe: the courier's."""
 
-    def __init__(self, celery: Celery, declares: bool = True) -> None:
+    def __init__(self, celery: Celery, url: str, declares: bool = True) -> None:
         """`declares`: a queue that is not there is made; else what goes to it is lost."""
-        self._celery, self._declares = celery, declares
+        self._celery, self._url, self._declares = celery, url, declares
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
@@ -70,7 +70,8 @@ class Line:
     def _connect(self) -> Producer:
         # No heartbeats: nobody would send them between two messages, and a dead peer shows by not confirming.
         options = {"confirm_publish": True, "on_blocked": _refuse}
-        self._connection = self._celery.connection_for_write(heartbeat=0, transport_options=options)
+        # The address is said: `celery`'s command line takes BROKER_URL for every app of its process.
+        self._connection = self._celery.connection_for_write(self._url, heartbeat=0, transport_options=options)
         self._connection.connect()
         self._producer = Producer(self._connection, auto_declare=False)
         return self._producer

@@ -23,7 +23,7 @@ QUORUM = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
 # A host that is said to be idle and never reads must not fill the disk: of doorbells the newest are enough.
 POLICY = {"pattern": ".*", "apply-to": "queues", "definition": {"max-length": 1000, "overflow": "drop-head"}}
 CHANNELS_PER_CONNECTION = 4
-NOT_FOUND = 404
+GONE = (400, 404)  # of a virtual host that is not there some calls say the one, some the other
 
 
 def check_addresses(api_url: str, broker_url: str, public_url: str) -> None:
@@ -95,20 +95,19 @@ class RabbitMQ:
             self._call("PUT", f"/queues/{self._vhost}/{quote(queue, safe='')}", deadline, QUORUM)
 
     def _call(self, method: str, path: str, deadline: float, body: Any = None) -> None:
-        """One call; an answer of 404 is _Gone. The body may hold a password, and is in no error."""
+        """One call. The body may hold a password, and is in no error."""
         assert_no_unit_of_work()
         try:
             answer = self._http.request(method, path, json=body, timeout=max(0.1, min(CALL_SECONDS, deadline - time.monotonic())))
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise _away(f"{type(error).__name__} at {path}") from error
-        if answer.status_code == NOT_FOUND:
-            raise _Gone(f"{path} is not there", code="BROKER_AWAY")
         if not answer.is_success:
-            raise _away(f"status {answer.status_code} at {path}: {answer.text[:200]}")
+            reason = f"status {answer.status_code} at {path}: {answer.text[:200]}"
+            raise _Gone(reason, code="BROKER_AWAY") if answer.status_code in GONE else _away(reason)
 
 
 class _Gone(Unavailable):
-    """What RabbitMQ was told of is not there any more."""
+    """Something that RabbitMQ was told of earlier is not there any more."""
 
 
 def _away(reason: str) -> Unavailable:
