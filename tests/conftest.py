@@ -1,8 +1,11 @@
 """Real servers for the whole suite: one PostgreSQL and one Valkey, and an empty database for each test that asks."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import psycopg
 import pytest
 import redis
@@ -19,6 +22,17 @@ from tests.factories.ton import ton_chain as ton_chain
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "lightyard_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One authority's certificate for this process and those it starts: nobody here is called over the internet, and to read all
+    of them takes every HTTP client longer than what most tests do with it."""
+    end = "-----END CERTIFICATE-----"
+    folder = tempfile.TemporaryDirectory(prefix="lightyard-authority-")
+    config.add_cleanup(folder.cleanup)
+    path = Path(folder.name) / "authority.pem"
+    path.write_text(certifi.contents().partition(end)[0] + end + "\n")
+    os.environ.setdefault("SSL_CERT_FILE", str(path))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
