@@ -1,9 +1,11 @@
-"""Real servers for the whole suite: one PostgreSQL and one Valkey, and a fresh database for each test that asks."""
+"""Real servers for the whole suite: one PostgreSQL and one Valkey, and an empty database for each test that asks."""
 
-import uuid
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import psycopg
 import pytest
 import redis
@@ -15,10 +17,22 @@ from app.db import Database, make_engine
 from app.stack.postgres import Postgres
 from app.stack.valkey import Valkey
 from tests.factories import stores
+from tests.factories.databases import FAST, Databases
 from tests.factories.ton import ton_chain as ton_chain
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "lightyard_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One authority's certificate for this process and those it starts: nobody here is called over the internet, and to read all
+    of them takes every HTTP client longer than what most tests do with it."""
+    end = "-----END CERTIFICATE-----"
+    folder = tempfile.TemporaryDirectory(prefix="lightyard-authority-")
+    config.add_cleanup(folder.cleanup)
+    path = Path(folder.name) / "authority.pem"
+    path.write_text(certifi.contents().partition(end)[0] + end + "\n")
+    os.environ.setdefault("SSL_CERT_FILE", str(path))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -36,7 +50,7 @@ def alembic_config(database: Database) -> Config:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     folder = tmp_path_factory.mktemp("postgres")
-    server = Postgres(folder)
+    server = Postgres(folder, settings=FAST)
     server.start()
     yield server
     server.stop()
@@ -61,13 +75,18 @@ def template(postgres: Postgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres, template: str) -> Iterator[Databases]:
+    found = Databases(postgres, template)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def database_url(postgres: Postgres, template: str) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield postgres.database_url(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(postgres: Postgres, databases: Databases) -> Iterator[str]:
+    name = databases.take()
+    yield postgres.database_url(name)
+    databases.give_back(name)
 
 
 @pytest.fixture

@@ -49,10 +49,13 @@ def _open_to_others(folder: Path) -> bool:
 
 
 class Postgres:
-    """One server over `folder`; `start` makes the cluster at first, and a killed server comes back over its data."""
+    """One server over `folder`; `start` makes the cluster at first, and a killed server comes back over its data.
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder, self.port = folder, port or free_port()
+    `settings`: PostgreSQL's own, beside what every such server has.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self.folder, self.port, self._settings = folder, port or free_port(), {**SETTINGS, **(settings or {})}
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -87,7 +90,7 @@ class Postgres:
         (data / "postmaster.pid").unlink(missing_ok=True)
 
     def command(self) -> list[str]:
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         server = [str(BIN / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), *options]
         return as_server(server, self.folder)
 
