@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 
 from app.adapters.signer import SignerAway, SignerClient
-XX
+from app.config_checks import unsafe
 from app.errors import LightyardError
 from app.stack.doctor import chains
 from app.stack.doctor.finding import FAIL, OK, WARN, Finding, reason_of
