@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 
+import structlog
 from flask import Flask, Response, request
 from flask_smorest import Api
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -30,6 +31,7 @@ from app.api.rendertrust import routes as rendertrust_routes
 from app.api.rnp019 import document as rnp019
 from app.api.rnp019 import routes as rnp019_routes
 from app.config import Settings
+from app.config_checks import warnings
 from app.core import figures, tallies
 from app.core.figures import Figure
 from app.observability import logs, requests, tracing
@@ -44,6 +46,7 @@ from app.values.networks import read_networks
 from app.web import docs
 from app.wiring import Hub, build
 
+log = structlog.get_logger()
 RAYMENT = Dialect(
     "rayment",
     ("/health", "/stats", "/providers", "/render", "/provider", "/ws"),
@@ -98,6 +101,8 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     """The WSGI app; `hub` may be given ready made."""
     logs.configure(logs.level_of(settings), settings)
     tracing.start(settings, "api")
+    for name, reason in warnings(settings).items() if settings.is_production else ():
+        log.warning("settings.doubtful", setting=name, message=reason)
     app = Flask("lightyard", static_folder=None)
     app.config.update(
         MAX_FORM_MEMORY_SIZE=1_048_576,

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from app.errors import ConfigError
@@ -24,6 +25,20 @@ def load(folder: Path, make: bool) -> Keys:
     """The keys in a folder: a JSON list of 64 bytes (Solana CLI) or of 32. `make`: a missing one is made, for local chains."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Keys({chain: seed for chain, name in NAMES.items() if (seed := _seed(folder / name, make)) is not None})
+
+
+def replace(folder: Path, chain: str, now: datetime) -> Path:
+    """A new key for a chain; returns where the old one is kept, for what its wallet still holds. ConfigError where there is none.
+
+    A crash in between leaves no key, and `make-keys` makes one.
+    """
+    path = folder / NAMES[chain]
+    if _seed(path, make=False) is None:
+        raise ConfigError(f"{path} is not there: `lightyard signer make-keys` makes a first key")
+    retired = path.with_suffix(f".retired-{now:%Y%m%dT%H%M%S%fZ}")
+    path.rename(retired)
+    _seed(path, make=True)
+    return retired
 
 
 def _seed(path: Path, make: bool) -> bytes | None:

@@ -78,9 +78,13 @@ def test_secrets_are_found_in_what_is_tracked(tmp_path: Path, monkeypatch, capsy
     """Made here from halves, since this file is tracked, too."""
     numbers = json.dumps(list(secrets.token_bytes(64)))
     certain = {
-        "AWS": "AKIA" + "IOSFODNN7EXAMPLE", "Private": "-----BEGIN RSA " + "PRIVATE KEY-----",
-        "Stripe": "sk_" + "live_" + "a1B2" * 6, "of a hub": "ly_" + secrets.token_urlsafe(40), "key pair": numbers, "hex": "0x" + secrets.token_hex(32),
-    }  # fmt: skip
+        "AWS": "AKIA" + "IOSFODNN7EXAMPLE",
+        "Private": "-----BEGIN RSA " + "PRIVATE KEY-----",
+        "Stripe": "sk_" + "live_" + "a1B2" * 6,
+        "of a hub": "ly_" + secrets.token_urlsafe(40),
+        "key pair": numbers,
+        "hex": "0x" + secrets.token_hex(32),
+    }
     likely = {"Keyword": 'password = "' + 'Tr0ub4dor-and-3"', "Entropy": f'x = "{secrets.token_urlsafe(48)}"'}
     for folder in ("app", "tests"):
         for number, text in enumerate((*certain.values(), *likely.values())):
