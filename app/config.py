@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from app.errors import ConfigError
 
@@ -44,6 +44,14 @@ class Settings:
     database_pool_size: int = setting(10, "connections each process keeps", "connections", least=1, most=1000)
     statement_timeout_seconds: int = setting(30, "longest SQL statement", "s")
     broker_url: str = setting("", "Celery's broker; empty: REDIS_URL")
+    rabbitmq_api_url: str = setting(
+        "", "RabbitMQ's management API, `http://user:password@host:15672`: gives each provider's hosts user and queues"
+    )
+    rabbitmq_public_url: str = setting("", "RabbitMQ as GPU hosts reach it, `amqps://host:5671`; empty: as BROKER_URL has it")
+    rabbitmq_nodes_vhost: str = setting("nodes", "RabbitMQ's virtual host for GPU hosts' queues; it holds nothing else")
+    rabbitmq_user_connections: int = setting(
+        64, "most connections of one provider's hosts; channels: four times as many", "connections", least=1, most=100_000
+    )
     redis_url: str = setting("", "cache, limits and pub/sub; empty: the embedded Valkey")
     storage_url: str = setting("", "`file:///folder` or `s3://bucket/prefix`; empty: LIGHTYARD_HOME/files")
     s3_endpoint_url: str = setting("", "the S3 server of STORAGE_URL=s3://…; empty: AWS")
@@ -190,6 +198,13 @@ class Settings:
     @property
     def broker(self) -> str:
         return self.broker_url or self.redis_url
+
+    @property
+    def doorbell_broker(self) -> str:
+        """Where GPU hosts listen: beside the hub's own queue, or in a virtual host of their own."""
+        if not self.rabbitmq_api_url:
+            return self.broker
+        return urlsplit(self.broker_url)._replace(path="/" + quote(self.rabbitmq_nodes_vhost, safe="")).geturl()
 
     @property
     def solana_rpc_urls(self) -> tuple[str, ...]:

@@ -21,8 +21,10 @@ from app.adapters.chains.ton import TonGateway
 from app.adapters.chains.ton_gateway import CheckedTonGateway
 from app.adapters.chains.ton_payouts import TonPayouts
 from app.adapters.chains.toncenter import Toncenter
+from app.adapters.courier import Courier, Line
 from app.adapters.outbound import OutboundClient
-from app.adapters.publisher import Publisher
+from app.adapters.publisher import HUB_QUEUE, Publisher
+from app.adapters.rabbitmq import RabbitMQ, check_addresses
 from app.adapters.signals import Signals
 from app.adapters.signer import SignerClient
 from app.adapters.storage.local import LocalStore
@@ -37,6 +39,7 @@ from app.core.payout_proposals import Terms as ProposalTerms
 from app.core.payouts import PayoutRules
 from app.db import Database, make_engine
 from app.errors import ConfigError
+from app.flows.broker_access import Broker, Office
 from app.flows.payouts import PayoutChain
 from app.flows.results import Rules
 from app.values import signatures
@@ -69,6 +72,12 @@ class Hub:
     payout_chains: tuple[PayoutChain, ...]
     signer: SignerClient
     payout_rules: PayoutRules
+    node_broker: Broker | None
+
+    @property
+    def broker_office(self) -> Office:
+        """What granting GPU hosts their way to the broker takes."""
+        return Office(self.database, self.node_broker, self.settings.secret_key)
 
     @property
     def address_rules(self) -> AddressRules:
@@ -94,28 +103,68 @@ class Hub:
 
 
 def make_celery(settings: Settings) -> Celery:
-    """The hub's producer side of the broker; no results, JSON only, nothing declared but its own queue."""
+    """The hub's producer side of a broker; no results, JSON only, nothing declared but its own queue."""
     celery = Celery("lightyard", broker=settings.broker)
     celery.conf.update(
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        task_default_queue="hub",
+        task_default_queue=HUB_QUEUE,
         broker_connection_retry_on_startup=True,
-        # A broker that is away is found out at once: nobody's request waits for a doorbell that a sweep rings again.
-        broker_transport_options={
-            "visibility_timeout": 3600,
-            "socket_connect_timeout": 2,
-            "socket_timeout": 3,  # one that is there and does not answer, too; longer than a worker's blocking read (1 s)
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0,
-            "interval_max": 0,
-        },
         task_create_missing_queues=True,
         timezone="UTC",
+        **(_on_rabbitmq() if is_rabbitmq(settings.broker) else _on_redis()),
     )
     return celery
+
+
+def is_rabbitmq(url: str) -> bool:
+    return url.startswith(("amqp://", "amqps://", "pyamqp://"))
+
+
+def _on_redis() -> dict[str, object]:
+    """A broker that is away is found out at once: nobody's request waits for a doorbell that a sweep rings again."""
+    options = {
+        "visibility_timeout": 3600,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 3,  # one that is there and does not answer, too; longer than a worker's blocking read (1 s)
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0,
+        "interval_max": 0,
+    }
+    return {"broker_transport_options": options}
+
+
+def _on_rabbitmq() -> dict[str, object]:
+    """Queues that outlive a broker, messages that are there once confirmed, and a worker that comes back from anything."""
+    return {
+        "task_default_queue_type": "quorum",
+        "task_create_missing_queue_type": "quorum",
+        "broker_transport_options": {"confirm_publish": True},
+        "broker_connection_timeout": 2,
+        "broker_heartbeat": 30,
+        "broker_channel_error_retry": True,  # a time-out of the broker's, a queue that was deleted
+        "worker_consumer": "workers.consumer:HubConsumer",
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+    }
+
+
+def _publisher(settings: Settings, celery: Celery, cache: redis.Redis) -> Publisher:
+    if not is_rabbitmq(settings.broker):
+        return Publisher(celery, cache)
+    # Where registrations make the hosts' queues, a ring makes none: a stranger may name any kind of work.
+    bells = Line(celery, settings.doorbell_broker, declares=not settings.rabbitmq_api_url)
+    return Publisher(celery, cache, Courier({HUB_QUEUE: Line(celery, settings.broker)}, bells))
+
+
+def node_broker(settings: Settings) -> RabbitMQ | None:
+    """Who gives GPU hosts users and queues; nobody where RABBITMQ_API_URL is not set."""
+    api_url, broker_url, public_url = settings.rabbitmq_api_url, settings.broker_url, settings.rabbitmq_public_url
+    if not api_url:
+        return None
+    check_addresses(api_url, broker_url, public_url)
+    return RabbitMQ(api_url, broker_url, public_url, settings.rabbitmq_nodes_vhost, settings.rabbitmq_user_connections)
 
 
 def build(settings: Settings) -> Hub:
@@ -146,8 +195,9 @@ def build(settings: Settings) -> Hub:
         payout_chains=_payout_chains(settings),
         signer=SignerClient(settings.signer_socket_path),
         payout_rules=PayoutRules(read_minimums(settings.minimum_payout), settings.payout_cool_off_hours),
+        node_broker=node_broker(settings),
     )
-    outbox.connect(Publisher(celery, cache))
+    outbox.connect(_publisher(settings, celery, cache))
     return hub
 
 
@@ -193,6 +243,9 @@ def malformed(settings: Settings) -> dict[str, str]:
         "SIGNER_MAX_DAY": lambda: read_limits("SIGNER_MAX_DAY", settings.signer_max_day),
         "TON_WALLET": lambda: ton_hub.read_wallet(settings),
         "TON_JETTON_MASTERS": lambda: ton_hub.read_masters(settings),
+        "RABBITMQ_API_URL": lambda: check_addresses(
+            settings.rabbitmq_api_url, settings.broker_url, settings.rabbitmq_public_url
+        ),
         "TON_CONFIG": lambda: read_config(Path(settings.ton_config)) if settings.ton_config else None,
     }
     problems: dict[str, str] = {}

@@ -83,6 +83,11 @@ class Agent:
         self.client.call("/heartbeat", self._heartbeat(), JOIN_PATIENCE_SECONDS)
         return self.registration
 
+    def rejoin(self) -> None:
+        """Registers anew, though the token is good: the hub may have more to say. Raises HubRefused or HubAway."""
+        self.client.forget()
+        self.client.call("/heartbeat", self._heartbeat(), CLAIM_PATIENCE_SECONDS)
+
     def start(self) -> None:
         """Begins to work: keepers, delivery and slots. `join` comes first."""
         for thread in (*self._keepers, self.delivery, *self.slots):

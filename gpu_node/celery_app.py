@@ -8,6 +8,7 @@ broker user may only read its own queue, and every other word ends in a 403.
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from dataclasses import replace
 from typing import Any
@@ -17,8 +18,10 @@ from celery.apps.worker import Worker
 from kombu import Exchange, Queue
 
 from gpu_node.agent import Agent
+from gpu_node.client import HubAway
 from gpu_node.config import NodeSettings, read_settings
 from gpu_node.failures import NodeError
+from gpu_node.interruption import call_when_told_to_end
 from gpu_node.logs import set_up_logging
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,11 @@ class NodeWorker(Worker):
         agent = _start_agent(self.app)
         asked = arguments.get("queues") or list(agent.settings.capabilities)
         names = asked.split(",") if isinstance(asked, str) else list(asked)
-        granted = granted_queues(names, agent.registration.get("queues") or {})
+        try:
+            granted = granted_queues(names, agent.registration.get("queues") or {})
+        except NoBroker:
+            agent.close()
+            raise
         self.app.conf.task_queues = [_undeclared(name) for name in granted]
         self.app.amqp.__dict__.pop("queues", None)
         arguments.update(queues=granted, without_gossip=True, without_mingle=True, without_heartbeat=True)
@@ -54,6 +61,15 @@ class NodeCelery(Celery):
     def Worker(self) -> Any:  # noqa: N802 - Celery's own name
         return self.subclass_with_self(NodeWorker, name="Worker")
 
+    def find_broker_again(self) -> None:
+        """The broker refused this node or does not know its queue: the hub's next registration mends both."""
+        if _agent is None or _agent.settings.broker_url is not None or _agent.draining.is_set():
+            return
+        rejoin(_agent)
+        broker = _agent.registration.get("broker")
+        if broker is not None:
+            listen_at(self, broker["url"])
+
 
 def granted_queues(names: list[str], granted: dict[str, str]) -> list[str]:
     """The queue for each capability named on the command line; one that was not granted is dropped and said."""
@@ -66,12 +82,14 @@ def granted_queues(names: list[str], granted: dict[str, str]) -> list[str]:
         else:
             log.error("the hub did not grant this queue", extra={"queue": name, "granted": granted})
     if not queues:
-        raise SystemExit(f"lightyard-node: none of the queues {names} was granted to this node: {granted}")
+        raise NoBroker(f"lightyard-node: none of the queues {names} was granted to this node: {granted}")
     return queues
 
 
 def _undeclared(name: str) -> Queue:
-    return Queue(name, exchange=Exchange(name, no_declare=True), routing_key=name, no_declare=True)
+    # A quorum queue refuses a channel's common prefetch; its type makes Celery ask for the consumer's own.
+    arguments = {"x-queue-type": "quorum"}
+    return Queue(name, exchange=Exchange(name, no_declare=True), routing_key=name, no_declare=True, queue_arguments=arguments)
 
 
 def make_app(settings: NodeSettings) -> Celery:
@@ -82,7 +100,8 @@ def make_app(settings: NodeSettings) -> Celery:
         worker_concurrency=settings.slots, worker_pool="threads", worker_enable_remote_control=False,
         worker_send_task_events=False, task_create_missing_queues=False, worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True, broker_connection_max_retries=None, accept_content=["json"],
-        worker_cancel_long_running_tasks_on_connection_loss=False, worker_detect_quorum_queues=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False, worker_consumer="gpu_node.consumer:DoorbellConsumer",
+        broker_channel_error_retry=True, broker_heartbeat=20, broker_connection_timeout=5,
         broker_transport_options={"visibility_timeout": 3600},
     )
     node_app.task(name=RING_TASK, ignore_result=True, acks_late=False)(ring)
@@ -105,15 +124,46 @@ def _start_agent(app: Celery) -> Agent:
         registration = agent.join()
     except NodeError as error:
         raise SystemExit(f"lightyard-node: {error}") from error
-    broker = settings.broker_url or (registration.get("broker") or {}).get("url")
-    if broker is None:
+    if settings.broker_url is None and registration.get("broker") is None and registration.get("broker_retry_seconds"):
+        _work_until_there_is_a_broker(agent)
+    elif settings.broker_url is None and registration.get("broker") is None:
         agent.close()
         raise NoBroker("lightyard-node: the hub gave no broker and BROKER_URL is not set: ask the hub's operator for it, "
                        "or use `lightyard-node --relay` or `run --poll`, which need none")
-    app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = broker
-    agent.start()
+    else:
+        agent.start()
+    listen_at(app, settings.broker_url or agent.registration["broker"]["url"])
     _agent = agent
     return agent
+
+
+def _work_until_there_is_a_broker(agent: Agent) -> None:
+    """The hub has a broker that is away: until it is back the node asks for work now and then. Ends the process on a signal."""
+    told = threading.Event()
+    call_when_told_to_end(told.set)
+    agent.start()
+    while agent.registration.get("broker") is None:
+        seconds = float(agent.registration.get("broker_retry_seconds") or 30)
+        log.warning("the hub's broker is away: asking the hub for work meanwhile", extra={"again_in_seconds": seconds})
+        if told.wait(seconds):
+            agent.close()
+            raise SystemExit(0)
+        rejoin(agent)
+
+
+def rejoin(agent: Agent) -> None:
+    """Registers again, for what the hub says of the broker now; a hub that is away is asked another time."""
+    try:
+        agent.rejoin()
+    except (NodeError, HubAway) as trouble:
+        log.warning("the hub could not be asked for its broker", extra={"reason": str(trouble)})
+
+
+def listen_at(node_app: Celery, url: str) -> None:
+    """From its next connection on the app listens there; over TLS only where the certificate is that host's."""
+    node_app.conf.broker_url = node_app.conf.broker_read_url = node_app.conf.broker_write_url = url
+    if url.startswith("amqps://"):
+        node_app.conf.broker_use_ssl = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
 
 
 @signals.worker_shutting_down.connect(weak=False)

@@ -138,6 +138,11 @@ class HubClient:
                 raise HubAway(f"{what}: the node stops; {trouble}")
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
+    def forget(self) -> None:
+        """The next call joins the hub again."""
+        with self._lock:
+            self._token = None
+
     def _current_token(self) -> str:
         with self._lock:
             if self._token is None:

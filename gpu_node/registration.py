@@ -33,9 +33,10 @@ def register(client: HubClient, settings: NodeSettings, key: SigningKey, machine
     if settings.provider_id:
         body["provider_id"] = settings.provider_id
     answer = client.post("/nodes", body, headers, patience_seconds)
-    proof = {"signature": sign_text(key, answer["challenge"])}
-    client.post("/proof", proof, {"Authorization": f"Bearer {answer['token']}"}, patience_seconds)
-    return answer
+    # Who enrolled once brings no key later, and is told where to listen for having proven its own.
+    proof = {"signature": sign_text(key, answer["challenge"]), "wants_broker": answer.get("broker") is None}
+    proven = client.post("/proof", proof, {"Authorization": f"Bearer {answer['token']}"}, patience_seconds)
+    return answer | {name: proven[name] for name in ("broker", "broker_retry_seconds") if name in proven}
 
 
 def enrolment_message(provider_id: str, key: SigningKey, timestamp: int) -> str:

@@ -7,6 +7,7 @@ import click
 from app import __version__
 from app.cli import (
     books,
+    broker,
     credits,
     dead_letters,
     doctor,
@@ -33,7 +34,7 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet,
+    running, poller, signer, books, proofs, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters, faucet, wallet,
     settings, doctor,
 )  # fmt: skip
 for module in MODULES:

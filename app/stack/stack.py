@@ -53,7 +53,9 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY")
+HUB_SECRETS = (
+    "SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY", "RABBITMQ_API_URL",
+)  # fmt: skip
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
@@ -277,8 +279,10 @@ class Stack:
 
     def _start_node(self, number: int, operator_key: str, provider_id: str) -> None:
         capabilities = self.environment.get("NODE_CAPABILITIES") or NODE_CAPABILITIES
+        # Where the hub gives hosts a broker of their own, its own address is not theirs.
+        kept_back = (*HUB_SECRETS, "BROKER_URL") if self.settings.rabbitmq_api_url else HUB_SECRETS
         environment = {
-            **{name: value for name, value in self.environment.items() if name not in HUB_SECRETS},
+            **{name: value for name, value in self.environment.items() if name not in kept_back},
             "HUB_URL": self.url,
             "NODE_HOME": str(self.home / f"node-{number}"),
             "NODE_NAME": f"local-{number}",

@@ -47,6 +47,7 @@ class RegistrationSchema(Loose):
 
 class ProofSchema(Loose):
     signature = fields.String(required=True, validate=validate.Length(1, SIGNATURE_LIMIT_CHARS))
+    wants_broker = fields.Boolean(load_default=False)
 
 
 class HeartbeatSchema(Loose):

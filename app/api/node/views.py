@@ -10,7 +10,7 @@ from flask import jsonify
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
-from app.api import idempotency, security
+from app.api import broker, idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
@@ -41,7 +41,6 @@ def register(body: dict[str, Any]) -> ResponseReturnValue:
     with unit_of_work() as session:
         provider, is_trusted = _enrolment(session, body, key)
         made = nodes.register(session, node, provider, is_trusted, hub().settings.node_proof_required)
-    queue = "{}" if made.is_trusted or made.provider_id is None else f"{{}}.{made.provider_id}"
     return {
         "node_id": str(made.node_id),
         "status": "REGISTERED",
@@ -49,8 +48,8 @@ def register(body: dict[str, Any]) -> ResponseReturnValue:
         "token": security.make_node_token(made.token_id),
         "expires_at": (clock.now() + timedelta(hours=nodes.TOKEN_HOURS)).isoformat(),
         "heartbeat_seconds": hub().settings.heartbeat_seconds,
-        "queues": {name: queue.format(name) for name in body["capabilities"]},
-        "broker": None,
+        "queues": broker.queues(made, body["capabilities"]),
+        **broker.registered(made, provider, is_trusted, body["capabilities"]),
     }, 201
 
 
@@ -82,7 +81,9 @@ def prove(body: dict[str, Any]) -> ResponseReturnValue:
     with unit_of_work() as session:
         node = security.calling_node(session)
         nodes.prove(session, node, body["signature"])
-        return {"node_id": str(node.id), "status": nodes.status(node, hub().settings.node_unhealthy_seconds)}
+        node = security.calling_node(session)
+    answer = {"node_id": str(node.id), "status": nodes.status(node, hub().settings.node_unhealthy_seconds)}
+    return answer | broker.proven(node) if body["wants_broker"] else answer
 
 
 @blueprint.post("/heartbeat")

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import broker, security
 from app.api.context import hub, unit_of_work
 from app.api.rendertrust.schemas import nodes as schemas
 from app.core import nodes
@@ -32,7 +32,10 @@ def register(body: dict[str, Any]) -> dict[str, Any]:
         proof_required = hub().settings.node_proof_required
         made = nodes.register(session, node, voucher.provider, voucher.is_operators, proof_required)
     token = security.make_node_token(made.token_id)
-    return {"node_id": made.node_id, "challenge": made.challenge, "token": token, "status": "REGISTERED"}
+    answer = {"node_id": made.node_id, "challenge": made.challenge, "token": token, "status": "REGISTERED"}
+    names = node["capabilities"]
+    queues = broker.queues(made, names)
+    return answer | {"queues": queues} | broker.registered(made, voucher.provider, voucher.is_operators, names)
 
 
 @blueprint.post("/heartbeat")

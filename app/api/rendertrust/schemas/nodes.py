@@ -40,11 +40,24 @@ class NodeRegistrationSchema(Loose):
     provider_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "with an API key: for whom it works"})
 
 
+class BrokerSchema(Schema):
+    url = fields.String(required=True, metadata={"description": "amqps://user:password@host/vhost: a secret of the provider's"})
+
+
 class RegisteredNodeSchema(Schema):
     node_id = fields.UUID(required=True)
     challenge = fields.String(required=True, metadata={"description": "64 hex digits, to be signed for a heartbeat"})
     token = fields.String(required=True, metadata={"description": "good for 24 hours"})
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    queues = fields.Dict(
+        keys=fields.String(), values=fields.String(), metadata={"description": "by capability: the broker's queue to listen to"}
+    )
+    broker = fields.Nested(
+        BrokerSchema, allow_none=True, metadata={"description": "where an API key enrols the node, if the hub has one to give"}
+    )
+    broker_retry_seconds = fields.Integer(
+        allow_none=True, metadata={"description": "the broker is away: register again after so long, and poll meanwhile"}
+    )
 
 
 class NodeHeartbeatSchema(Loose):
