@@ -14,7 +14,9 @@ import httpx
 import yaml
 
 from app.stack.ports import free_port
+from tests.factories import rabbitmq as brokers
 from tests.factories.missing import go_without
+from tests.factories.rabbitmq import RabbitMQ
 from tests.factories.stacks import wait_until
 
 FOLDER = Path(__file__).parent.parent.parent / "monitoring" / "prometheus"
@@ -56,6 +58,22 @@ def exporter(program: str, *options: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+@contextmanager
+def rabbitmq(folder: Path) -> Iterator[str]:
+    """A RabbitMQ with its own exporter; the address that it listens at."""
+    if reason := brokers.missing():
+        go_without(reason)
+    folder.mkdir()
+    port = free_port()
+    server = RabbitMQ(folder, prometheus__tcp__ip="127.0.0.1", prometheus__tcp__port=str(port))
+    (folder / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
+    try:
+        server.start()
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop()
 
 
 class Prometheus:

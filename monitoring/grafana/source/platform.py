@@ -1,4 +1,4 @@
-"""What the hub stands on: its processes, PostgreSQL, Redis, the machines, backups."""
+"""What the hub stands on: its processes, PostgreSQL, Redis, RabbitMQ, the machines, backups."""
 
 from grafana_foundation_sdk.models import units
 
@@ -23,7 +23,7 @@ MEMORY = "min by (instance) (node_memory_MemAvailable_bytes / node_memory_MemTot
 def board() -> Board:
     """Which part is away, full or slow."""
     about = (
-        "The hub's processes and PostgreSQL as the hub tells them; Redis and the machines by their exporters. "
+        "The hub's processes and PostgreSQL as the hub tells them; Redis, RabbitMQ and the machines by their exporters. "
         "A part that is away is away in the first row."
     )
     rows = (
@@ -31,6 +31,7 @@ def board() -> Board:
         Row("Processes", processes()),
         Row("PostgreSQL", [*database(), *transactions()]),
         Row("Redis and machines", [*redis(), *machines()]),
+        Row("RabbitMQ", rabbitmq()),
     )
     return Board("platform", "platform", about, rows)
 
@@ -260,6 +261,44 @@ def machines() -> list[Panel]:
             unit=units.PercentUnit,
             most=1,
             limits=below(0.2, look=0.1),
+            alerts=("DiskFills",),
+        ),
+    ]
+
+
+def rabbitmq() -> list[Panel]:
+    """The broker of GPU hosts: by its own plugin."""
+    memory = "rabbitmq_process_resident_memory_bytes / on(instance) rabbitmq_resident_memory_limit_bytes"
+    return [
+        lines(
+            "Memory of RabbitMQ",
+            {"{{instance}}": memory},
+            "Share of what it may take. At 1 it takes no messages until there is less: no doorbells ring, and no work is lost.",
+            unit=units.PercentUnit,
+            limits=above(1, look=0.8),
+            width=6,
+            alerts=("OutboxIsStuck",),
+        ),
+        lines(
+            "Messages",
+            {"ready": "sum(rabbitmq_queue_messages_ready)", "not acknowledged": "sum(rabbitmq_queue_messages_unacked)"},
+            "That wait in queues, and that consumers hold.",
+            unit=units.Short,
+            width=6,
+        ),
+        lines(
+            "Connections",
+            {"connections": "sum(rabbitmq_connections)", "consumers": "sum(rabbitmq_consumers)"},
+            "Of the hub and of GPU hosts.",
+            unit=units.Short,
+            width=6,
+        ),
+        lines(
+            "Room on its disk",
+            {"{{instance}}": "rabbitmq_disk_space_available_bytes"},
+            "Too little stops publishing as memory does.",
+            unit=units.BytesIEC,
+            width=6,
             alerts=("DiskFills",),
         ),
     ]
