@@ -38,8 +38,8 @@ class Family(NamedTuple):
 
 # Not in docs/metrics.md: what exporters tell and no alert asks for, and Prometheus' own
 OF_EXPORTERS = {
-    "node_cpu_seconds_total": Family({"cpu", "mode"}, ""), "redis_memory_used_bytes": Family(set(), "bytes"),
-    "redis_commands_processed_total": Family(set(), ""), "redis_connected_clients": Family(set(), ""),
+    "node_cpu_seconds_total": Family({"cpu", "mode"}, ""), "redis_commands_processed_total": Family(set(), ""),
+    "redis_connected_clients": Family(set(), ""),
     "ALERTS": Family({"alertname", "alertstate", "severity"}, ""),
 }
 UNITS = {value for name, value in vars(units).items() if name[0].isupper() and isinstance(value, str)}
