@@ -38,7 +38,7 @@ class Family(NamedTuple):
 
 # Not in docs/metrics.md: what exporters tell and no alert asks for, and Prometheus' own
 OF_EXPORTERS = {
-    "node_cpu_seconds_total": Family({"cpu", "mode"}, ""), "redis_memory_used_bytes": Family(set(), "bytes"),
+    "node_cpu_seconds_total": Family({"cpu", "mode"}, ""),
     "redis_commands_processed_total": Family(set(), ""), "redis_connected_clients": Family(set(), ""),
     "rabbitmq_process_resident_memory_bytes": Family(set(), ""), "rabbitmq_resident_memory_limit_bytes": Family(set(), ""),
     "rabbitmq_queue_messages_ready": Family(set(), ""), "rabbitmq_queue_messages_unacked": Family(set(), ""),

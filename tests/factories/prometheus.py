@@ -76,6 +76,16 @@ def rabbitmq(folder: Path) -> Iterator[str]:
         server.stop()
 
 
+@contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    """An Alertmanager that tells nobody; the address that it listens at."""
+    folder.mkdir()
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}))
+    options = (f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder}", "--cluster.listen-address=")
+    with exporter("prometheus-alertmanager", *options) as address:
+        yield address
+
+
 class Prometheus:
     """Its HTTP API, for queries as Grafana sends them."""
 
@@ -117,6 +127,9 @@ def running(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     program, port = shutil.which("prometheus"), free_port()
     if program is None:
         go_without("no Prometheus is here (Debian's package prometheus), so nothing was scraped")
+    for job in config["scrape_configs"]:
+        if job["job_name"] == "prometheus":
+            job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]  # itself
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [
         program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'series'}",

@@ -32,6 +32,7 @@ def board() -> Board:
         Row("PostgreSQL", [*database(), *transactions()]),
         Row("Redis and machines", [*redis(), *machines()]),
         Row("RabbitMQ", rabbitmq()),
+        Row("Who watches", watchers()),
     )
     return Board("platform", "platform", about, rows)
 
@@ -207,7 +208,14 @@ def transactions() -> list[Panel]:
 def redis() -> list[Panel]:
     """Cache, limits, doorbells: by its exporter."""
     return [
-        lines("Memory of Redis", {"{{instance}}": "redis_memory_used_bytes"}, "In use.", unit=units.BytesIEC, width=6),
+        lines(
+            "Memory of Redis",
+            {"{{instance}}": "redis_memory_used_bytes", "{{instance}} limit": "redis_memory_max_bytes"},
+            "In use, and what it may have (0: no limit). When it is full it refuses writes.",
+            unit=units.BytesIEC,
+            width=6,
+            alerts=("RedisFills",),
+        ),
         lines(
             "Commands",
             {"{{instance}}": f"rate(redis_commands_processed_total[{WINDOW}])"},
@@ -277,7 +285,7 @@ def rabbitmq() -> list[Panel]:
             unit=units.PercentUnit,
             limits=above(1, look=0.8),
             width=6,
-            alerts=("OutboxIsStuck",),
+            alerts=("BrokerIsBlocked", "OutboxIsStuck"),
         ),
         lines(
             "Messages",
@@ -299,6 +307,30 @@ def rabbitmq() -> list[Panel]:
             "Too little stops publishing as memory does.",
             unit=units.BytesIEC,
             width=6,
-            alerts=("DiskFills",),
+            alerts=("BrokerIsBlocked", "DiskFills"),
+        ),
+    ]
+
+
+def watchers() -> list[Panel]:
+    """Prometheus and Alertmanager themselves: while they fail, silence means nothing."""
+    return [
+        lines(
+            "Notifications that were not delivered",
+            {"{{integration}}": "sum by (integration) (increase(alertmanager_notifications_failed_total[15m]))"},
+            "In a quarter of an hour, by way: nobody may have been told.",
+            unit=units.Short,
+            limits=above(2),
+            width=12,
+            alerts=("AlertsAreNotDelivered",),
+        ),
+        lines(
+            "Rules that could not be evaluated",
+            {"{{rule_group}}": "max by (rule_group) (increase(prometheus_rule_evaluation_failures_total[15m]))"},
+            "In a quarter of an hour, by group of rules: their alerts are blind.",
+            unit=units.Short,
+            limits=look_above(1),
+            width=12,
+            alerts=("RulesFail",),
         ),
     ]
