@@ -32,14 +32,14 @@ PROCESSES = "lightyard.processes"
 Gauges = Callable[[], Iterator[Figure]]
 
 
-def pool_gauges(database: Database, limit: int) -> Gauges:
-    """The process's database connections."""
+def pool_gauges(role: str, database: Database, limit: int) -> Gauges:
+    """The process's database connections; it may have `limit`."""
 
     def read() -> Iterator[Figure]:
         used, idle = database.pool_use()
-        yield Figure("database_pool_connections", used, {"state": "used"})
-        yield Figure("database_pool_connections", idle, {"state": "idle"})
-        yield Figure("database_pool_limit", limit)
+        yield Figure("database_pool_connections", used, {"role": role, "state": "used"})
+        yield Figure("database_pool_connections", idle, {"role": role, "state": "idle"})
+        yield Figure("database_pool_limit", limit, {"role": role})
 
     return read
 
@@ -107,7 +107,7 @@ class Reporter:
         pipe.execute()
 
     def _read_gauges(self) -> list[tuple[str, dict[str, str], float]]:
-        found = [Figure("process_resident_bytes", _resident_bytes())]
+        found = [Figure("process_resident_bytes", _resident_bytes(), {"role": self._role})]
         for read in self._gauges:
             found += read()
         return [(figure.name, figure.labels, figure.value) for figure in found]
