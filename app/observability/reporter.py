@@ -58,10 +58,11 @@ class Reporter:
     def report(self) -> bool:
         """False where Valkey is away: then nothing is lost, and the next report tells it."""
         with self._lock:
+            gauges = self._read_gauges()
             self._count_processor()
             taken = counts.take()
             try:
-                self._tell(taken)
+                self._tell(taken, gauges)
             except redis.RedisError as error:
                 counts.give_back(taken)
                 log.warning("metrics.not_reported", role=self._role, error=str(error))
@@ -97,12 +98,12 @@ class Reporter:
         counts.add("process_cpu_seconds", amount=used - self._cpu_seconds)
         self._cpu_seconds = used
 
-    def _tell(self, taken: dict[Field, float]) -> None:
+    def _tell(self, taken: dict[Field, float], gauges: list[tuple[str, dict[str, str], float]]) -> None:
         pipe = self._cache.pipeline(transaction=True)
         for field, amount in taken.items():
             pipe.hincrbyfloat(COUNTS, _key(field, self._role), amount)
         pipe.expire(COUNTS, KEPT_SECONDS)
-        pipe.hset(PROCESSES, self._name, json.dumps({"at": time.time(), "role": self._role, "gauges": self._read_gauges()}))
+        pipe.hset(PROCESSES, self._name, json.dumps({"at": time.time(), "role": self._role, "gauges": gauges}))
         pipe.expire(PROCESSES, KEPT_SECONDS)
         pipe.execute()
 
