@@ -38,9 +38,12 @@ class Family(NamedTuple):
 
 # Not in docs/metrics.md: what exporters tell and no alert asks for, and Prometheus' own
 OF_EXPORTERS = {
-    "node_cpu_seconds_total": Family({"cpu", "mode"}, ""), "redis_memory_used_bytes": Family(set(), "bytes"),
+    "node_cpu_seconds_total": Family({"cpu", "mode"}, ""),
     "redis_commands_processed_total": Family(set(), ""), "redis_connected_clients": Family(set(), ""),
-    "ALERTS": Family({"alertname", "alertstate", "severity"}, ""),
+    "rabbitmq_process_resident_memory_bytes": Family(set(), ""), "rabbitmq_resident_memory_limit_bytes": Family(set(), ""),
+    "rabbitmq_queue_messages_ready": Family(set(), ""), "rabbitmq_queue_messages_unacked": Family(set(), ""),
+    "rabbitmq_connections": Family(set(), ""), "rabbitmq_consumers": Family(set(), ""),
+    "rabbitmq_disk_space_available_bytes": Family(set(), "bytes"), "ALERTS": Family({"alertname", "alertstate", "severity"}, ""),
 }
 UNITS = {value for name, value in vars(units).items() if name[0].isupper() and isinstance(value, str)}
 PANELS = [

@@ -14,7 +14,9 @@ import httpx
 import yaml
 
 from app.stack.ports import free_port
+from tests.factories import rabbitmq as brokers
 from tests.factories.missing import go_without
+from tests.factories.rabbitmq import RabbitMQ
 from tests.factories.stacks import wait_until
 
 FOLDER = Path(__file__).parent.parent.parent / "monitoring" / "prometheus"
@@ -58,6 +60,32 @@ def exporter(program: str, *options: str) -> Iterator[str]:
         process.wait(30)
 
 
+@contextmanager
+def rabbitmq(folder: Path) -> Iterator[str]:
+    """A RabbitMQ with its own exporter; the address that it listens at."""
+    if reason := brokers.missing():
+        go_without(reason)
+    folder.mkdir()
+    port = free_port()
+    server = RabbitMQ(folder, prometheus__tcp__ip="127.0.0.1", prometheus__tcp__port=str(port))
+    (folder / "plugins").write_text("[rabbitmq_management,rabbitmq_prometheus].\n")
+    try:
+        server.start()
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    """An Alertmanager that tells nobody; the address that it listens at."""
+    folder.mkdir()
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}))
+    options = (f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder}", "--cluster.listen-address=")
+    with exporter("prometheus-alertmanager", *options) as address:
+        yield address
+
+
 class Prometheus:
     """Its HTTP API, for queries as Grafana sends them."""
 
@@ -99,6 +127,9 @@ def running(folder: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
     program, port = shutil.which("prometheus"), free_port()
     if program is None:
         go_without("no Prometheus is here (Debian's package prometheus), so nothing was scraped")
+    for job in config["scrape_configs"]:
+        if job["job_name"] == "prometheus":
+            job["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]  # itself
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [
         program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'series'}",

@@ -84,11 +84,12 @@ def test_one_gauge_that_fails_does_not_end_the_reports(redis_url: str, monkeypat
         return iter(())
 
     monkeypatch.setattr(reporter, "REPORT_SECONDS", 0.01)
+    counts.add("attempts", "lost")
     running = Reporter(cache, "api", read)
     running.start()
     wait_until(lambda: bool(cache.hlen(reporter.PROCESSES)), "a report")
     running.stop()
-    assert len(asked) > 1
+    assert len(asked) > 1 and hash_of(cache)["attempts||lost"] == "1"
 
 
 @pytest.fixture

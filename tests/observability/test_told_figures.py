@@ -231,8 +231,11 @@ def test_what_sweeps_left_grows_old_and_is_told_no_more(
 
 def test_processes_are_told_by_role_and_their_counts_outlive_them(client: FlaskClient, hub: Hub) -> None:
     counts.take()
-    worker = Reporter(hub.cache, "worker", lambda: iter([metrics.Figure("database_pool_connections", 3, {"state": "used"})]))
-    other = Reporter(hub.cache, "worker", lambda: iter([metrics.Figure("database_pool_connections", 4, {"state": "used"})]))
+    used = {"role": "worker", "state": "used"}
+    worker, other = (
+        Reporter(hub.cache, "worker", lambda count=count: iter([metrics.Figure("database_pool_connections", count, used)]))
+        for count in (3, 4)
+    )
     for reporter, times in ((worker, 2), (other, 3)):
         for _ in range(times):
             counts.add("task_failures", "hub.sweep")

@@ -265,6 +265,18 @@ def test_a_reader_that_is_only_a_little_slow_gets_everything() -> None:
         assert [client.recv(timeout=30)[0] for _ in range(6)] == list("012345")
 
 
+def test_what_waits_for_a_reader_is_counted_until_it_reads() -> None:
+    size = 2**24  # more than the kernel keeps for both sides
+    with served(Limits(waiting_bytes=2**26)) as hub, hub.raw() as made:
+        assert hub.exchange.waiting_bytes() == 0
+        assert hub.exchange.send(_line(hub), "x" * size)
+        assert 0 < hub.exchange.waiting_bytes() <= size + 16
+        left = size
+        while left > 0:
+            left -= len(made.recv(2**20))
+        wait_until(lambda: hub.exchange.waiting_bytes() == 0, "everything to be taken")
+
+
 def test_a_goodbye_is_said_once_and_nothing_is_left() -> None:
     with served(PATIENT) as hub:
         with hub.connect() as client:

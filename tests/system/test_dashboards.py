@@ -43,8 +43,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory, cube: bytes) -> Iterator[t
         stack = running.enter_context(busy_stack(folder, cube))
         machine = running.enter_context(prometheus.exporter("prometheus-node-exporter"))
         redis = running.enter_context(prometheus.exporter("prometheus-redis-exporter", f"--redis.addr={stack['redis_url']}"))
+        teller = running.enter_context(prometheus.alertmanager(folder / "alertmanager"))
+        broker = running.enter_context(prometheus.rabbitmq(folder / "rabbitmq"))
         port = urlsplit(stack["api_url"]).port
         addresses = {"lightyard": [f"127.0.0.1:{port}", f"localhost:{port}"], "node": [machine], "redis": [redis]}
+        addresses |= {"alertmanager": [teller], "prometheus": [], "rabbitmq": [broker]}
         (folder / "prometheus").mkdir()
         config = prometheus.configuration(addresses, token_file(folder))
         found = running.enter_context(prometheus.running(folder / "prometheus", config))

@@ -1,4 +1,4 @@
-"""What the hub stands on: its processes, PostgreSQL, Redis, the machines, backups."""
+"""What the hub stands on: its processes, PostgreSQL, Redis, RabbitMQ, the machines, backups."""
 
 from grafana_foundation_sdk.models import units
 
@@ -23,7 +23,7 @@ MEMORY = "min by (instance) (node_memory_MemAvailable_bytes / node_memory_MemTot
 def board() -> Board:
     """Which part is away, full or slow."""
     about = (
-        "The hub's processes and PostgreSQL as the hub tells them; Redis and the machines by their exporters. "
+        "The hub's processes and PostgreSQL as the hub tells them; Redis, RabbitMQ and the machines by their exporters. "
         "A part that is away is away in the first row."
     )
     rows = (
@@ -31,6 +31,8 @@ def board() -> Board:
         Row("Processes", processes()),
         Row("PostgreSQL", [*database(), *transactions()]),
         Row("Redis and machines", [*redis(), *machines()]),
+        Row("RabbitMQ", rabbitmq()),
+        Row("Who watches", watchers()),
     )
     return Board("platform", "platform", about, rows)
 
@@ -206,7 +208,14 @@ def transactions() -> list[Panel]:
 def redis() -> list[Panel]:
     """Cache, limits, doorbells: by its exporter."""
     return [
-        lines("Memory of Redis", {"{{instance}}": "redis_memory_used_bytes"}, "In use.", unit=units.BytesIEC, width=6),
+        lines(
+            "Memory of Redis",
+            {"{{instance}}": "redis_memory_used_bytes", "{{instance}} limit": "redis_memory_max_bytes"},
+            "In use, and what it may have (0: no limit). When it is full it refuses writes.",
+            unit=units.BytesIEC,
+            width=6,
+            alerts=("RedisFills",),
+        ),
         lines(
             "Commands",
             {"{{instance}}": f"rate(redis_commands_processed_total[{WINDOW}])"},
@@ -261,5 +270,67 @@ def machines() -> list[Panel]:
             most=1,
             limits=below(0.2, look=0.1),
             alerts=("DiskFills",),
+        ),
+    ]
+
+
+def rabbitmq() -> list[Panel]:
+    """The broker of GPU hosts: by its own plugin."""
+    memory = "rabbitmq_process_resident_memory_bytes / on(instance) rabbitmq_resident_memory_limit_bytes"
+    return [
+        lines(
+            "Memory of RabbitMQ",
+            {"{{instance}}": memory},
+            "Share of what it may take. At 1 it takes no messages until there is less: no doorbells ring, and no work is lost.",
+            unit=units.PercentUnit,
+            limits=above(1, look=0.8),
+            width=6,
+            alerts=("BrokerIsBlocked", "OutboxIsStuck"),
+        ),
+        lines(
+            "Messages",
+            {"ready": "sum(rabbitmq_queue_messages_ready)", "not acknowledged": "sum(rabbitmq_queue_messages_unacked)"},
+            "That wait in queues, and that consumers hold.",
+            unit=units.Short,
+            width=6,
+        ),
+        lines(
+            "Connections",
+            {"connections": "sum(rabbitmq_connections)", "consumers": "sum(rabbitmq_consumers)"},
+            "Of the hub and of GPU hosts.",
+            unit=units.Short,
+            width=6,
+        ),
+        lines(
+            "Room on its disk",
+            {"{{instance}}": "rabbitmq_disk_space_available_bytes"},
+            "Too little stops publishing as memory does.",
+            unit=units.BytesIEC,
+            width=6,
+            alerts=("BrokerIsBlocked", "DiskFills"),
+        ),
+    ]
+
+
+def watchers() -> list[Panel]:
+    """Prometheus and Alertmanager themselves: while they fail, silence means nothing."""
+    return [
+        lines(
+            "Notifications that were not delivered",
+            {"{{integration}}": "sum by (integration) (increase(alertmanager_notifications_failed_total[15m]))"},
+            "In a quarter of an hour, by way: nobody may have been told.",
+            unit=units.Short,
+            limits=above(2),
+            width=12,
+            alerts=("AlertsAreNotDelivered",),
+        ),
+        lines(
+            "Rules that could not be evaluated",
+            {"{{rule_group}}": "max by (rule_group) (increase(prometheus_rule_evaluation_failures_total[15m]))"},
+            "In a quarter of an hour, by group of rules: their alerts are blind.",
+            unit=units.Short,
+            limits=look_above(1),
+            width=12,
+            alerts=("RulesFail",),
         ),
     ]

@@ -112,7 +112,10 @@ def units_of_work() -> list[Panel]:
             "Doorbells that nobody has heard yet, and the hub's own tasks. Many in `hub`: workers don't keep up.",
             unit=units.Short,
             width=6,
-            alerts=("HubQueueGrows",),
+            alerts=(
+                "HubQueueGrows",
+                "BrokerIsBlocked",
+            ),
         ),
         lines(
             "Attempts that ended, a minute",
