@@ -195,6 +195,11 @@ class Settings:
         return self.broker_url or self.redis_url
 
     @property
+    def doorbell_broker(self) -> str:
+        """Where GPU hosts listen."""
+        return self.broker
+
+    @property
     def solana_rpc_urls(self) -> tuple[str, ...]:
         urls = tuple(part.strip() for part in self.solana_rpc_url.split(",") if part.strip())
         return urls or (f"http://127.0.0.1:{self.port + 899}",)
