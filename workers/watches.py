@@ -41,8 +41,10 @@ def watch_queues() -> None:
             return
         with hub().database.read_only() as session:
             providers = watched.providers_queues(session)
+        celery, settings = hub().celery, hub().settings
         try:
-            depths = queue_depths.read(hub().celery, [HUB_QUEUE, *SHARED, *(queue for _, queue in providers)])
+            depths = queue_depths.read(celery, settings.broker, [HUB_QUEUE])
+            depths |= queue_depths.read(celery, settings.doorbell_broker, [*SHARED, *(queue for _, queue in providers)])
         except Unavailable as error:
             log.warning("watch.broker_away", error=error.message)
             return

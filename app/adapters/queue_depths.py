@@ -14,11 +14,11 @@ NONE_THERE = 404
 PATIENCE_SECONDS = 3
 
 
-def read(celery: Celery, queues: Iterable[str]) -> dict[str, int]:
-    """Messages by queue; 0 for one that does not exist, for where nothing was ever sent nothing waits. Unavailable where the
-    broker is away."""
+def read(celery: Celery, url: str, queues: Iterable[str]) -> dict[str, int]:
+    """Messages by queue at the broker of that address; 0 for a queue that does not exist, for where nothing was ever sent nothing
+    waits. Unavailable where the broker is away."""
     try:
-        with celery.connection_for_read() as connection:
+        with celery.connection_for_read(url) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE_SECONDS)
             return _read(connection, queues)
     except (OperationalError, AMQPError, redis.RedisError, OSError) as error:

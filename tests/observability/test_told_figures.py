@@ -1,6 +1,7 @@
 """What a hub with work in it tells at /metrics: the right figures, each by a way of its own to know them."""
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,7 +114,8 @@ def test_providers_own_queues_are_told_together(client: FlaskClient, hub: Hub, m
 
 @pytest.mark.usefixtures("sweep")
 def test_a_broker_that_is_away_has_no_depths(client: FlaskClient, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub.celery.conf, "broker_url", "redis://127.0.0.1:9/0")
+    away = replace(hub, settings=replace(hub.settings, broker_url="redis://127.0.0.1:9/0"))
+    monkeypatch.setattr(watches, "hub", lambda: away)
     watches.watch_queues()
     found = scrape(client)
     assert of(found, "lightyard_queue_depth") == {} and ("lightyard_sweep_age_seconds", "queues") not in found
