@@ -53,7 +53,10 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY")
+HUB_SECRETS = (
+    "SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY",
+    "S3_SECRET_ACCESS_KEY", "OTEL_EXPORTER_OTLP_HEADERS",
+)
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
