@@ -47,7 +47,7 @@ def install(app: Flask) -> None:
             path, status = shorten(request.path), response.status_code
             log.info("request", method=method, path=path, status=status, ms=milliseconds, **trail.noted())
         if "span" in g:
-            trail.note(**{"http.response.status_code": response.status_code})
+            trail.note(**_outcome(response.status_code))
         return response
 
     @app.teardown_request
@@ -55,6 +55,11 @@ def install(app: Flask) -> None:
         span = g.pop("span", None)
         if span is not None:
             span.__exit__(None if error is None else type(error), error, None)
+
+
+def _outcome(status: int) -> dict[str, int | str]:
+    """As OpenTelemetry names it: what a caller did wrong is no error of ours."""
+    return {"http.response.status_code": status, **({"error.type": str(status)} if status >= 500 else {})}
 
 
 def _id_of_request() -> str:
@@ -72,9 +77,9 @@ def _note_ids(found: dict[str, object]) -> None:
 
 
 def _open_span() -> None:
-    """What machines poll is traced only as a part of what somebody traces already."""
+    """What machines poll is traced only where the caller traces; a socket, which may be open for days, never."""
     parent = request.headers.get(trail.TRACE)
-    if request.path in QUIET and not parent:
+    if (request.path in QUIET and not parent) or "Upgrade" in request.headers:
         return
     route = request.url_rule.rule if request.url_rule else "(no route)"
     facts = {"http.request.method": request.method, "http.route": route, "request_id": g.request_id}

@@ -1,9 +1,11 @@
 """What a node tells of an attempt's steps, for traces alone: nothing of it counts, so what can't be read is passed over."""
 
 import math
+import re
 from typing import Any
 
-MOST_STEPS, NAME_CHARS, MOST_SECONDS = 16, 40, 10**6
+MOST_STEPS, MOST_SECONDS = 16, 10**6
+_NAME = re.compile(r"[a-z][a-z0-9_ -]{0,39}")
 Steps = tuple[tuple[str, float, float], ...]
 """(name, how many seconds ago it began, how many seconds it took)"""
 
@@ -20,7 +22,7 @@ def _read_one(item: Any) -> tuple[str, float, float] | None:
     if not isinstance(item, dict):
         return None
     name, ago, seconds = item.get("name"), _seconds(item.get("ago")), _seconds(item.get("seconds"))
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= NAME_CHARS:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         return None
     return None if ago is None or seconds is None else (name, ago, min(seconds, ago))
 
