@@ -2,6 +2,7 @@
 
 from celery.signals import setup_logging
 
+from app.adapters.courier import CONFIRM_SECONDS
 from app.config import load
 from app.observability import logs
 from app.wiring import make_celery
@@ -24,6 +25,8 @@ app.conf.beat_schedule = {
     "payout audit": {"task": "hub.audit_payouts", "schedule": 300.0, "options": {"expires": 60}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
+for entry in app.conf.beat_schedule.values():
+    entry["options"]["confirm_timeout"] = CONFIRM_SECONDS  # RabbitMQ may fall silent: beat tries again over another connection
 
 
 @setup_logging.connect

@@ -317,6 +317,8 @@ def unsafe(settings: Settings) -> dict[str, str]:
         "EVM_RPC_URL": (any(_is_here(url) for url in settings.evm_rpc_urls), "must be an RPC of a real chain, not a local one"),
         "TON_API_URL": (any(_is_here(url) for url in settings.ton_api_urls), "must be a server of a real chain, not a local one"),
         "TON_NETWORK": (settings.takes_ton and settings.ton_network != "mainnet", "must be mainnet: test money would count"),
+        "RABBITMQ_PUBLIC_URL": (bool(settings.rabbitmq_api_url) and not settings.rabbitmq_public_url.startswith("amqps://"),
+                                "must be amqps://host:5671: hosts' passwords and doorbells would cross networks in the clear"),
         "EVM_ANCHOR_KEY": (_is_known_key(settings.evm_anchor_key), "is the key that every local chain gives money to"),
         "DATABASE_URL": (not settings.database_url, "must be set: the embedded PostgreSQL is for development"),
         "REDIS_URL": (not settings.redis_url, "must be set: the embedded Valkey is for development"),

@@ -35,11 +35,16 @@ def host(stranger: Stranger, rabbit: RabbitMQ) -> Iterator["subprocess.Popen[byt
 
 
 def listens(rabbit: RabbitMQ, stranger: Stranger) -> bool:
+    return consumers(rabbit, stranger.queue("compute")) == 1
+
+
+def consumers(rabbit: RabbitMQ, queue: str) -> int:
+    """How many listen; 0 while the broker or the queue is away."""
     try:
-        answer = rabbit.http.get(f"/queues/nodes/{stranger.queue('compute')}")
+        answer = rabbit.http.get(f"/queues/nodes/{queue}")
     except httpx.TransportError:
-        return False
-    return answer.status_code == 200 and answer.json().get("consumers", 0) == 1
+        return 0
+    return int(answer.json().get("consumers", 0)) if answer.status_code == 200 else 0
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +219,16 @@ def test_a_host_that_starts_while_the_broker_is_away_asks_for_work_and_listens_l
         process.terminate()
         code = process.wait(60)
     assert code == 0, farm.log[-3000:]
+
+
+def test_the_operators_own_host_listens_to_the_shared_queue(
+    endpoints: dict[str, str], rabbit: RabbitMQ, tmp_path: Path
+) -> None:
+    own = Stranger(endpoints, tmp_path, "own")  # nothing is strange about it but where it runs: the key is the operator's
+    process = own.start_host("render", ENROL_KEY=endpoints["operator_api_key"], NODE_CAPABILITIES="render")
+    try:
+        wait_until(lambda: consumers(rabbit, "render") == 1, "the host listens")
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    assert code == 0 and "nodes.trusted" in own.log, own.log[-3000:]
