@@ -157,13 +157,17 @@ def test_a_host_may_empty_and_hold_its_providers_queue_and_harms_only_that(
     url = stranger.register(SigningKey.generate())["broker"]["url"]
     with dial(url) as connection:
         connection.channel().queue_purge(own)
-        connection.channel().basic_consume(own)  # never acknowledges
+        connection.channel().basic_consume(own, callback=swallow)
         jobs = [order(renter) for _ in range(4)]
         completes(renter, *jobs)
     with dial(url) as connection:
-        connection.channel().basic_consume(own, exclusive=True)
+        connection.channel().basic_consume(own, exclusive=True, callback=swallow)
         jobs = [order(renter) for _ in range(2)]
     completes(renter, *jobs)
+
+
+def swallow(_: amqp.Message) -> None:
+    """Never acknowledges."""
 
 
 def test_a_time_out_of_the_brokers_while_the_host_works_is_survived(
@@ -214,7 +218,7 @@ def test_a_host_that_starts_while_the_broker_is_away_asks_for_work_and_listens_l
         wait_until(lambda: "asking the hub for work meanwhile" in farm.log, "the host says what it does")
         completes(renter, order(renter))
         rabbit.start()
-        wait_until(lambda: listens(rabbit, farm), "the host listens")
+        wait_until(lambda: listens(rabbit, farm), f"the host listens: {farm.log[-500:]}", 150)
     finally:
         process.terminate()
         code = process.wait(60)
