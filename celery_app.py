@@ -2,6 +2,7 @@
 
 from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init, worker_shutdown
 
+from app.adapters.courier import CONFIRM_SECONDS
 from app.config import load
 from app.observability import logs, tasks, tracing, uncaught
 from app.wiring import make_celery
@@ -30,6 +31,8 @@ app.conf.beat_schedule = {
     "watched money": {"task": "hub.watch_money", "schedule": 30.0, "options": {"expires": 30}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
+for entry in app.conf.beat_schedule.values():
+    entry["options"]["confirm_timeout"] = CONFIRM_SECONDS  # RabbitMQ may fall silent: beat tries again over another connection
 
 
 @celeryd_init.connect  # a worker's first words come before it sets its logs up

@@ -146,6 +146,9 @@ def _servers(settings: Settings, environment: Mapping[str, str]) -> Iterable[Fin
         yield name, is_open and not _is_encrypted(url, environment), "is on the internet without TLS: use it, or a private net"
         yield name, is_open and not _has_password(url, environment), "is a server on the internet without a password: set one"
         yield name, not is_here(url) and _has_known_password(url), "has a password that everybody knows: set another"
+    is_plain = bool(settings.rabbitmq_api_url) and not settings.rabbitmq_public_url.startswith("amqps://")
+    yield "RABBITMQ_PUBLIC_URL", is_plain, (
+        "must be amqps://host:5671: hosts' passwords and doorbells would cross networks in the clear")
     for name, urls in _rpc_addresses(settings):
         plain = any(url.lower().startswith("http://") and reach_of(url) is Reach.PUBLIC for url in urls)
         yield name, plain, "must be https: who sits between could show payments that were never made"

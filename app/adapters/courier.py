@@ -47,8 +47,6 @@ class Line:
         was_open = self._producer is not None
         try:
             self._send(order)
-        except Blocked:
-            raise
         except FAILURES:
             if not was_open:
                 raise
@@ -73,6 +71,7 @@ class Line:
         # The address is said: `celery`'s command line takes BROKER_URL for every app of its process.
         self._connection = self._celery.connection_for_write(self._url, heartbeat=0, transport_options=options)
         self._connection.connect()
+        self._connection.connection.sock.settimeout(CONFIRM_SECONDS)  # opening a channel has no time-out of its own
         self._producer = Producer(self._connection, auto_declare=False)
         return self._producer
 

@@ -17,6 +17,12 @@ SCRIPTS = Path("/usr/lib/rabbitmq/bin")  # Debian's wrappers in the path insist 
 READY_SECONDS = 120
 CONFIGURATION = """
 listeners.tcp.default = 127.0.0.1:{port}
+listeners.ssl.1 = 127.0.0.1:{tls_port}
+listeners.ssl.2 = 127.0.0.2:{tls_port}
+ssl_options.certfile = {folder}/certificate.pem
+ssl_options.keyfile = {folder}/key.pem
+ssl_options.cacertfile = {folder}/certificate.pem
+ssl_options.verify = verify_none
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {api_port}
 management.rates_mode = none
@@ -24,13 +30,22 @@ default_user = {user}
 default_pass = {password}
 loopback_users = none
 disk_free_limit.absolute = 50MB
-{extra}
 """
 
 
 def missing() -> str | None:
     """Why no RabbitMQ can be had here."""
-    return None if (SCRIPTS / "rabbitmq-server").exists() and shutil.which("epmd") else "rabbitmq-server is not installed"
+    if not (SCRIPTS / "rabbitmq-server").exists() or shutil.which("epmd") is None:
+        return "rabbitmq-server is not installed"
+    return None if shutil.which("openssl") else "openssl is not installed: no certificate can be made"
+
+
+def make_certificate(folder: Path) -> None:
+    """For 127.0.0.1 alone, signed by itself."""
+    subject = ["-subj", "/CN=test broker", "-addext", "subjectAltName=IP:127.0.0.1"]
+    algorithm = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    files = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
+    subprocess.run(["openssl", "req", "-x509", *algorithm, *subject, *files], check=True, capture_output=True, timeout=30)
 
 
 class RabbitMQ:
@@ -38,16 +53,18 @@ class RabbitMQ:
 
     user, password = "hub", "of-this-test-alone"
 
-    def __init__(self, folder: Path, **extra: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None  # knows where the node listens; as the node's child it would outlive it
-        self.port, self.api_port, self._epmd_port, distribution = (free_port() for _ in range(4))
+        self.port, self.tls_port, self.api_port, self._epmd_port, distribution = (free_port() for _ in range(5))
         self.url = f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}//"
         self.api_url = f"http://{self.user}:{self.password}@127.0.0.1:{self.api_port}"
-        lines = "\n".join(f"{name.replace('__', '.')} = {value}" for name, value in extra.items())
-        values = {"port": self.port, "api_port": self.api_port, "user": self.user, "password": self.password, "extra": lines}
-        (folder / "rabbitmq.conf").write_text(CONFIGURATION.format(**values))
+        self.public_url, self.certificate = f"amqps://127.0.0.1:{self.tls_port}", folder / "certificate.pem"
+        make_certificate(folder)
+        ports = {"port": self.port, "tls_port": self.tls_port, "api_port": self.api_port}
+        text = CONFIGURATION.format(folder=folder, user=self.user, password=self.password, **ports)
+        (folder / "rabbitmq.conf").write_text(text)
         (folder / "plugins").write_text("[rabbitmq_management].\n")
         self.environment = {
             "PATH": os.environ["PATH"],

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -56,7 +57,7 @@ class Stranger:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NODE_LIKE)}
         own = {"PYTHONPATH": str(ROOT), "HUB_URL": self.endpoints["api_url"], "NODE_HOME": str(self.folder / "host"),
                "NODE_NAME": "stranger", "NODE_CAPABILITIES": "render,compute", "NODE_POLL_SECONDS": "3600",
-               "NODE_SPARE_CHILD": "off", "NODE_PROGRESS_SECONDS": "0.2"}
+               "NODE_SPARE_CHILD": "off", "NODE_PROGRESS_SECONDS": "0.2", "SSL_CERT_FILE": self.endpoints["broker_certificate"]}
         return {**kept, **own, **settings}
 
     def enrol(self) -> None:
@@ -86,11 +87,12 @@ def revoke(stranger: Stranger, rabbit: RabbitMQ) -> None:
 
 
 def dial(url: str, vhost: str | None = None) -> amqp.Connection:
-    """A connection with the credential of this address, as anybody's own program makes it."""
+    """A connection with the credential of this address, as anybody's own program makes it, whoever answers there."""
     parts = urlsplit(url)
+    security = {"cert_reqs": ssl.CERT_NONE} if parts.scheme == "amqps" else False
     found = amqp.Connection(
         f"{parts.hostname}:{parts.port}", userid=unquote(parts.username or ""), password=unquote(parts.password or ""),
-        virtual_host=unquote(parts.path[1:]) if vhost is None else vhost, connect_timeout=10, confirm_publish=True,
+        virtual_host=unquote(parts.path[1:]) if vhost is None else vhost, connect_timeout=10, confirm_publish=True, ssl=security,
     )
     found.connect()
     return found

@@ -28,9 +28,9 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 @pytest.fixture(scope="package")
 def endpoints(rabbit: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     settings = {"NODES": "0", "BROKER_URL": rabbit.url, "RABBITMQ_API_URL": rabbit.api_url,
-                "RABBITMQ_USER_CONNECTIONS": str(CONNECTIONS)}
+                "RABBITMQ_PUBLIC_URL": rabbit.public_url, "RABBITMQ_USER_CONNECTIONS": str(CONNECTIONS)}
     with running_stack(tmp_path_factory.mktemp("stack"), **settings) as found:
-        yield found
+        yield {**found, "broker_certificate": str(rabbit.certificate)}
 
 
 @pytest.fixture(scope="package")

@@ -35,11 +35,16 @@ def host(stranger: Stranger, rabbit: RabbitMQ) -> Iterator["subprocess.Popen[byt
 
 
 def listens(rabbit: RabbitMQ, stranger: Stranger) -> bool:
+    return consumers(rabbit, stranger.queue("compute")) == 1
+
+
+def consumers(rabbit: RabbitMQ, queue: str) -> int:
+    """How many listen; 0 while the broker or the queue is away."""
     try:
-        answer = rabbit.http.get(f"/queues/nodes/{stranger.queue('compute')}")
+        answer = rabbit.http.get(f"/queues/nodes/{queue}")
     except httpx.TransportError:
-        return False
-    return answer.status_code == 200 and answer.json().get("consumers", 0) == 1
+        return 0
+    return int(answer.json().get("consumers", 0)) if answer.status_code == 200 else 0
 
 
 @pytest.fixture(scope="module")
@@ -152,13 +157,17 @@ def test_a_host_may_empty_and_hold_its_providers_queue_and_harms_only_that(
     url = stranger.register(SigningKey.generate())["broker"]["url"]
     with dial(url) as connection:
         connection.channel().queue_purge(own)
-        connection.channel().basic_consume(own)  # never acknowledges
+        connection.channel().basic_consume(own, callback=swallow)
         jobs = [order(renter) for _ in range(4)]
         completes(renter, *jobs)
     with dial(url) as connection:
-        connection.channel().basic_consume(own, exclusive=True)
+        connection.channel().basic_consume(own, exclusive=True, callback=swallow)
         jobs = [order(renter) for _ in range(2)]
     completes(renter, *jobs)
+
+
+def swallow(_: amqp.Message) -> None:
+    """Never acknowledges."""
 
 
 def test_a_time_out_of_the_brokers_while_the_host_works_is_survived(
@@ -209,8 +218,21 @@ def test_a_host_that_starts_while_the_broker_is_away_asks_for_work_and_listens_l
         wait_until(lambda: "asking the hub for work meanwhile" in farm.log, "the host says what it does")
         completes(renter, order(renter))
         rabbit.start()
-        wait_until(lambda: listens(rabbit, farm), "the host listens")
+        wait_until(lambda: listens(rabbit, farm), f"the host listens: {farm.log[-500:]}", 150)
     finally:
         process.terminate()
         code = process.wait(60)
     assert code == 0, farm.log[-3000:]
+
+
+def test_the_operators_own_host_listens_to_the_shared_queue(
+    endpoints: dict[str, str], rabbit: RabbitMQ, tmp_path: Path
+) -> None:
+    own = Stranger(endpoints, tmp_path, "own")  # nothing is strange about it but where it runs: the key is the operator's
+    process = own.start_host("render", ENROL_KEY=endpoints["operator_api_key"], NODE_CAPABILITIES="render")
+    try:
+        wait_until(lambda: consumers(rabbit, "render") == 1, "the host listens")
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    assert code == 0 and "nodes.trusted" in own.log, own.log[-3000:]

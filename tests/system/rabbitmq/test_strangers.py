@@ -2,6 +2,7 @@
 
 import base64
 import pickle
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from amqp.exceptions import AccessRefused, NotAllowed, NotFound
 from celery import Celery
 from nacl.signing import SigningKey
 
+from gpu_node.celery_app import listen_at, make_app
+from gpu_node.config import read_settings
 from tests.factories.rabbitmq import RabbitMQ
 from tests.factories.stacks import wait_until
 from tests.factories.strangers import Stranger, dial, revoke
@@ -132,6 +135,25 @@ def test_connections_and_channels_are_counted(url: str) -> None:
     finally:
         for connection in opened:
             connection.collect()
+
+
+def test_a_host_speaks_only_to_the_broker_that_it_was_told_of(
+    url: str, rabbit: RabbitMQ, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Over TLS: the certificate must be signed by who is trusted here, and be of that host."""
+    def listen(address: str) -> None:
+        with make_app(read_settings({"NODE_HOME": str(tmp_path)})) as app:
+            listen_at(app, address)
+            with app.connection_for_read() as connection:
+                connection.connect()
+
+    assert url.startswith("amqps://")
+    with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
+        listen(url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(rabbit.certificate))
+    listen(url)
+    with pytest.raises(ssl.SSLCertVerificationError, match="127.0.0.2"):
+        listen(url.replace("@127.0.0.1", "@127.0.0.2"))
 
 
 def test_the_operators_hosts_have_a_user_of_their_own(trusted_url: str, url: str, stranger: Stranger) -> None:
