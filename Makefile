@@ -8,7 +8,7 @@ LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=lib
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus \
 	soffice=libreoffice-calc-nogui
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain ton-chain liteservers
 
