@@ -9,7 +9,7 @@ LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=lib
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus \
 	soffice=libreoffice-calc-nogui rabbitmqctl=rabbitmq-server prometheus-node-exporter=prometheus-node-exporter \
 	prometheus-redis-exporter=prometheus-redis-exporter prometheus-alertmanager=prometheus-alertmanager
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers tracing
 

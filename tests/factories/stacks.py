@@ -89,6 +89,7 @@ class RunningStack:
         self.process.stdout.close()
         _, alive = psutil.wait_procs(children, timeout=10)
         assert (alive, leftovers.of_home(self.home)) == ([], [])
+        assert not any((self.home / name).exists() for name in ("processes.json", "endpoints.json"))
         return code
 
     def render(self, scene: bytes, seconds: float = 90) -> str:

@@ -21,30 +21,27 @@ from tests.factories.missing import go_without
 from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything(home: Path, number: int) -> None:
+def test_it_says_where_everything_is_lets_no_second_one_in_and_ends_by_ctrl_c(home: Path) -> None:
+    """SIGTERM ends every other stack of these tests."""
     stack = RunningStack(home).wait_ready()
     evm = set() if program.command(0, home) is None else {"evm"}
     ton = set() if ton_program.command(0, None, 0) is None else {"ton"}
     hub = {"api", "worker", "signer", "beat", "poller"}
     assert set(stack.processes) == {*hub, "devnet", "postgres", "valkey"} | evm | ton  # NODES=0
-    assert stack.end(number) == 0
-    assert not (home / "processes.json").exists() and not (home / "endpoints.json").exists()
-
-
-@pytest.mark.parametrize("role", ["postgres", "api"])
-def test_a_signal_while_it_starts_stops_everything(home: Path, role: str) -> None:
-    stack = RunningStack(home)
-    wait_until(lambda: (home / "processes.json").exists() and role in stack.processes, f"{role} to be started")
+    assert_endpoints(stack)
+    second = lightyard("up", home=home, PORT=str(stack.port), NODES="0")
+    assert second.returncode == 1
+    assert second.stderr.strip() == (
+        f"lightyard: a stack is running in {home} already; stop it, or set LIGHTYARD_HOME to another folder"
+    )
+    assert stack.is_healthy() and stack.endpoints["api_url"]
     assert stack.end(signal.SIGINT) == 0
-    again = RunningStack(home).wait_ready()  # what was half made is no obstacle
-    assert again.end() == 0
 
 
-def test_endpoints_json_is_whole_and_private(home: Path) -> None:
-    stack = RunningStack(home).wait_ready()
+def assert_endpoints(stack: RunningStack) -> None:
+    """endpoints.json is whole, private and true."""
     found = stack.endpoints
-    path = home / "endpoints.json"
+    path = stack.home / "endpoints.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert found["api_url"] == f"http://127.0.0.1:{stack.port}" and found["metrics_url"] == f"{found['api_url']}/metrics"
     assert found["solana_rpc_url"] == f"http://127.0.0.1:{stack.port + 899}"
@@ -54,7 +51,7 @@ def test_endpoints_json_is_whole_and_private(home: Path) -> None:
         assert found["ton_api_url"] == f"http://127.0.0.1:{stack.port + 902}/api/v2"
         head = httpx.get(f"{found['ton_api_url']}/getMasterchainInfo").json()
         assert head["ok"] is True and head["result"]["last"]["seqno"] >= 1 and len(stack.processes["ton"]) == 1
-    if program.command(0, home) is None:
+    if program.command(0, stack.home) is None:
         assert found["evm_rpc_url"] is None
     else:
         chain = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
@@ -64,18 +61,15 @@ def test_endpoints_json_is_whole_and_private(home: Path) -> None:
     assert found["mints"].keys() == {"USDC", "USDT", "RENDER"}
     assert found["operator_api_key"].startswith("ly_")
     assert httpx.get(found["metrics_url"]).status_code == 200
-    assert stack.end() == 0
 
 
-def test_a_second_one_in_the_same_home_is_refused(home: Path) -> None:
-    stack = RunningStack(home).wait_ready()
-    second = lightyard("up", home=home, PORT=str(stack.port), NODES="0")
-    assert second.returncode == 1
-    assert second.stderr.strip() == (
-        f"lightyard: a stack is running in {home} already; stop it, or set LIGHTYARD_HOME to another folder"
-    )
-    assert stack.is_healthy() and stack.endpoints["api_url"]
-    assert stack.end() == 0
+def test_a_signal_while_it_starts_stops_everything(home: Path) -> None:
+    for role in ("postgres", "api"):
+        stack = RunningStack(home)
+        wait_until(lambda: (home / "processes.json").exists() and role in stack.processes, f"{role} to be started")  # noqa: B023
+        assert stack.end(signal.SIGINT) == 0
+    again = RunningStack(home).wait_ready()  # what was half made is no obstacle
+    assert again.end() == 0
 
 
 @pytest.mark.parametrize(
