@@ -1,12 +1,14 @@
 """`Idempotency-Key` on POSTs that move money: the same key and body get the same answer for a day."""
 
 import hashlib
+import uuid
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, make_response, request
+from flask import Response, g, make_response, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
 from app import offload
 from app.api import security
@@ -14,7 +16,7 @@ from app.api.context import unit_of_work
 from app.core import idempotency
 from app.core.idempotency import Kept
 from app.db import Session
-from app.errors import InvalidInput
+from app.errors import InvalidInput, LightyardError
 
 KEY_LIMIT_CHARS = 255
 CHUNK_BYTES = 1024 * 1024
@@ -55,20 +57,43 @@ def _guard(view: View, who: Who) -> View:
             held = idempotency.begin(session, caller, key, request_hash)
         if isinstance(held, Kept):
             return _replay(held)
-        is_kept = False
+        g.idempotency_id = held
+        end: Callable[[Session, uuid.UUID], None] = idempotency.let_go  # until it is known: a commit whose answer was lost counts
         try:
             response = make_response(view(*args, **kwargs))
-            if 200 <= response.status_code < 300 or response.status_code == 402:
-                with unit_of_work() as session:
-                    idempotency.keep(session, held, response.status_code, response.get_data(as_text=True))
-                is_kept = True
+            if not (200 <= response.status_code < 300 or response.status_code == 402):
+                end = idempotency.release if response.status_code < 500 else idempotency.let_go
+                return response
+            with unit_of_work() as session:
+                idempotency.keep(session, held, response.status_code, response.get_data(as_text=True))
+            end = _leave
             return response
+        except (LightyardError, HTTPException) as error:
+            end = idempotency.release if _is_refusal(error) else idempotency.let_go
+            raise
         finally:
-            if not is_kept:
-                with unit_of_work() as session:
-                    idempotency.release(session, held)
+            with unit_of_work() as session:
+                end(session, held)
 
     return guarded
+
+
+def _leave(_session: Session, _held_id: uuid.UUID) -> None:
+    """The answer is kept."""
+
+
+def _is_refusal(error: LightyardError | HTTPException) -> bool:
+    """Nothing was committed: the request was understood and turned down."""
+    if isinstance(error, LightyardError):
+        return error.status < 500 and not error.retryable
+    return error.code is not None and error.code < 500
+
+
+def order_id() -> uuid.UUID | None:
+    """Of a request with an Idempotency-Key, an id that is the same however often that request is followed: who makes one row
+    under it makes one row. None without a key."""
+    found: uuid.UUID | None = g.get("idempotency_id")
+    return found
 
 
 def _replay(kept: Kept) -> Response:

@@ -30,6 +30,7 @@ from app.cli import (
     ton,
     wallet,
 )
+from app.cli.printing import examples
 
 EPILOG = """Settings come from the environment (`lightyard settings`). Commands that read the books use DATABASE_URL, else the
 stack that runs in LIGHTYARD_HOME. With --json standard output is one JSON document; what else there is to say goes to standard
@@ -57,6 +58,19 @@ MODULES = (
 for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
+
+
+def illustrate(group: click.Group, path: str = "") -> None:
+    """A command that brings no example of its own shows its bare call, so that every help ends alike."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            illustrate(command, f"{path}{name} ")
+        elif not command.epilog:
+            told = [parameter.make_metavar(click.Context(command)) for parameter in command.params if parameter.required]
+            command.epilog = examples(" ".join([f"{path}{name}", *told]))
+
+
+illustrate(cli)
 
 
 def main() -> None:

@@ -52,7 +52,8 @@ class NodeRules:
 
 @dataclass(frozen=True, slots=True)
 class DispatchOrder:
-    """One unit of work of a kind. `frame` makes it a frame of `scene_id`; `settings` go to the node as they are."""
+    """One unit of work of a kind. `frame` makes it a frame of `scene_id`; `settings` go to the node as they are. `job_id` is the
+    job's, where the order has an id of its own."""
 
     dialect: str
     account_id: uuid.UUID
@@ -61,6 +62,7 @@ class DispatchOrder:
     settings: Mapping[str, Any]
     scene_id: uuid.UUID | None = None
     frame: int | None = None
+    job_id: uuid.UUID | None = None
 
 
 def dispatch(session: Session, order: DispatchOrder, rules: NodeRules) -> tuple[Job, uuid.UUID]:
@@ -72,7 +74,7 @@ def dispatch(session: Session, order: DispatchOrder, rules: NodeRules) -> tuple[
     node_id = choose_node(session, order.kind, rules)
     now = clock.now()
     job = Job(
-        id=uuid.uuid4(),
+        id=order.job_id or uuid.uuid4(),
         dialect=order.dialect,
         kind=order.kind,
         account_id=order.account_id,

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, case, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -31,7 +31,8 @@ def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UU
     """Take the key for this request: an id to `keep` or `release` it by, or the answer that is kept under it.
 
     Conflict when the key was used for another request (IDEMPOTENCY_KEY_REUSED), or when the same request is being
-    answered right now (IDEMPOTENCY_IN_PROGRESS, with `retry_after`). A holder that died is followed after HOLD_SECONDS.
+    answered right now (IDEMPOTENCY_IN_PROGRESS, with `retry_after`). A holder that died is followed after HOLD_SECONDS, under the
+    same id: what it may have committed in the name of that id is found again, not made twice.
     """
     now = clock.now()
     row = {
@@ -44,11 +45,14 @@ def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UU
         "expires_at": now + timedelta(seconds=HOLD_SECONDS),
     }
     statement = insert(IdempotencyKey).values(row)
+    is_same = IdempotencyKey.status.is_(None) & (IdempotencyKey.request_hash == request_hash)
+    followed = row | {"id": case((is_same, IdempotencyKey.id), else_=row["id"])}
     taken = statement.on_conflict_do_update(
-        index_elements=["caller", "key"], set_=row, where=IdempotencyKey.expires_at <= now
+        index_elements=["caller", "key"], set_=followed, where=IdempotencyKey.expires_at <= now
     )
-    if session.execute(taken.returning(IdempotencyKey.id)).scalar() is not None:
-        return uuid.UUID(str(row["id"]))
+    held = session.execute(taken.returning(IdempotencyKey.id)).scalar()
+    if held is not None:
+        return uuid.UUID(str(held))
     query = select(IdempotencyKey).where(IdempotencyKey.caller == caller, IdempotencyKey.key == key)
     found = session.scalars(query).one_or_none()
     if found is not None and found.request_hash != request_hash:
@@ -71,17 +75,29 @@ def _in_progress(left: timedelta) -> Conflict:
 
 
 def keep(session: Session, held_id: uuid.UUID, status: int, body: str) -> None:
-    """Keep the committed answer for a day."""
-    statement = update(IdempotencyKey).where(IdempotencyKey.id == held_id)
+    """Keep the committed answer for a day; the first one counts, should a holder that was given up come back."""
+    statement = update(IdempotencyKey).where(*_unanswered(held_id))
     session.execute(statement.values(status=status, body=body, expires_at=clock.now() + timedelta(hours=KEEP_HOURS)))
 
 
 def release(session: Session, held_id: uuid.UUID) -> None:
     """Nothing was committed: the key is free again."""
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.id == held_id))
+    session.execute(delete(IdempotencyKey).where(*_unanswered(held_id)))
+
+
+def _unanswered(held_id: uuid.UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return IdempotencyKey.id == held_id, IdempotencyKey.status.is_(None)
+
+
+def let_go(session: Session, held_id: uuid.UUID) -> None:
+    """Nobody knows whether something was committed: the same request may follow at once, under the same id."""
+    session.execute(update(IdempotencyKey).where(*_unanswered(held_id)).values(expires_at=clock.now()))
 
 
 def forget_expired(session: Session) -> int:
-    """Drop answers whose day is over. Returns how many."""
-    statement = delete(IdempotencyKey).where(IdempotencyKey.expires_at < clock.now()).returning(IdempotencyKey.id)
+    """Drop answers whose day is over, and keys without an answer a day after their holder died. Returns how many."""
+    now = clock.now()
+    is_unclear = IdempotencyKey.status.is_(None)
+    is_over = or_(~is_unclear, IdempotencyKey.expires_at < now - timedelta(hours=KEEP_HOURS))
+    statement = delete(IdempotencyKey).where(IdempotencyKey.expires_at < now, is_over).returning(IdempotencyKey.id)
     return len(session.scalars(statement).all())

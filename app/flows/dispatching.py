@@ -7,8 +7,9 @@ from typing import Any, BinaryIO, Protocol
 
 from app import offload
 from app.config import Settings
-from app.core import dispatch, uploads
+from app.core import dispatch, owned, uploads
 from app.core.dispatch import DispatchOrder, NodeRules
+from app.core.owned import OwnedJob
 from app.core.uploads import Payload
 from app.db import Database, Session
 from app.errors import InvalidInput, NotFound
@@ -49,6 +50,7 @@ class Wanted:
     account_id: uuid.UUID
     kind: str
     payload_ref: str
+    order_id: uuid.UUID | None = None  # the same for the same order, asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,15 @@ def submit(
     database: Database, store: Store, limits: Settings, prices: Mapping[str, Money], wanted: Wanted
 ) -> tuple[Job, uuid.UUID]:
     """Dispatch one job; returns it and the node it is offered to. Nothing is held for a payload that is not there, or no scene.
+    An order that was committed before, under the same `order_id`, is found again and not made twice.
 
     Errors as `uploads.resolve` and `core.dispatch.dispatch`; InvalidInput for what was never uploaded, and for a file that is no
     scene where a render is ordered.
     """
     with database.unit_of_work() as session:
+        known = _known(session, wanted)
+        if known is not None:
+            return known.job, known.node_id or dispatch.choose_node(session, wanted.kind, node_rules(limits))
         payload = uploads.resolve(session, wanted.account_id, wanted.payload_ref, limits.own_bucket)
         rules = node_rules(limits)
         dispatch.choose_node(session, wanted.kind, rules)  # before the file is read: without a node there is no use in it
@@ -89,8 +95,16 @@ def submit(
             settings=_settings(payload, arrived, wanted.kind, limits),
             scene_id=scene.id if scene else None,
             frame=FIRST_FRAME if wanted.kind == RENDER else None,
+            job_id=wanted.order_id,
         )
         return dispatch.dispatch(session, order, rules)
+
+
+def _known(session: Session, wanted: Wanted) -> OwnedJob | None:
+    """The job that this order made, whose answer was lost with whoever made it."""
+    if wanted.order_id is None or session.get(Job, wanted.order_id) is None:
+        return None
+    return owned.get(session, wanted.account_id, wanted.order_id)
 
 
 def _note_use(session: Session, account_id: uuid.UUID, payload: Payload) -> None:

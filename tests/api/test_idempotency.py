@@ -116,9 +116,10 @@ def test_answers_are_kept_a_day_and_a_dead_holder_is_followed(database) -> None:
         held_since = clock.datetime.now(clock.UTC)
         with database.unit_of_work() as session:
             follower = idempotency.begin(session, "caller", "key", "hash")
-            assert isinstance(follower, uuid.UUID) and follower != held
+            assert follower == held, "what the dead holder committed under its id is found by it"
             idempotency.keep(session, follower, 200, "{}")
-            idempotency.keep(session, held, 500, "late")  # the dead holder's id means nothing any more
+            idempotency.keep(session, follower, 500, "late")  # should the holder not be dead at all
+            idempotency.release(session, follower)
         with database.unit_of_work() as session:
             assert idempotency.begin(session, "caller", "key", "hash") == idempotency.Kept(200, "{}")
         clock.replace_clock(lambda: held_since + timedelta(hours=25))
@@ -127,6 +128,15 @@ def test_answers_are_kept_a_day_and_a_dead_holder_is_followed(database) -> None:
             assert isinstance(idempotency.begin(session, "caller", "key", "other hash"), uuid.UUID)
     finally:
         clock.replace_clock(None)
+
+
+def test_another_request_after_a_dead_holder_has_an_id_of_its_own(database) -> None:
+    with database.unit_of_work() as session:
+        held = idempotency.begin(session, "caller", "key", "hash")
+        idempotency.let_go(session, held)
+    with database.unit_of_work() as session:
+        other = idempotency.begin(session, "caller", "key", "other hash")
+        assert isinstance(other, uuid.UUID) and other != held
 
 
 def test_a_key_whose_holder_was_killed_says_when_to_ask_again(database) -> None:

@@ -8,7 +8,7 @@ from flask_smorest import Blueprint
 
 from app.api import identifiers, security
 from app.api.context import hub, read_only, unit_of_work
-from app.api.idempotency import idempotent
+from app.api.idempotency import idempotent, order_id
 from app.api.rendertrust import job_states
 from app.api.rendertrust.document import IDEMPOTENCY_KEY, SIGNED_IN
 from app.api.rendertrust.moments import written
@@ -39,7 +39,7 @@ def submit(body: dict[str, Any]) -> dict[str, Any]:
     """Pay for a job, and offer it to the least loaded healthy node that can do it."""
     with read_only() as session:
         caller = security.caller(session, "jobs:write")
-    wanted = dispatching.Wanted(DIALECT, caller.account_id, body["job_type"], body["payload_ref"])
+    wanted = dispatching.Wanted(DIALECT, caller.account_id, body["job_type"], body["payload_ref"], order_id())
     job, node_id = dispatching.submit(hub().database, hub().store, hub().settings, hub().prices, wanted)
     return {"job_id": job.id, "node_id": node_id, "status": job_states.DISPATCHED}
 

@@ -16,10 +16,13 @@ from nacl.signing import SigningKey
 from sqlalchemy import update
 
 from app.config import Settings
-from app.core import accounts
+from app.core import accounts, idempotency
+from app.errors import Unavailable
 from app.factory import create_app
+from app.models.accounts import IdempotencyKey
 from app.models.jobs import Job, WorkUnit
 from app.models.nodes import Node
+from app.values import clock
 from app.wiring import Hub
 from devnet.payer import Payer
 from tests.api.conftest import TRIANGLE, UNKNOWN, Market
@@ -251,6 +254,41 @@ def test_an_idempotency_key_dispatches_once(rich: User, client: FlaskClient) -> 
     assert first.status_code == 200 and again.json == first.json
     assert dispatch(rich, "render", "s3://other/key", **{"Idempotency-Key": "k"}).status_code == 409
     assert rich.get("jobs").json["count"] == 1 and rich.get("credits/balance").json["balance"] == "990.0000"
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "answer not kept"])
+def test_an_order_whose_answer_was_lost_after_its_commit_is_not_made_twice(
+    rich: User, client: FlaskClient, hub: Hub, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    """Between the order's commit and its answer the process dies, or the database goes away; the client asks again."""
+    EdgeNode(client, "render")
+    key = {"Idempotency-Key": "k"}
+
+    def lost(*_: object) -> None:
+        raise Unavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(idempotency, "keep", lost)
+        if is_killed:
+            patch.setattr(idempotency, "let_go", lost)
+        assert dispatch(rich, "render", **key).status_code == 503
+    if is_killed:
+        assert dispatch(rich, "render", **key).status_code == 409  # its holder may be alive
+        with hub.database.unit_of_work() as session:
+            session.execute(update(IdempotencyKey).values(expires_at=clock.now() - timedelta(seconds=1)))
+    with hub.database.unit_of_work() as session:
+        assert idempotency.forget_expired(session) == 0
+    again, once_more = (dispatch(rich, "render", **key) for _ in range(2))
+    (job,) = rich.get("jobs").json["jobs"]
+    assert (again.status_code, again.json["job_id"], once_more.json) == (200, job["id"], again.json)
+    assert rich.get("credits/balance").json["balance"] == "990.0000"
+
+
+def test_a_key_is_free_after_a_refusal(rich: User, client: FlaskClient) -> None:
+    key = {"Idempotency-Key": "k"}
+    assert dispatch(rich, "render", **key).status_code == 400  # no node yet
+    EdgeNode(client, "render")
+    assert dispatch(rich, "render", "s3://other/key", **key).status_code == 200  # for another request, too
 
 
 def test_cancel_gives_the_credits_back(rich: User, client: FlaskClient) -> None:
