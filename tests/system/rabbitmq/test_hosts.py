@@ -38,6 +38,15 @@ def listens(rabbit: RabbitMQ, stranger: Stranger) -> bool:
     return consumers(rabbit, stranger.queue("compute")) == 1
 
 
+@pytest.fixture(scope="module", autouse=True)
+def farm(endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    """Another provider, here from the beginning: RabbitMQ may lose a queue that is made seconds before it is killed
+    (docs/brokers.md)."""
+    made = Stranger(endpoints, tmp_path_factory.mktemp("farm"), "early")
+    made.enrol()
+    return made
+
+
 def consumers(rabbit: RabbitMQ, queue: str) -> int:
     """How many listen; 0 while the broker or the queue is away."""
     try:
@@ -208,10 +217,8 @@ def test_a_host_whose_password_was_revoked_gets_the_next_one(renter: Renter, rab
 
 
 def test_a_host_that_starts_while_the_broker_is_away_asks_for_work_and_listens_later(
-    endpoints: dict[str, str], rabbit: RabbitMQ, tmp_path: Path, renter: Renter
+    rabbit: RabbitMQ, farm: Stranger, renter: Renter
 ) -> None:
-    farm = Stranger(endpoints, tmp_path, "early")
-    farm.enrol()
     rabbit.kill()
     process = farm.start_host(NODE_POLL_SECONDS="0.5")
     try:

@@ -112,7 +112,8 @@ def test_the_hubs_own_virtual_host_and_the_management_are_closed(url: str, rabbi
     assert httpx.get(f"{rabbit.http.base_url}overview", auth=(user, password), timeout=10).status_code == 401
 
 
-def test_remote_control_ends_in_a_refusal(url: str) -> None:
+def test_remote_control_ends_in_a_refusal(url: str, rabbit: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(rabbit.certificate))
     with Celery("stranger", broker=url, set_as_current=False) as app, pytest.raises((AccessRefused, NotFound)):
         app.control.ping(timeout=1)
 
