@@ -1,12 +1,14 @@
 """The hub's Celery app: its queue, its tasks and the beat table."""
 
-from celery.signals import setup_logging
+from celery.signals import after_task_publish, beat_init, heartbeat_sent, setup_logging
 
+from app import pulse
 from app.config import load
 from app.observability import logs
 from app.wiring import make_celery
 
-app = make_celery(load())
+_settings = load()
+app = make_celery(_settings)
 app.conf.include = ["workers.tasks", "workers.sweeps"]
 app.conf.beat_schedule = {
     "sweep": {"task": "hub.sweep", "schedule": 1.0, "options": {"expires": 5}},
@@ -30,3 +32,20 @@ app.conf.beat_schedule = {
 def configure_logs(**_: object) -> None:
     """Celery logs like the rest of the hub."""
     logs.configure("DEBUG" if load().debug else "INFO")
+
+
+@heartbeat_sent.connect
+def worker_turns(**_: object) -> None:
+    """Every two seconds, as long as the worker has its broker."""
+    pulse.touch(_settings.pulse_folder, "worker")
+
+
+@beat_init.connect
+def watch_beat(**_: object) -> None:
+    """From here on this process is beat, and turns whenever it has sent something."""
+    after_task_publish.connect(beat_turns)
+
+
+def beat_turns(**_: object) -> None:
+    """The broker took a message from beat."""
+    pulse.touch(_settings.pulse_folder, "beat")

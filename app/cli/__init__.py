@@ -6,6 +6,7 @@ import click
 
 from app import __version__
 from app.cli import (
+    backups,
     books,
     credits,
     dead_letters,
@@ -17,6 +18,7 @@ from app.cli import (
     poller,
     proofs,
     running,
+    secret_files,
     settings,
     signer,
     stripe,
@@ -34,7 +36,7 @@ def cli() -> None:
 
 MODULES = (
     running, poller, signer, books, proofs, keys, nodes, credits, stripe, ton, payouts, dead_letters, faucet, wallet,
-    settings, doctor,
+    settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:

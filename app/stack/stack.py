@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from solders.keypair import Keypair
 
-from app.config import DEVELOPMENT_ANCHOR_KEY, Settings, check
+from app.config import DEVELOPMENT_ANCHOR_KEY, DEVELOPMENT_SECRET, Settings, check
 from app.core import accounts, nodes
 from app.core.pricing import Tariff
 from app.db import Database, make_engine
@@ -53,7 +53,8 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY")
+_SECRETS = ("SECRET_KEY", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY", "TON_API_KEY")
+HUB_SECRETS = frozenset((*_SECRETS, *(f"{name}_FILE" for name in _SECRETS)))
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
@@ -159,10 +160,15 @@ class Stack:
         if self.ton_command is not None:
             masters = ",".join(f"{address}:{asset}" for asset, address in ton.MASTERS.items())
             friendly |= {"TON_API_URL": str(self.ton_url), "TON_JETTON_MASTERS": masters, "TON_WALLET": ton.HUB_WALLET}
+        made = self._made_environment(secret)
         given = {name: value for name, value in os.environ.items() if value or name not in friendly}
+        friendly = {name: value for name, value in friendly.items() if not given.get(f"{name}_FILE")}
+        kept_elsewhere = {f"{name}_FILE" for name in made}  # read already, and told in clear
+        return {**friendly, **{name: value for name, value in given.items() if name not in kept_elsewhere}, **made}
+
+    def _made_environment(self, secret: str) -> dict[str, str]:
+        """What the stack decides, whatever its own environment says."""
         return {
-            **friendly,
-            **given,
             leftovers.MARK: str(self.home),
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
@@ -172,7 +178,7 @@ class Stack:
             "BROKER_URL": self.settings.broker_url or self.redis_url,
             "SOLANA_RPC_URL": ",".join(self.settings.solana_rpc_urls),
             "PORT": str(self.settings.port),
-            "SECRET_KEY": os.environ.get("SECRET_KEY") or secret,
+            "SECRET_KEY": secret if self.settings.secret_key == DEVELOPMENT_SECRET else self.settings.secret_key,
             "PROMETHEUS_MULTIPROC_DIR": str(self.home / "metrics"),
         }
 
