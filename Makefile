@@ -115,6 +115,7 @@ settings: .venv/.stamp  ## write docs/settings.md anew
 
 lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock pyproject.toml -o requirements-hub.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-liteserver.in -o requirements-liteserver.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 	@uv pip compile -q --python-version 3.11.0 --prerelease allow --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/evm/requirements.in -o devnet/evm/requirements.lock
