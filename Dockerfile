@@ -7,7 +7,7 @@ RUN /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r requireme
 
 FROM python:3.11.11-slim-bookworm AS hub
 RUN useradd --create-home --uid 10001 lightyard \
-    && install -d -o lightyard -g lightyard /data /data/tmp /signer /run/signer /backups /metrics
+    && install -d -o lightyard -g lightyard /data /data/tmp /signer /run/signer /backups /textfiles /metrics
 WORKDIR /srv
 COPY --from=packages /venv /venv
 RUN printf '#!/venv/bin/python\nfrom app.cli import main\n\nmain()\n' > /venv/bin/lightyard && chmod 755 /venv/bin/lightyard
@@ -16,6 +16,7 @@ COPY migrations ./migrations
 COPY devnet ./devnet
 COPY workers ./workers
 COPY app ./app
+RUN python -m compileall -q /srv
 # What is uploaded is spooled on the volume: /tmp is memory.
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/srv PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     LIGHTYARD_HOME=/data TMPDIR=/data/tmp PULSE_FOLDER=/tmp PROMETHEUS_MULTIPROC_DIR=/metrics BIND_HOST=0.0.0.0

@@ -14,7 +14,8 @@ from app.config import load
 from app.observability import logs
 from app.stack import backups as copies
 
-_folder = click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+_folder = click.argument("folder", type=_FOLDER)
 _keep = click.option("--keep", default=14, show_default=True, type=click.IntRange(1, 10_000), help="Dumps that stay.")
 
 
@@ -35,13 +36,15 @@ def take(folder: Path, keep: int) -> None:
 @_folder
 @_keep
 @click.option("--every-hours", default=24.0, show_default=True, type=click.FloatRange(0.01, 8760), help="The time between two.")
-def run(folder: Path, keep: int, every_hours: float) -> None:
+@click.option("--figures", type=_FOLDER, help="Folder of node exporter's text files.")
+def run(folder: Path, keep: int, every_hours: float, figures: Path | None) -> None:
     """Take one whenever the newest is too old, until told to end."""
     settings, stopping = load(), threading.Event()
     logs.configure("INFO")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    copies.keep_taking(settings.database_url, folder, timedelta(hours=every_hours), keep, settings.pulse_folder, stopping)
+    plan = copies.Plan(folder, timedelta(hours=every_hours), keep, figures)
+    copies.keep_taking(settings.database_url, plan, settings.pulse_folder, stopping)
 
 
 @backups.command("list")
@@ -65,9 +68,10 @@ def check(folder: Path, max_age_hours: float) -> None:
 
 @backups.command()
 @click.argument("dump", type=click.Path(path_type=Path))
-def restore(dump: Path) -> None:
+@click.option("--into", default="", help="Another database on the same server, made where it is missing.")
+def restore(dump: Path, into: str) -> None:
     """Bring DUMP back into DATABASE_URL, which must be without tables. Everything or nothing of it."""
-    copies.restore(settings_with_database().database_url, dump)
+    copies.restore(settings_with_database().database_url, dump, into)
     click.echo("restored: now `lightyard migrate`, `lightyard invariants`, and docs/payouts-runbook.md before anything is signed")
 
 
