@@ -1,8 +1,8 @@
-"""A pocket container engine for docker-compose.yml: no daemon, no images, but the same command lines in the same confinement.
+"""A pocket container engine for docker-compose.yml: no daemon, no images, but the same commands in the same confinement.
 
 Each service runs in namespaces of its own (network, mounts, processes, host name) with a root that can only be read, its tmpfs,
-volumes and secrets where the file says, its user and groups, no capability and no new privileges, its networks by its names, and
-its health check run inside. What an image would bring comes from this machine: `images.py` says which of Debian's programs stand for
+volumes and secrets where the file says, its user and groups, no capability, no new privileges, its networks by its names, and
+its health check run inside. What an image would bring comes from this machine: `images.py` says which programs stand for
 which image. Not imitated: limits (no control groups are made), published ports, restarts, logs' rotation, the images' own layers.
 """
 
@@ -121,12 +121,14 @@ class Engine:
 
     def start(self, name: str) -> None:
         container = self.containers[name]
-        command = [*container.image.entrypoint, *container.service.get("command", [])]
+        command = container.as_user([*container.image.entrypoint, *container.service.get("command", [])])
+        if "systempaths=unconfined" in container.service.get("security_opt", []):
+            command = ["sh", "-c", 'mount -t proc proc /proc && exec "$@"', "sh", *command]  # bwrap masks parts of it, as engines do
         status_out, status_in = os.pipe()
         box = [*self._box(container), "--json-status-fd", str(status_in), "--chdir", container.image.folder]
         with container.log.open("ab") as log:
             container.process = subprocess.Popen(
-                [*_in_network(container.holder), *box, "--", *container.as_user(command)],
+                [*_in_network(container.holder), *box, "--", *command],
                 env=container.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=(status_in,), cwd="/",
             )
         os.close(status_in)

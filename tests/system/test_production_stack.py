@@ -120,11 +120,11 @@ def chat(engine: Engine) -> Iterator[Chat]:
     server.server_close()
 
 
-def wait_for(what: Any, seconds: float = 90) -> Any:
+def wait_for(what: Any, seconds: float = 90, why_not: Any = str) -> Any:
     """What `what` finds, once it finds something."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
-        assert time.monotonic() < deadline, f"{what} found nothing in {seconds} s"
+        assert time.monotonic() < deadline, f"nothing in {seconds} s: {why_not()}"
         time.sleep(0.25)  # these servers can only be asked
     return found
 
@@ -178,8 +178,8 @@ def test_a_dispatched_job_is_done_by_a_node_that_came_over_the_public_address(en
     sent = httpx.put(here(engine, order["upload_url"]), content=b"hello", headers=order.get("headers"))
     assert sent.status_code == 201, sent.text
     body = {"job_type": "cpu_benchmark", "payload_ref": order["payload_ref"]}
-    answer = wait_for(lambda: dispatched(hub, body), 120)
-    job = wait_for(lambda: ended(hub, answer["job_id"]), 120)
+    answer = wait_for(lambda: dispatched(hub, body), 120, lambda: engine.tail("node"))
+    job = wait_for(lambda: ended(hub, answer["job_id"]), 120, lambda: engine.tail("node"))
     assert job["status"] == "COMPLETED", (job, engine.tail("node"))
     result = hub.get(f"/api/v1/jobs/{answer['job_id']}/result").json()
     assert httpx.get(here(engine, result["download_url"])).status_code == 200
