@@ -7,7 +7,9 @@ SOURCES := app workers gpu_node devnet tests migrations $(wildcard bench) wsgi.p
 LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=libxfixes3 libXi.so.6=libxi6 \
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus \
-	soffice=libreoffice-calc-nogui
+	soffice=libreoffice-calc-nogui rabbitmqctl=rabbitmq-server redis-server=redis-server amtool=prometheus-alertmanager \
+	prometheus-node-exporter=prometheus-node-exporter prometheus-postgres-exporter=prometheus-postgres-exporter \
+	prometheus-redis-exporter=prometheus-redis-exporter /usr/lib/postgresql/15/bin/postgres=postgresql-15 ip=iproute2 wget=wget
 TEST_PROCESSES ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test test-system chaos bench settings lock clean system-libraries system-packages evm-chain ton-chain liteservers
@@ -94,11 +96,12 @@ check: .venv/.stamp  ## ruff, mypy, import-linter
 test: install evm-chain ton-chain liteservers  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
 
+# RUNLEVEL=1: packages of servers do not start them.
 system-packages:
 	@missing=$$(for pair in $(SYSTEM_COMMANDS); do command -v "$${pair%%=*}" >/dev/null || echo "$${pair##*=}"; done); \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ]; then echo "installing" $$missing "..."; apt-get update -qq && \
-			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+			RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
 test-system: install system-packages evm-chain ton-chain liteservers  ## what needs Debian packages or npm

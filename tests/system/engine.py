@@ -71,6 +71,7 @@ class Engine:
     images: Mapping[str, Image]
     aliases: Mapping[str, str] = field(default_factory=dict)  # further names of a service, as a DNS would know them
     containers: dict[str, Container] = field(default_factory=dict)
+    last_run: str = ""
 
     def open(self) -> None:
         """The host: a network namespace with one bridge for each network."""
@@ -123,7 +124,8 @@ class Engine:
         container = self.containers[name]
         command = container.as_user([*container.image.entrypoint, *container.service.get("command", [])])
         if "systempaths=unconfined" in container.service.get("security_opt", []):
-            command = ["sh", "-c", 'mount -t proc proc /proc && exec "$@"', "sh", *command]  # bwrap masks parts of it, as engines do
+            # bwrap masks parts of /proc, as engines do: nobody could mount one in a box of his own
+            command = ["sh", "-c", 'mount -t proc proc /proc && exec "$@"', "sh", *command]
         status_out, status_in = os.pipe()
         box = [*self._box(container), "--json-status-fd", str(status_in), "--chdir", container.image.folder]
         with container.log.open("ab") as log:
@@ -138,8 +140,13 @@ class Engine:
             raise EndedEarly(f"{name}: {self.tail(name)}")
         container.inside = json.loads(line)["child-pid"]
 
-    def run(self, name: str, timeout_seconds: float = 120) -> int:
-        """A service that ends: its exit status."""
+    def run(self, name: str, *command: str, timeout_seconds: float = 120) -> int:
+        """`docker compose run`: a service that ends, its own command or another; its exit status."""
+        if command:
+            once = f"{name}-run-{len(self.containers)}"
+            self.create(**{once: {**self.containers[name].service, "command": list(command)}})
+            name = once
+        self.last_run = name
         self.start(name)
         process = self.containers[name].process
         assert process is not None

@@ -16,8 +16,8 @@ from tests.factories.compose import ROOT
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
 POSTGRES_START = """
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-    initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" -A scram-sha-256 -E UTF8 --no-locale
-    printf 'host all all all scram-sha-256\\n' >> "$PGDATA/pg_hba.conf"
+    initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" -A trust -E UTF8 --no-locale
+    printf 'local all all trust\\nhost all all 127.0.0.1/32 trust\\nhost all all all scram-sha-256\\n' > "$PGDATA/pg_hba.conf"
     printf "listen_addresses = '*'\\nunix_socket_directories = '/var/run/postgresql'\\n" >> "$PGDATA/postgresql.conf"
     echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres
 fi

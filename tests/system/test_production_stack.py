@@ -6,6 +6,7 @@ either. The chain is the local one under a name of its own: what production refu
 
 import json
 import os
+import shlex
 import shutil
 import threading
 import time
@@ -234,36 +235,15 @@ def test_prometheus_reaches_everything_that_it_is_to_scrape(engine: Engine) -> N
             assert answer[0]["value"][1] == "1", f"{family}: the exporter is not let in"
 
 
-def test_a_backup_is_brought_back_whole_and_its_books_balance(engine: Engine) -> None:
-    """The steps of docs/deploying.md: taken, restored beside, renamed; nothing is missing, and the ledger's triggers hold."""
+@pytest.fixture(scope="module")
+def dump(engine: Engine) -> str:
+    """A backup of the stack after its first job."""
     taken = engine.execute("backup", "lightyard", "backups", "take", "/backups")
     assert taken.returncode == 0, taken.stderr
-    dump = taken.stdout.strip()
-    with database(engine) as connection:
-        before = counted(connection)
-    restored = engine.execute("backup", "lightyard", "backups", "restore", dump, "--into", "restored", timeout_seconds=120)
-    assert restored.returncode == 0, restored.stderr
-    with database(engine, "restored") as connection:
-        assert counted(connection) == before and before["entries"] > 0 and before["accounts"] > 0
-        with pytest.raises(psycopg.Error, match="permission denied|append|never"):
-            connection.execute("UPDATE entries SET amount_minor = amount_minor + 1")
-    again = engine.execute("backup", "lightyard", "backups", "restore", dump, "--into", "restored")
-    assert again.returncode == 1 and "is not empty" in again.stderr
-    url = (engine.folder / "secrets" / "database_url").read_text().strip().removesuffix("/lightyard") + "/restored"
-    more = {"DATABASE_URL": url, "DATABASE_URL_FILE": ""}
-    migrated = engine.execute("api", "lightyard", "migrate", **more)
-    assert migrated.returncode == 0, migrated.stderr
-    books = engine.execute("api", "lightyard", "invariants", **more)
-    assert (books.returncode, books.stdout) == (0, "the books balance\n"), books.stderr
+    return taken.stdout.strip()
 
 
-def counted(connection: psycopg.Connection[Any]) -> dict[str, int]:
-    """The rows of the tables that only grow."""
-    return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # type: ignore[index]
-            for table in ("accounts", "transfers", "entries", "jobs", "nodes")}
-
-
-def test_books_that_do_not_balance_are_told_to_whoever_is_paged(engine: Engine, chat: Chat) -> None:
+def test_books_that_do_not_balance_are_told_to_whoever_is_paged(engine: Engine, chat: Chat, dump: str) -> None:
     """A superuser's hand in a balance: audit, Prometheus, Alertmanager, and the chat whose address only a file knows."""
     with database(engine) as connection:
         connection.execute("SET session_replication_role = replica")
@@ -278,9 +258,56 @@ def test_books_that_do_not_balance_are_told_to_whoever_is_paged(engine: Engine, 
     assert path == "/alerts_page_url" and "FIRING" in json.dumps(message)
 
 
+def test_a_backup_is_brought_back_as_the_page_says_and_mends_the_books(engine: Engine, dump: str) -> None:
+    """The very commands of docs/deploying.md, after a balance was changed by hand: the books balance, and nothing is missing."""
+    with database(engine) as connection:
+        before = counted(connection)
+    assert before["entries"] > 0 and before["jobs"] > 0
+    page = (composing.ROOT / "docs" / "deploying.md").read_text()
+    [block] = [part for part in page.split("```") if "backups restore" in part]
+    for line in block.strip().splitlines():
+        carry_out(engine, shlex.split(line.replace("/backups/lightyard-….dump", dump)))
+    assert engine.tail(engine.last_run).endswith("the books balance\n")
+    with database(engine) as connection:
+        assert counted(connection) == before
+        with pytest.raises(psycopg.Error, match="append|never|changed"):
+            connection.execute("UPDATE entries SET amount_minor = amount_minor + 1")
+        connection.execute("SET ROLE lightyard_app")
+        with pytest.raises(psycopg.Error, match="permission denied"):
+            connection.execute("DELETE FROM entries")
+    engine.start("api")
+    engine.wait_healthy("api", 150)
+    assert httpx.get(f"http://{engine.address('api')}:8000/stats").status_code == 200
+
+
+def carry_out(engine: Engine, words: list[str]) -> None:
+    """One line of the page: `docker compose stop|exec|run …`."""
+    assert words[:2] == ["docker", "compose"], words
+    what, rest = words[2], [word for word in words[3:] if word not in ("--rm", "--no-deps")]
+    if what == "stop":
+        for name in rest:
+            assert engine.stop(name) in (0, 143), name
+    elif what == "exec":
+        done = engine.execute(*rest)
+        assert done.returncode == 0, (words, done.stderr)
+    else:
+        assert what == "run" and engine.run(*rest) == 0, (words, engine.tail(engine.last_run))
+
+
+def test_a_backup_goes_nowhere_but_into_an_empty_database(engine: Engine, dump: str) -> None:
+    assert engine.run("backup", "lightyard", "backups", "restore", dump) == 1
+    assert "is not empty" in engine.tail(engine.last_run)
+
+
+def counted(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """The rows of the tables that only grow."""
+    return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # type: ignore[index]
+            for table in ("accounts", "transfers", "entries", "jobs", "nodes")}
+
+
 def test_every_service_ends_when_it_is_told_to(engine: Engine) -> None:
     """SIGTERM is heard and there is time enough: nothing is killed."""
-    for name in reversed(list(engine.containers)):
+    for name in reversed([name for name in engine.containers if "-run-" not in name]):
         grace = str(engine.containers[name].service.get("stop_grace_period", "10s")).removesuffix("s")
         code = engine.stop(name, float(grace))
         assert code in (0, 143), f"{name} ended with {code}: {engine.tail(name)}"
