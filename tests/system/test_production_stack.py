@@ -175,8 +175,8 @@ def test_a_dispatched_job_is_done_by_a_node_that_came_over_the_public_address(en
     hub.headers["Authorization"] = f"Bearer {made['tokens']['access_token']}"
     granted = engine.execute("api", "lightyard", "credits", "grant", user["email"], "100")
     assert granted.returncode == 0, granted.stderr
-    order = hub.post("/api/v1/uploads", json={"filename": "a", "size_bytes": 5, "content_type": "text/plain"}).json()
-    sent = httpx.put(here(engine, order["upload_url"]), content=b"hello", headers=order.get("headers"))
+    order = hub.post("/api/v1/uploads", json={"filename": "b.json", "size_bytes": 16, "content_type": "application/json"}).json()
+    sent = httpx.put(here(engine, order["upload_url"]), content=b'{"seconds": 0.5}', headers=order.get("headers"))
     assert sent.status_code == 201, sent.text
     body = {"job_type": "cpu_benchmark", "payload_ref": order["payload_ref"]}
     answer = wait_for(lambda: dispatched(hub, body), 120, lambda: engine.tail("node"))
