@@ -6,10 +6,12 @@ from app import pulse
 from app.config import load
 from app.observability import logs
 from app.wiring import make_celery
+from workers import telling
 
 _settings = load()
 app = make_celery(_settings)
-app.conf.include = ["workers.tasks", "workers.sweeps"]
+app.conf.include = ["workers.tasks", "workers.sweeps", "workers.watches"]
+telling.connect()
 app.conf.beat_schedule = {
     "sweep": {"task": "hub.sweep", "schedule": 1.0, "options": {"expires": 5}},
     "payments": {"task": "hub.sweep_payments", "schedule": 1.0, "options": {"expires": 5}},
@@ -24,6 +26,10 @@ app.conf.beat_schedule = {
     "payouts": {"task": "hub.sweep_payouts", "schedule": 2.0, "options": {"expires": 5}},
     "recorded payouts": {"task": "hub.look_up_payouts", "schedule": 15.0, "options": {"expires": 10}},
     "payout audit": {"task": "hub.audit_payouts", "schedule": 300.0, "options": {"expires": 60}},
+    "watched queues": {"task": "hub.watch_queues", "schedule": 10.0, "options": {"expires": 10}},
+    "watched nodes": {"task": "hub.watch_nodes", "schedule": 15.0, "options": {"expires": 15}},
+    "watched chains": {"task": "hub.watch_chains", "schedule": 15.0, "options": {"expires": 15}},
+    "watched money": {"task": "hub.watch_money", "schedule": 30.0, "options": {"expires": 30}},
     "books": {"task": "hub.keep_books", "schedule": 10.0, "options": {"expires": 30}},
 }
 

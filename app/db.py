@@ -11,8 +11,9 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import QueuePool
 
-from app import greenlets
+from app import counts, greenlets
 from app.config import Settings
 from app.errors import Unavailable
 from app.failpoints import failpoint
@@ -92,6 +93,12 @@ class Database:
         self._sessions = sessionmaker(engine, expire_on_commit=False)
         self._committers = sessionmaker(engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False)
 
+    def pool_use(self) -> tuple[int, int]:
+        """How many connections this process uses now, and how many lie idle."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool.checkedout(), pool.checkedin()
+
     @contextmanager
     def unit_of_work(self) -> Iterator[Session]:
         """One transaction: commit at the end, roll back on any error, then run what waited for the commit.
@@ -105,7 +112,7 @@ class Database:
         session = self._sessions()
         token = _open.set(session)
         try:
-            with session.begin():
+            with counts.timed("database_work_seconds"), session.begin():
                 yield session
         except AWAY as error:
             raise _unavailable(error) from error
@@ -121,7 +128,8 @@ class Database:
         session = self._committers()
         token = _open.set(session)
         try:
-            yield session
+            with counts.timed("database_work_seconds"):
+                yield session
         except AWAY as error:
             raise _unavailable(error) from error
         finally:

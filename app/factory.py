@@ -3,22 +3,26 @@
 import hmac
 import http
 import os
+from collections.abc import Iterator
+from functools import cache
+from itertools import chain
 
 from flask import Flask, Response, request
 from flask_jwt_extended import JWTManager
 from flask_smorest import Api
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.exceptions import RequestEntityTooLarge, Unauthorized
 
 from app import __version__
-from app.adapters.exposition_shelf import ExpositionShelf
+from app.adapters.exposition_shelf import COCOON as COCOON_WORKERS
+from app.adapters.exposition_shelf import NODES, ExpositionShelf
 from app.api import files, headers, limits, security
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
 from app.api.cocoon import watching
 from app.api.context import FORM
-from app.api.dialect import Dialect, envelope, install_errors, owner_of
+from app.api.dialect import OTHER, Dialect, envelope, install_errors, name_of, owner_of
 from app.api.node import views as node
 from app.api.proxies import TrustedProxies
 from app.api.rayment import document, provider_views
@@ -32,6 +36,8 @@ from app.core import figures, tallies
 from app.core.figures import Figure
 from app.observability import logs, requests
 from app.observability.metrics import OF_PROCESS, MarketplaceCollector
+from app.observability.process_files import LivingFiles
+from app.observability.reporter import Reporter, pool_gauges
 from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
@@ -87,6 +93,7 @@ COCOON = Dialect(
     security_schemes=cocoon.SECURITY_SCHEMES,
 )
 DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON)
+DIALECT_NAMES = (*(dialect.name for dialect in DIALECTS), OTHER)
 UNLIMITED = ("/metrics",)
 SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
 
@@ -181,7 +188,22 @@ def _guard_bodies(app: Flask, settings: Settings) -> None:
 def _figures(hub: Hub) -> list[Figure]:
     with hub.database.unit_of_work() as session:
         seconds = hub.settings.node_unhealthy_seconds
-        return [*figures.read(session, seconds), *figures.read_fleet(session, seconds), *tallies.read(session, hub.prices)]
+        found = [*figures.read(session, seconds), *figures.read_fleet(session, seconds), *tallies.read(session, hub.prices)]
+    with hub.database.unit_of_work() as session:
+        return [*found, *figures.read_server(session)]
+
+
+@cache
+def _dialect_of(rule: str) -> str:
+    return name_of(rule, DIALECTS)
+
+
+def _socket_gauges(app: Flask) -> Iterator[Figure]:
+    """What is open on the relay, and what waits there for slow readers."""
+    for endpoint, name in (("rendertrust", "lightyard_relay"), ("watchers", "lightyard_watchers")):
+        exchange = app.extensions[name].exchange
+        yield Figure("relay_connections", len(exchange), {"endpoint": endpoint})
+        yield Figure("relay_waiting_bytes", exchange.waiting_bytes(), {"endpoint": endpoint})
 
 
 def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
@@ -190,8 +212,10 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     registry = CollectorRegistry()
     bound_methods(app)
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
-    marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache)
-    shelf = ExpositionShelf(settings.redis_url)
+    gauges = pool_gauges(hub.database, 2 * settings.database_pool_size)
+    reporter = app.extensions["lightyard_reporter"] = Reporter(hub.cache, "api", gauges, lambda: _socket_gauges(app))
+    marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache, reporter.report)
+    shelves = [ExpositionShelf(settings.redis_url, name) for name in (NODES, COCOON_WORKERS)]
     if not shared:
         for collector in (marketplace, *OF_PROCESS):
             registry.register(collector)
@@ -204,7 +228,8 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
         source = registry
         if shared:
             source = CollectorRegistry()
-            multiprocess.MultiProcessCollector(source)
+            LivingFiles(source)
             source.register(marketplace)
-        body = [generate_latest(RequestFamilies(source)), *shelf.read()]
+        families = RequestFamilies(source, DIALECT_NAMES, _dialect_of)
+        body = [generate_latest(families), *chain(*(shelf.read() for shelf in shelves))]
         return Response(body, content_type=CONTENT_TYPE_LATEST)

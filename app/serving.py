@@ -4,10 +4,8 @@ import os
 import resource
 from typing import Any
 
-from prometheus_client import multiprocess
-
 from app.config import load
-from app.observability import logs
+from app.observability import logs, process_files
 
 _settings = load()
 bind = f"{_settings.bind_host}:{_settings.port}"
@@ -27,8 +25,15 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (_most_files, _most_files))
 def on_starting(server: Any) -> None:
     """gunicorn's own lines are JSON like all others."""
     logs.configure()
+    if process_files.FOLDER in os.environ:
+        process_files.begin()
     server.log.error_log.handlers.clear()
     server.log.error_log.propagate = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """What this worker counts is told to every other process's scrape, too."""
+    worker.wsgi.extensions["lightyard_reporter"].start()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
@@ -37,9 +42,12 @@ def worker_exit(_server: Any, worker: Any) -> None:
         relay = getattr(worker.wsgi, "extensions", {}).get(name)
         if relay is not None:
             relay.exchange.leave(RELAY_LEAVE_SECONDS)
+    reporter = getattr(worker.wsgi, "extensions", {}).get("lightyard_reporter")
+    if reporter is not None:
+        reporter.stop()
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """A worker that is gone no longer counts in the gauges of living processes."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.mark_process_dead(worker.pid)
+    """A worker that is gone no longer counts in the gauges of living processes; what it counted stays."""
+    if process_files.FOLDER in os.environ:
+        process_files.fold(worker.pid)

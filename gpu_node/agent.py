@@ -46,7 +46,7 @@ class Agent:
         shutil.rmtree(self._work_folder, ignore_errors=True)
         if host is None:
             host, blender_version = find_host(settings)
-        self._machine = describe_machine(host, blender_version)
+        self._machine = {**describe_machine(host, blender_version), "slots": settings.slots}
         self.stopping, self.draining, self.changed = threading.Event(), threading.Event(), threading.Event()
         self._grace_ends = float("inf")
         self.held = HeldAttempts()

@@ -56,6 +56,9 @@ ENVELOPE_SCHEMA = {
 }
 
 
+OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """`prefixes` are the paths it owns, `error_body(code, message, details)` its envelope, `invalid_status` its 400 or 422,
@@ -83,13 +86,23 @@ def envelope(code: str, message: str, details: dict[str, Any]) -> dict[str, Any]
 
 def owner_of(path: str, dialects: tuple[Dialect, ...]) -> Dialect:
     """404 and 405 carry no blueprint, so the longest owned prefix decides; the first dialect owns the rest."""
+    return _owner_of(path, dialects) or dialects[0]
+
+
+def name_of(path: str, dialects: tuple[Dialect, ...]) -> str:
+    """The name of the dialect that owns a path, for metrics; `other` for what nobody owns."""
+    owner = _owner_of(path, dialects)
+    return OTHER if owner is None else owner.name
+
+
+def _owner_of(path: str, dialects: tuple[Dialect, ...]) -> Dialect | None:
     owned = [
         (len(prefix), dialect)
         for dialect in dialects
         for prefix in dialect.prefixes
         if path == prefix or path.startswith(prefix.rstrip("/") + "/")
     ]
-    return max(owned, key=lambda pair: pair[0])[1] if owned else dialects[0]
+    return max(owned, key=lambda pair: pair[0])[1] if owned else None
 
 
 def install_errors(app: Flask, dialects: tuple[Dialect, ...]) -> None:

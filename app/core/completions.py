@@ -9,10 +9,12 @@ from operator import attrgetter
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from app import outbox
+from app import counts, outbox
 from app.core import credit_holds, credits, pricing, settlement
+from app.db import after_commit
 from app.values import clock
 from app.values.rates import RateSource
+from app.values.states import AttemptState
 
 # Jobs are locked in the order of their ids, then their units in the order of theirs: `live` joins `locked`, so no unit is
 # locked before its job. Whoever lost a race for a row sees it anew and drops out by fence or state. `coalesce` keeps the planner
@@ -110,6 +112,8 @@ def complete(session: Session, finished: Sequence[Finished], terms: Terms | None
         for name, value in zip("afkhbs", _told(item), strict=True)
     }
     rows = session.execute(_complete_statement(len(finished)), told | {"now": clock.now()}).all()
+    if rows:
+        after_commit(session, lambda: counts.add("attempts", AttemptState.COMPLETED.value, amount=len(rows)))
     for job_id, is_last in sorted({(row[1], row[2]) for row in rows}):
         if is_last:
             _end(session, job_id, terms)

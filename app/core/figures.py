@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from app.values.money import DECIMALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,7 @@ class Figure:
     labels: dict[str, str] = field(default_factory=dict)
 
 
+AMOUNTS = frozenset({"payout_amount"})  # told in the asset's own unit
 PAYOUT_OPEN = "origin = 'engine' AND state IN ('created', 'signed', 'sent', 'expired')"
 QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "units": (
@@ -51,6 +55,16 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         WHERE asked_at > now() - interval '30 minutes' GROUP BY chain""",
         ("chain",),
     ),
+    "chain_unconfirmed_age_seconds": (
+        """SELECT known.chain, coalesce(extract(epoch FROM now() - min(undecided.created_at)), 0)
+        FROM (VALUES ('solana'), ('ton'), ('evm')) AS known (chain) LEFT JOIN (
+            SELECT chain, created_at FROM chain_transactions WHERE state = 'pending'
+            UNION ALL SELECT chain, created_at FROM payout_signings WHERE outcome IS NULL
+            UNION ALL SELECT 'evm', created_at FROM anchor_batches
+                WHERE state <> 'final' AND state IN ('signed', 'sent', 'confirmed')) AS undecided ON undecided.chain = known.chain
+        GROUP BY known.chain""",
+        ("chain",),
+    ),
     "outbox_messages": ("SELECT count(*) FROM outbox_messages", ()),
     "outbox_age_seconds": ("SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM outbox_messages", ()),
     "card_problems": ("SELECT count(*) FROM card_events WHERE outcome = 'problem' AND ended_at IS NULL", ()),
@@ -66,6 +80,10 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
     "payouts": (f"SELECT chain, state, count(*) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain, state", ("chain", "state")),
+    "payout_amount": (
+        f"SELECT chain, asset, sum(amount_minor) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain, asset",
+        ("chain", "asset"),
+    ),
     "payout_age_seconds": (
         f"SELECT chain, extract(epoch FROM now() - min(created_at)) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain",
         ("chain",),
@@ -94,6 +112,31 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
+# Of the server itself, as whoever signed in there sees it: the role that the hub works under sees less.
+SERVER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "database_connections": (
+        """SELECT known.state, count(found.pid)
+        FROM (VALUES ('active'), ('idle'), ('idle_in_transaction'), ('other')) AS known (state) LEFT JOIN (
+            SELECT pid, CASE WHEN state IN ('active', 'idle') THEN state
+            WHEN state LIKE 'idle in transaction%' THEN 'idle_in_transaction' ELSE 'other' END AS state
+            FROM pg_stat_activity WHERE datname = current_database()) AS found ON found.state = known.state
+        GROUP BY known.state""",
+        ("state",),
+    ),
+    "database_connections_limit": ("SELECT current_setting('max_connections')::int", ()),
+    "database_oldest_transaction_seconds": (
+        """SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()""",
+        (),
+    ),
+    "database_transactions": (
+        """SELECT outcome, CASE outcome WHEN 'commit' THEN xact_commit ELSE xact_rollback END
+        FROM pg_stat_database, (VALUES ('commit'), ('rollback')) AS known (outcome) WHERE datname = current_database()""",
+        ("outcome",),
+    ),
+    "database_deadlocks": ("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()", ()),
+}
+
 FLEET = ("REGISTERED", "HEALTHY", "UNHEALTHY")
 _FLEET = text("""
 SELECT CASE WHEN last_heartbeat_at IS NULL THEN 'REGISTERED'
@@ -112,7 +155,21 @@ def read(session: Session, silence_seconds: int) -> Iterator[Figure]:
     for name, (sql, labels) in QUERIES.items():
         values: dict[str, Any] = {"silence": silence_seconds} if ":silence" in sql else {}
         for row in session.execute(text(sql), values):
+            told = dict(zip(labels, row[:-1], strict=True))
+            yield Figure(name, amount(row[-1], told["asset"]) if name in AMOUNTS else float(row[-1]), told)
+
+
+def read_server(session: Session) -> Iterator[Figure]:
+    """What PostgreSQL says of itself; for a unit of work of its own, which is the login's own role from here on."""
+    session.execute(text("SET LOCAL ROLE NONE"))
+    for name, (sql, labels) in SERVER.items():
+        for row in session.execute(text(sql)):
             yield Figure(name, float(row[-1]), dict(zip(labels, row[:-1], strict=True)))
+
+
+def amount(minor: int, asset: str) -> float:
+    """What people call an amount: for dashboards, and for nothing that decides about money."""
+    return float(Decimal(minor).scaleb(-DECIMALS[asset]))
 
 
 def read_fleet(session: Session, silence_seconds: int) -> Iterator[Figure]:

@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.orm import Session
 
-from app import outbox
+from app import counts, outbox
 from app.core import credit_holds, dead_letters, doorbells, inspections, nodes, settlement
+from app.db import after_commit
 from app.errors import Conflict, Forbidden
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
@@ -48,7 +49,9 @@ def lock_live(session: Session, pairs: Collection[tuple[uuid.UUID, int]]) -> dic
 
 def _end_attempts(session: Session, attempt_ids: Collection[uuid.UUID], state: AttemptState, **values: Any) -> None:
     statement = update(Attempt).where(Attempt.id.in_(attempt_ids), Attempt.state == AttemptState.LIVE)
-    session.execute(statement.values(state=state, ended_at=clock.now(), **values))
+    ended = session.execute(statement.values(state=state, ended_at=clock.now(), **values).returning(Attempt.id)).all()
+    if ended:
+        after_commit(session, lambda: counts.add("attempts", state.value, amount=len(ended)))
 
 
 def _forgive(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:

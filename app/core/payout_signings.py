@@ -31,6 +31,12 @@ class Batch:
     replaces: tuple[str, ...]
 
 
+def wallets(session: Session) -> dict[str, str]:
+    """The hot wallet of each chain that has one: the newest."""
+    query = select(PayoutWallet.chain, PayoutWallet.address).order_by(PayoutWallet.created_at)
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
 def ensure_wallet(session: Session, chain: str, address: str) -> None:
     """Know a hot wallet, from its first sight on."""
     row = {"chain": chain, "address": address, "created_at": clock.now()}

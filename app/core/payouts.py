@@ -15,8 +15,10 @@ from sqlalchemy import ColumnElement, RowMapping, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app import counts
 from app.core import ledger, payout_addresses
 from app.core.ledger import Party
+from app.db import after_commit
 from app.errors import Conflict, InvalidInput, NotFound, Refused
 from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem
 from app.values import clock
@@ -220,6 +222,8 @@ def book_paid(session: Session, payout: Payout, fate: Fate) -> None:
     payout.is_confirmed, payout.confirmed_at, payout.held_reason = True, clock.now(), None
     payout.tx_hash, payout.block_number, payout.transaction_time = fate.landed_hash, fate.block_number, fate.block_time
     payout.confirmations = max(1, payout.confirmations)
+    seconds, chain = (payout.confirmed_at - payout.created_at).total_seconds(), payout.chain
+    after_commit(session, lambda: counts.observe("payout_seconds", seconds, chain))
     money = Money(payout.amount_minor, payout.asset)
     ledger.post(session, Party("payout", payout.account_id), Party("chain"), money, f"payout:{payout.id}:paid")
 

@@ -71,19 +71,19 @@ def _gpus(told: Any) -> list[Gpu]:
 
 def _gpu(number: int, gpu: dict[str, Any]) -> Gpu:
     index = gpu.get("index")
-    used, total = _figure(gpu.get("memory_used_bytes"), 2**50), _figure(gpu.get("memory_total_bytes"), 2**50)
+    used, total = figure(gpu.get("memory_used_bytes"), 2**50), figure(gpu.get("memory_total_bytes"), 2**50)
     return {
         "gpu_id": index if type(index) is int and 0 <= index < MOST_GPUS else number,
-        "utilization": _figure(gpu.get("utilization_percent"), 100),
+        "utilization": figure(gpu.get("utilization_percent"), 100),
         "memory_used_gb": None if used is None else round(used / GIB, 3),
         "memory_total_gb": None if total is None else round(total / GIB, 3),
-        "celsius": _figure(gpu.get("temperature_celsius"), 200),
-        "watts": _figure(gpu.get("power_watts"), 10_000),
+        "celsius": figure(gpu.get("temperature_celsius"), 200),
+        "watts": figure(gpu.get("power_watts"), 10_000),
     }
 
 
-def _figure(value: Any, most: float) -> float | None:
-    """A number that can be one: nodes may say anything."""
+def figure(value: Any, most: float) -> float | None:
+    """A number that can be one; None for anything else: nodes may say anything."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         return None
     return value

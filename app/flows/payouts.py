@@ -20,6 +20,7 @@ from app.errors import LightyardError, PaymentRequired
 from app.errors import Refused as NotGranted
 from app.failpoints import failpoint
 from app.values import clock
+from app.values.chain import Head
 from app.values.payouts import CHAIN_OF, Fate, Order, Page, Refusal, Refused, SignedPayouts, Signing, Terms
 from app.values.states import SigningOutcome
 
@@ -49,6 +50,10 @@ class PayoutChain(Protocol):
     def fate(self, signing: Signing) -> Fate: ...
 
     def outgoing(self, source: str, cursor: str | None) -> Page: ...
+
+    def heads(self) -> list[Head | None]: ...
+
+    def holdings(self, source: str) -> dict[str, int]: ...
 
 
 class Signer(Protocol):

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable
 
 import redis
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app import __version__
 from app.core.figures import Figure
+from app.observability import reporter, shared_counts, watched
 
 log = structlog.get_logger()
+disable_created_metrics()  # series that only tell when others began, and that several processes can't tell at all
 PREFIX = "lightyard_"
 AUDIT_KEY = "lightyard.audit"
 PAYOUT_AUDIT_KEY = "lightyard.payout_audit"
@@ -45,6 +48,29 @@ NAMES = {
     "payout_records_unconfirmed": "Recorded payouts, older than an hour, whose transaction TON does not show",
     "payout_ledger_differences": "Ways in which payouts and ledger disagree; 0 is the invariant",
     "payout_ledger_audit_age_seconds": "Time since the payouts were last held against the ledger",
+    "chain_unconfirmed_age_seconds": "Age of the oldest transaction, in or out, that the chain has not decided; 0 if none",
+    "chain_up": "1 if every configured RPC node told its head",
+    "chain_head_block": "The newest block of the RPC node that is furthest",
+    "chain_head_age_seconds": "How old that block is",
+    "chain_lag_blocks": "How far the slowest RPC node is behind the furthest",
+    "payout_amount": "What the payouts come to that are not paid yet, in the asset's own unit",
+    "ledger_balance": "Sums over the ledger by what the money is, in the asset's own unit",
+    "hot_wallet_balance": "What a hot wallet has on its chain, in the asset's own unit",
+    "signer_up": "1 if the signer answered",
+    "queue_depth": "Messages that wait at the broker",
+    "nodes_unlisted": "Nodes that are too many to be listed one by one",
+    "relay_connections": "Sockets that are open on the relay",
+    "relay_waiting_bytes": "What those sockets were told and have not read yet",
+    "database_pool_connections": "Database connections of the hub's processes",
+    "database_pool_limit": "Database connections that the hub's processes may have",
+    "database_size_bytes": "The database on disk",
+    "database_connections": "Connections to this database at the server",
+    "database_connections_limit": "The server's max_connections",
+    "database_oldest_transaction_seconds": "How long the oldest open transaction has been open; 0 if none",
+    "processes": "The hub's processes that were heard of lately",
+    "process_resident_bytes": "Memory of the hub's processes",
+    "sweep_age_seconds": "Time since a sweep left its figures",
+    "build_info": "Which hub this is",
     "database_up": "1 if PostgreSQL answered this scrape",
     "cache_up": "1 if Valkey answered this scrape",
 }
@@ -54,6 +80,17 @@ LABELS |= {"refunds_owed_minor": ("asset",), "anchors": ("state",)}
 LABELS |= {"payouts": ("chain", "state"), "payout_age_seconds": ("chain",), "payouts_held": ("chain",)}
 LABELS |= {"payout_signing_age_seconds": ("chain",), "payout_differences": ("chain", "kind")}
 LABELS |= {"payout_wallets_halted": ("chain",), "payout_wallet_read_age_seconds": ("chain",)}
+LABELS |= {"chain_unconfirmed_age_seconds": ("chain",), "payout_amount": ("chain", "asset"), "ledger_balance": ("kind", "asset")}
+LABELS |= {name: ("chain",) for name in ("chain_up", "chain_head_block", "chain_head_age_seconds", "chain_lag_blocks")}
+LABELS |= {"hot_wallet_balance": ("chain", "asset"), "queue_depth": ("queue",), "sweep_age_seconds": ("sweep",)}
+LABELS |= {"relay_connections": ("endpoint",), "relay_waiting_bytes": ("endpoint",), "database_connections": ("state",)}
+LABELS |= {"database_pool_connections": ("role", "state"), "database_pool_limit": ("role",), "build_info": ("version",)}
+LABELS |= {"processes": ("role",), "process_resident_bytes": ("role",)}
+# Counted by PostgreSQL itself.
+COUNTED = {
+    "database_transactions": ("Transactions of this database, as the server counts them", ("outcome",)),
+    "database_deadlocks": ("Deadlocks of this database, as the server counts them", ()),
+}
 # RenderTrust's families, under its names and without our prefix: totals since the first day, and its nodes.
 TOTALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs_dispatched": ("Jobs that were paid, or tried again, and given to nodes", ("job_type",)),
@@ -79,14 +116,18 @@ def _families() -> dict[str, tuple[_Family, tuple[str, ...]]]:
         name: (GaugeMetricFamily(PREFIX + name, text, labels=labels), labels) for name, (text, labels) in ours.items()
     }
     made |= {name: (GaugeMetricFamily(name, text, labels=labels), labels) for name, (text, labels) in FLEET.items()}
+    made |= {name: (CounterMetricFamily(PREFIX + name, text, labels=labels), labels) for name, (text, labels) in COUNTED.items()}
     return made | {name: (CounterMetricFamily(name, text, labels=labels), labels) for name, (text, labels) in TOTALS.items()}
 
 
 class MarketplaceCollector(Collector):
-    """Asks the database and the cache at each scrape; what does not answer is shown as down, never as zero."""
+    """Asks the database and the cache at each scrape; what does not answer is shown as down, never as zero.
 
-    def __init__(self, read: Callable[[], list[Figure]], cache: redis.Redis) -> None:
-        self._read, self._cache = read, cache
+    `report` tells first what this process has counted itself, and is False where the cache is away.
+    """
+
+    def __init__(self, read: Callable[[], list[Figure]], cache: redis.Redis, report: Callable[[], bool]) -> None:
+        self._read, self._cache, self._report = read, cache, report
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the registry need not scrape once just to be built."""
@@ -94,10 +135,11 @@ class MarketplaceCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         families = _families()
-        for figure in [*self._database(), *self._audit()]:
+        reported, figures = self._reported()
+        for figure in [Figure("build_info", 1, {"version": __version__}), *self._database(), *figures]:
             family, labels = families[figure.name]
             family.add_metric([figure.labels[label] for label in labels], figure.value)
-        return [family for family, _ in families.values()]
+        return [*(family for family, _ in families.values()), *reported]
 
     def _database(self) -> list[Figure]:
         try:
@@ -106,16 +148,30 @@ class MarketplaceCollector(Collector):
             log.warning("metrics.database_away", error=str(error))
             return [Figure("database_up", 0)]
 
-    def _audit(self) -> list[Figure]:
+    def _reported(self) -> tuple[list[Metric], list[Figure]]:
+        """What the hub's processes have counted, and what audits, sweeps and living processes say."""
         try:
-            found, payouts_found = self._cache.get(AUDIT_KEY), self._cache.get(PAYOUT_AUDIT_KEY)
+            if not self._report():
+                return [], [Figure("cache_up", 0)]
+            pipe = self._cache.pipeline(transaction=False)
+            for key in (AUDIT_KEY, PAYOUT_AUDIT_KEY):
+                pipe.get(key)
+            for key in (watched.KEY, reporter.COUNTS, reporter.PROCESSES):
+                pipe.hgetall(key)
+            audit, payouts, sweeps, counted, processes = pipe.execute()
+            now = time.time()
+            gone = shared_counts.forgotten(processes, now, reporter.FORGOTTEN_SECONDS)
+            if gone:
+                self._cache.hdel(reporter.PROCESSES, *gone)
         except redis.RedisError as error:
             log.warning("metrics.cache_away", error=str(error))
-            return [Figure("cache_up", 0)]
-        return [
+            return [], [Figure("cache_up", 0)]
+        return list(shared_counts.families(counted, PREFIX)), [
             Figure("cache_up", 1),
-            *_audited(found, "ledger_differences", "ledger_audit_age_seconds"),
-            *_audited(payouts_found, "payout_ledger_differences", "payout_ledger_audit_age_seconds"),
+            *_audited(audit, "ledger_differences", "ledger_audit_age_seconds"),
+            *_audited(payouts, "payout_ledger_differences", "payout_ledger_audit_age_seconds"),
+            *watched.tell(sweeps, now),
+            *shared_counts.living(processes, now),
         ]
 
 

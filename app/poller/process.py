@@ -8,6 +8,7 @@ import structlog
 
 from app.config import Settings
 from app.observability import logs
+from app.observability.reporter import Reporter, pool_gauges
 from app.poller.cocoon import CocoonPoller
 from app.wiring import Hub, build
 
@@ -20,9 +21,12 @@ def run(settings: Settings) -> None:
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a thousand slow workers are as many open sockets
     hub = build(settings)
+    reporter = Reporter(hub.cache, "poller", pool_gauges(hub.database, 2 * settings.database_pool_size))
+    reporter.start()
     try:
         asyncio.run(_run(hub))
     finally:
+        reporter.stop()
         hub.database.engine.dispose()
 
 

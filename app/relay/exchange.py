@@ -72,6 +72,10 @@ class Exchange:
     def __len__(self) -> int:
         return len(self._lines)
 
+    def waiting_bytes(self) -> int:
+        """What all sockets were told and their other sides have not taken yet."""
+        return sum(len(waiting) for waiting in [line.outbox for line in list(self._lines.values())] if waiting)
+
     def attach(self, socket: Socket, owner: Owner, greeting: bytes = b"") -> Line:
         """Serve this socket from now on; `greeting` is what ends its handshake. The socket is the exchange's to close."""
         socket.setblocking(False)

@@ -268,7 +268,7 @@ class Stack:
             stale.unlink()
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "-A", "celery_app", "--quiet"]
-        worker = [*celery, "worker", "-P", "threads", "-c", "11", "-Q", "hub"]
+        worker = [*celery, "worker", "-P", "threads", "-c", "12", "-Q", "hub"]
         beat = [*celery, "beat", "-s", str(self.home / "beat-schedule"), "--pidfile="]
         self.supervisor.start(Role("api", [*python, "gunicorn", "-c", "python:app.serving", "wsgi:app"], self.environment, HUB))
         self.supervisor.start(Role("worker", worker, self.environment, HUB))

@@ -28,3 +28,11 @@ class Sighting:
     movements: tuple[Movement, ...]
     fee_payer: str
     changes: Mapping[tuple[str, str | None], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest block that a node tells of, and its own time, in unix seconds. Solana: a final slot; TON: of the masterchain."""
+
+    number: int
+    unix_time: int

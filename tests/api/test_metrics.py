@@ -154,5 +154,8 @@ def test_the_token_guards_the_families_while_the_database_is_away(settings) -> N
 
 
 def test_every_figure_is_named_once() -> None:
-    assert set(figures.QUERIES) <= set(metrics.NAMES)
-    assert {name: labels for name, (_, labels) in figures.QUERIES.items() if labels} == metrics.LABELS
+    named = {name: metrics.LABELS.get(name, ()) for name in metrics.NAMES}
+    named |= {name: labels for name, (_, labels) in metrics.COUNTED.items()}
+    asked = {name: labels for name, (_, labels) in (figures.QUERIES | figures.SERVER).items()}
+    assert {name: named[name] for name in asked} == asked
+    assert set(metrics.LABELS) <= set(metrics.NAMES)

@@ -1,62 +1,76 @@
-"""The alerts on RenderTrust's families, by Prometheus' own tool: each fires when it should, and stays quiet when it should."""
+"""Every alert and every recording rule, by Prometheus' own tool: what fires when it should, and stays quiet when it should."""
 
-import shutil
-import subprocess
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.factories.missing import go_without
+from tests.deploy import alert_cases, promtool, rule_cases
+from tests.deploy.promtool import Case
 
 ROOT = Path(__file__).parent.parent.parent
-RULES, CASES = ROOT / "monitoring" / "prometheus" / "alerts.yml", Path(__file__).parent / "alerts.yml"
-ALERTS = ("FleetTooFewNodes", "HighErrorRate", "HighJobFailureRate", "APILatencyHigh", "NoWebSocketConnections",
-          "WorkerPollsAreOverdue", "WorkerDown", "WorkerGpuHot", "WorkerGpuIdle", "WorkerErrorRateHigh")
+ALERTS, RECORDS = promtool.rules("alerts.yml", "alert"), promtool.rules("rules.yml", "record")
+RUNBOOK = (ROOT / "docs" / "alerts-runbook.md").read_text()
+ENTRY = re.compile(r"^### (\w+)\n\n\*\*Means\*\* \((\w+)\): .+\n\n\*\*Look\*\*: .+\n\n\*\*Mend\*\*: .+$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def promtool() -> str:
-    found = shutil.which("promtool")
-    if found is None:
-        reason = "the alerts are checked by promtool, of Debian's package prometheus"
-        go_without(reason)
-    return found
+def cases(alert: str) -> list[Case]:
+    written = alert_cases.CASES[alert]
+    is_of_each, is_of_nothing = alert in alert_cases.OF_EACH_ADDRESS, alert in alert_cases.FIRE_WITHOUT_SERIES
+    return [*written, *promtool.by_themselves(ALERTS[alert], written, is_of_each, is_of_nothing)]
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
+def alert_tests() -> list[dict[str, Any]]:
+    return [promtool.alert_test(name, rule, case) for name, rule in ALERTS.items() for case in cases(name)]
 
 
-@pytest.mark.system
-def test_the_rules_are_sound(promtool: str) -> None:
-    found = run(promtool, "check", "rules", RULES)
-    assert found.returncode == 0, found.stdout + found.stderr
+def record_tests() -> list[dict[str, Any]]:
+    told = [promtool.record_test(name, *case) for name, case in rule_cases.CASES.items()]
+    return told + [promtool.record_test(name, {}, "10m", {}) for name in rule_cases.CASES]
 
 
-@pytest.mark.system
-def test_alerts_fire_when_they_should_and_not_otherwise(promtool: str) -> None:
-    found = run(promtool, "test", "rules", CASES)
-    assert found.returncode == 0, found.stdout + found.stderr
+def test_every_alert_and_every_rule_has_its_cases() -> None:
+    assert alert_cases.CASES.keys() == ALERTS.keys() and rule_cases.CASES.keys() == RECORDS.keys()
+    for name, written in alert_cases.CASES.items():
+        assert {case.alarm is None for case in written} == {True, False}, f"{name} wants a case of each kind"
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_says_what_is_wrong_and_where_to_read_on(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in ("page", "warn", "info") and promtool.minutes(rule["for"]) >= 1
+    assert len(rule["annotations"]["summary"]) > 20
+    assert rule["annotations"]["runbook_url"] == f"docs/alerts-runbook.md#{alert.lower()}"
+    assert dict(ENTRY.findall(RUNBOOK))[alert] == rule["labels"]["severity"]
+
+
+def test_the_runbook_has_no_entry_of_an_alert_that_is_gone() -> None:
+    assert re.findall(r"^### (.+)$", RUNBOOK, re.MULTILINE) == list(ALERTS), "one for each, in their order"
+    linked = set(re.findall(r"\]\(([a-z-]+\.md)", RUNBOOK))
+    assert linked and all((ROOT / "docs" / page).exists() for page in linked)
+
+
+@pytest.mark.system
+def test_alerts_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
+    said = promtool.run(tmp_path, alert_tests())
+    assert said == "", said
+
+
+@pytest.mark.system
+def test_recording_rules_say_what_they_should(tmp_path: Path) -> None:
+    said = promtool.run(tmp_path, record_tests())
+    assert said == "", said
+
+
+@pytest.mark.system
 @pytest.mark.parametrize("expression", ["vector(1)", "vector(1) < 0"], ids=["always", "never"])
-def test_an_alert_that_fires_always_or_never_would_be_seen(promtool: str, tmp_path: Path, alert: str, expression: str) -> None:
-    rules: dict[str, Any] = yaml.safe_load(RULES.read_text())
-    [changed] = [rule for rule in rules["groups"][0]["rules"] if rule["alert"] == alert]
-    changed["expr"] = expression
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
-    (tmp_path / "cases.yml").write_text(yaml.safe_dump({**yaml.safe_load(CASES.read_text()), "rule_files": ["rules.yml"]}))
-    found = run(promtool, "test", "rules", tmp_path / "cases.yml")
-    assert found.returncode == 1 and alert in found.stdout + found.stderr
+def test_an_alert_that_fires_always_or_never_would_be_seen(tmp_path: Path, expression: str) -> None:
+    said = promtool.run(tmp_path, alert_tests(), dict.fromkeys(ALERTS, expression))
+    assert set(re.findall(r"alertname: ?(\w+)", said)) == set(ALERTS)
 
 
-@pytest.mark.parametrize("alert", ALERTS)
-def test_every_alert_has_cases_of_both_kinds_and_says_what_to_do(alert: str) -> None:
-    cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
-    assert {bool(case["exp_alerts"]) for case in cases if case["alertname"] == alert} == {True, False}
-    [rule] = [rule for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"] if rule["alert"] == alert]
-    assert rule["labels"]["severity"] in ("page", "warn", "info") and rule["annotations"]["summary"] and rule["for"]
+@pytest.mark.system
+def test_a_recording_rule_that_says_something_else_would_be_seen(tmp_path: Path) -> None:
+    said = promtool.run(tmp_path, record_tests(), {name: f"({rule['expr']}) * 1.01" for name, rule in RECORDS.items()})
+    assert {name for name in RECORDS if f"round({name} *" in said} == set(RECORDS)

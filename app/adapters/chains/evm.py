@@ -8,6 +8,7 @@ import httpx
 from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ConfigError
+from app.values import chain
 from app.values.anchoring import Fees, Landing, OnChain, SignedAnchor
 
 GAS_MARGIN_PERCENT = 125  # an estimate may be short by the time that the transaction is mined
@@ -66,7 +67,7 @@ class EvmGateway:
         raise ChainUnavailable(f"the EVM chain did not answer {method}: {problem[:200]}")
 
     def _ask(self, url: str, method: str, params: tuple[Any, ...]) -> Any:
-        return json_rpc.call(self._http, url, self._timeout_seconds, method, list(params))
+        return json_rpc.call("evm", self._http, url, self._timeout_seconds, method, list(params))
 
     def _number(self, method: str, *params: Any) -> int:
         return _read(method, self._call(method, *params))
@@ -77,6 +78,17 @@ class EvmGateway:
     def head(self) -> int:
         """The newest block's number."""
         return self._number("eth_blockNumber")
+
+    def heads(self) -> list[chain.Head | None]:
+        """How far each node is; None for one that does not say."""
+        return [self._told_head(url) for url in self._urls]
+
+    def _told_head(self, url: str) -> chain.Head | None:
+        try:
+            block = self._ask(url, "eth_getBlockByNumber", ("latest", False))["result"]
+            return chain.Head(int(block["number"], 16), int(block["timestamp"], 16))
+        except UNCLEAR:
+            return None
 
     def mined_nonce(self, depth: int = 0) -> int:
         """The sender's first nonce that no block has; with `depth`, as of that many blocks before the newest."""

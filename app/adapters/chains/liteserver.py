@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED
 from app.db import assert_no_unit_of_work
 from app.errors import ChainUnavailable, ChainUnreadable, ConfigError
@@ -47,10 +48,11 @@ class Liteservers:
         return True
 
     def account_state(self, address: str) -> Any:
-        return self._call(lambda client: client.raw_get_account_state(address))
+        return self._call("raw_get_account_state", lambda client: client.raw_get_account_state(address))
 
     def transactions(self, address: str, limit: int, lt: int | None, hash: str | None, to_lt: int) -> Any:
         return self._call(
+            "get_transactions",
             lambda client: client.get_transactions(
                 address,
                 from_transaction_lt=lt,
@@ -58,14 +60,14 @@ class Liteservers:
                 to_transaction_lt=to_lt,
                 limit=limit,
                 decode_messages=False,
-            )
+            ),
         )
 
     def run_get_method(self, address: str, name: str, stack: list[list[str]]) -> Any:
-        return self._call(lambda client: client.raw_run_method(address, name, stack))
+        return self._call("raw_run_method", lambda client: client.raw_run_method(address, name, stack))
 
     def send(self, boc: bytes) -> None:
-        self._call(lambda client: client.raw_send_message(boc))
+        self._call("raw_send_message", lambda client: client.raw_send_message(boc))
 
     def close(self) -> None:
         """End the library's threads; the next call starts it again."""
@@ -76,17 +78,20 @@ class Liteservers:
                 concurrent.futures.wait([left], timeout=CLOSE_SECONDS)
             loop.call_soon_threadsafe(loop.stop)
 
-    def _call(self, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    def _call(self, method: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
         assert_no_unit_of_work()
         with self._lock:
             self._assert_own_process()
             loop = self._loop = self._loop or _started_loop()
-            try:
-                return asyncio.run_coroutine_threadsafe(self._within_time(ask), loop).result()
-            except ChainUnavailable as error:
-                if not isinstance(error, ChainUnreadable):
+            with json_rpc.counted("ton", method) as problems:
+                try:
+                    return asyncio.run_coroutine_threadsafe(self._within_time(ask), loop).result()
+                except ChainUnreadable:
+                    problems.append("refused")
+                    raise
+                except ChainUnavailable:
                     self._leave()
-                raise
+                    raise
 
     def _assert_own_process(self) -> None:
         gevent = sys.modules.get("gevent.monkey")

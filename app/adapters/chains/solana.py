@@ -30,7 +30,7 @@ class SolanaGateway:
         problem, kind = "no RPC node is configured", ChainUnavailable
         for url in self._urls:
             try:
-                body = json_rpc.call(self._http, url, self._timeout_seconds, method, list(params))
+                body = json_rpc.call("solana", self._http, url, self._timeout_seconds, method, list(params))
                 if "error" not in body:
                     return body["result"]
                 problem, kind = str(body["error"]), ChainUnreadable

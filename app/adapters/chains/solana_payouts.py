@@ -12,6 +12,7 @@ from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values import clock
+from app.values.chain import Head
 from app.values.payouts import BATCH, SOLANA, UNDECIDED, Fate, Order, Outgoing, Page, Signing, Terms
 from app.values.solana_payouts import Shown, parts, payer_of
 from app.values.states import SigningOutcome
@@ -37,7 +38,7 @@ class SolanaPayouts:
 
     def _ask(self, url: str, method: str, *params: Any) -> Any:
         try:
-            body = json_rpc.call(self._http, url, self._timeout_seconds, method, list(params))
+            body = json_rpc.call(SOLANA, self._http, url, self._timeout_seconds, method, list(params))
             if "error" not in body:
                 return body["result"]
             problem = str(body["error"])
@@ -69,6 +70,21 @@ class SolanaPayouts:
         if late_seconds > self._lag_seconds:
             raise ChainUnavailable(f"a Solana node lies {late_seconds:.0f} s behind")
         return terms
+
+    def heads(self) -> list[Head | None]:
+        """How far each node is; None for one that does not say."""
+        return [self._told_head(url) for url in self._urls]
+
+    def _told_head(self, url: str) -> Head | None:
+        try:
+            slot = int(self._ask(url, "getSlot", FINAL))
+            return Head(slot, int(self._ask(url, "getBlockTime", slot)))
+        except (ChainUnavailable, *MALFORMED):
+            return None
+
+    def holdings(self, source: str) -> dict[str, int]:
+        """What the wallet has of every asset that is known here, as `funds` says it."""
+        return {asset: self.funds(source, asset) for asset in ("SOL", *self._mints)}
 
     def affordable(self, source: str, orders: Sequence[Order]) -> tuple[Order, ...]:
         """Of these orders, those that the wallet can pay now, fees and rents of token accounts counted."""

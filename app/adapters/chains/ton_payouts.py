@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from app.adapters.chains.ton import TonGateway
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values import clock
+from app.values.chain import Head
 from app.values.payouts import BATCH, TON, UNDECIDED, Fate, Order, Outgoing, Page, Part, Signing, Terms
 from app.values.states import SigningOutcome
 from app.values.ton_address import TonAddress, read
@@ -48,6 +49,14 @@ class TonPayouts:
         if late_seconds > self._lag_seconds:
             raise ChainUnavailable(f"a TON server lies {late_seconds:.0f} s behind")
         return account, account.as_of.unix_time
+
+    def heads(self) -> list[Head | None]:
+        """How far each server is; None for one that does not say."""
+        return [_told_head(gateway) for gateway in self._gateways]
+
+    def holdings(self, source: str) -> dict[str, int]:
+        """What the wallet has, by the first server."""
+        return {"TON": self._gateways[0].account(read(source)).balance_nano}
 
     def affordable(self, source: str, orders: Sequence[Order]) -> tuple[Order, ...]:
         """Of these orders, those that the wallet can pay now, fees counted."""
@@ -203,6 +212,14 @@ class TonPayouts:
         found = [(f"{item.lt}:{item.hash}", _outgoing(item)) for item in reversed(history)]
         last = found[-1][0] if found else cursor
         return Page(tuple((place, item) for place, item in found if item is not None), last, is_whole and cursor is not None)
+
+
+def _told_head(gateway: TonGateway) -> Head | None:
+    try:
+        moment = gateway.now()
+    except ChainUnavailable:
+        return None
+    return Head(moment.masterchain_seqno, moment.unix_time)
 
 
 def _is_external(item: TonTransaction) -> bool:

@@ -73,9 +73,11 @@ class Toncenter:
         kind: type[ChainUnavailable] = ChainUnavailable
         for url in self._urls:
             try:
-                body = self._ask(url, method, params)
-                if body["ok"] is True:
-                    return body["result"]
+                with json_rpc.counted("ton", method) as problems:
+                    body = self._ask(url, method, params)
+                    if body["ok"] is True:
+                        return body["result"]
+                    problems.append("refused")
                 problem, kind = str(body["error"]), ChainUnreadable
             except UNCLEAR as error:
                 problem = f"{type(error).__name__}: {error}"
