@@ -39,6 +39,7 @@ def _derived(folder: Path) -> dict[str, str]:
         "redis.conf": f"requirepass {redis}",
         "redis_exporter.json": json.dumps({"redis://redis:6379": redis}),
         "broker_url": f"amqp://lightyard:{rabbitmq}@rabbitmq:5672//",
+        "hub/rabbitmq_api_url": f"http://lightyard:{rabbitmq}@rabbitmq:15672",
         "rabbitmq.conf": f"default_user = lightyard\ndefault_pass = {rabbitmq}",
     }
 

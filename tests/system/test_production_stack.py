@@ -30,11 +30,11 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(420)]
 NOT_HERE = {"grafana"}
 FIRST, LAST = ("postgres", "redis", "rabbitmq"), ("migrate", "node")
 RPC = {"image": "rpc", "networks": ["outside"], "user": "10001:10001", "command": ["--host", "0.0.0.0", "--slot-ms", "25"]}
-NAMES = {"hub.example": "api", "rpc.example": "rpc", "chat.example": "host"}
+NAMES = {"hub.internal": "api", "rpc.internal": "rpc", "chat.internal": "host"}
 VARIABLES = {
-    "SOLANA_RPC_URL": "http://rpc.example:8899",
-    "PUBLIC_URL": "http://hub.example:8000",
-    "PUBLIC_HOST": "hub.example",
+    "SOLANA_RPC_URL": "http://rpc.internal:8899",
+    "PUBLIC_URL": "http://hub.internal:8000",
+    "PUBLIC_HOST": "hub.internal",
     "NODE_CAPABILITIES": "render,compute",
 }
 PRICING = {"pricePerFrame": 0.001, "pricePerSecond": 0.0001, "pricePerGb": 0.01, "minimumPrice": 0.005, "currency": "SOL"}
@@ -64,7 +64,7 @@ def make_secrets(folder: Path) -> Path:
     """As docs/deploying.md says: made in a folder of the hub's user, and the three addresses written by hand."""
     secret_files.make(folder)
     for name in secret_files.ALERTS:
-        (folder / name).write_text(f"http://chat.example:8080/{name}\n")
+        (folder / name).write_text(f"http://chat.internal:8080/{name}\n")
     (folder / "enrol_key").write_text("not known yet\n")
     for path in (folder, *folder.rglob("*")):
         os.chown(path, 10001, 10001)
@@ -139,7 +139,7 @@ def database(engine: Engine, name: str = "lightyard") -> psycopg.Connection[Any]
 def test_it_is_production_and_unsafe_settings_are_refused(engine: Engine, hub: httpx.Client) -> None:
     assert hub.get("/version").json()["environment"] == "production"
     good = engine.execute("api", "lightyard", "check-config")
-    assert (good.returncode, good.stdout) == (0, "production would boot\n"), good.stderr
+    assert good.returncode == 0 and "production would boot" in good.stdout, good.stderr
     bad = engine.execute("api", "lightyard", "check-config", SOLANA_RPC_URL="http://127.0.0.1:8899", DEBUG="on")
     assert bad.returncode == 1 and "SOLANA_RPC_URL" in bad.stdout and "DEBUG" in bad.stdout
     twice = engine.execute("api", "lightyard", "check-config", SECRET_KEY="x" * 40)
@@ -203,7 +203,7 @@ def provider_key(engine: Engine, hub: httpx.Client) -> str:
 def here(engine: Engine, url: str) -> str:
     """A public address as this side of the proxy reaches it."""
     assert url.startswith(VARIABLES["PUBLIC_URL"]), url
-    return url.replace("hub.example", engine.address("api"))
+    return url.replace("hub.internal", engine.address("api"))
 
 
 def dispatched(hub: httpx.Client, body: dict[str, str]) -> Any:
