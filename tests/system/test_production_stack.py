@@ -187,6 +187,15 @@ def test_a_dispatched_job_is_done_by_a_node_that_came_over_the_public_address(en
     engine.wait_healthy("node")
 
 
+def test_a_node_that_cannot_box_strangers_scenes_in_refuses_to_work(engine: Engine) -> None:
+    """Under an engine's usual masks over /proc: why the node's container has them off."""
+    masked = {**engine.compose["services"]["node"], "security_opt": ["no-new-privileges:true"], "volumes": []}
+    masked["tmpfs"] = ["/tmp", "/home/node/state"]
+    engine.create(**{"node-run-masked": masked})
+    assert engine.run("node-run-masked") == 1
+    assert "bubblewrap does not work on this host" in engine.tail("node-run-masked")
+
+
 def provider_key(engine: Engine, hub: httpx.Client) -> str:
     """A provider signs in with its wallet's signature, and the operator makes it a key."""
     wallet = Keypair()
