@@ -76,6 +76,9 @@ class Settings:
         "mints that tokens are paid out of, and no others; `lightyard up` sets the local chain's",
     )
     minimum_payout: str = setting("0.01", "smallest payout, in units of its asset; some assets' own: `0.01,SOL=0.002`")
+    payout_opens_account_from: str = setting(
+        "10,RENDER=3", "a smaller token payout waits for its payee to open a token account; the signer needs the same; `0`: none"
+    )
     payout_cool_off_hours: int = setting(24, "a new payout address counts after", "h", most=8760)
     payout_valid_seconds: int = setting(180, "a TON message of ours may be executed so long", "s", least=30, most=600)
     payout_lag_seconds: int = setting(120, "a chain's node whose newest final block is older is not believed", "s", least=5)

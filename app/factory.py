@@ -212,7 +212,7 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     registry = CollectorRegistry()
     bound_methods(app)
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
-    gauges = pool_gauges(hub.database, 2 * settings.database_pool_size)
+    gauges = pool_gauges("api", hub.database, 2 * settings.database_pool_size)
     reporter = app.extensions["lightyard_reporter"] = Reporter(hub.cache, "api", gauges, lambda: _socket_gauges(app))
     marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache, reporter.report)
     shelves = [ExpositionShelf(settings.redis_url, name) for name in (NODES, COCOON_WORKERS)]

@@ -42,7 +42,7 @@ from app.flows.results import Rules
 from app.values import signatures
 from app.values.money import Money
 from app.values.networks import read_networks
-from app.values.payouts import SOLANA, read_limits, read_minimums, read_mints
+from app.values.payouts import OPENS_FROM, SOLANA, read_limits, read_minimums, read_mints
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
 from app.values.usd_rates import UsdRates, read_days
@@ -145,7 +145,11 @@ def build(settings: Settings) -> Hub:
         prices=read_prices(settings.dispatch_prices),
         payout_chains=_payout_chains(settings),
         signer=SignerClient(settings.signer_socket_path),
-        payout_rules=PayoutRules(read_minimums(settings.minimum_payout), settings.payout_cool_off_hours),
+        payout_rules=PayoutRules(
+            read_minimums(settings.minimum_payout),
+            settings.payout_cool_off_hours,
+            read_minimums(settings.payout_opens_account_from, OPENS_FROM),
+        ),
     )
     outbox.connect(Publisher(celery, cache))
     return hub
@@ -162,7 +166,8 @@ def _ton(settings: Settings) -> TonGateway:
 def _payout_chains(settings: Settings) -> tuple[PayoutChain, ...]:
     """Chains that payouts leave on; one gateway for each TON server, because they must agree."""
     mints, lag_seconds = read_mints(settings.solana_mints), settings.payout_lag_seconds
-    solana = SolanaPayouts(settings.solana_rpc_urls, settings.solana_timeout_seconds, mints, lag_seconds)
+    opens_from = read_minimums(settings.payout_opens_account_from, OPENS_FROM)
+    solana = SolanaPayouts(settings.solana_rpc_urls, settings.solana_timeout_seconds, mints, lag_seconds, opens_from)
     if settings.ton_config:
         gateways = [_ton(settings)]
     else:
@@ -188,6 +193,8 @@ def malformed(settings: Settings) -> dict[str, str]:
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
+        "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
+        OPENS_FROM: lambda: read_minimums(settings.payout_opens_account_from, OPENS_FROM),
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),
         "SIGNER_MAX_DAY": lambda: read_limits("SIGNER_MAX_DAY", settings.signer_max_day),

@@ -31,8 +31,8 @@ HOW = (
 
 _HOUR = text("""
 INSERT INTO cocoon_worker_hours (worker_id, at, samples, answered, level, requests, success, failed, time_seconds, revenue_nano,
-    gpu_samples, gpu_utilization, gpu_memory_gb, gpu_celsius, gpu_watts, total_requests, total_revenue_nano)
-SELECT w, h, 240, 240, 3, 120, 118, 2, 240, 1000000, 240, 12000, 4800, 60, 48000, 1000, 5000000
+    weighed_nano, gpu_samples, gpu_utilization, gpu_memory_gb, gpu_celsius, gpu_watts, total_requests, total_revenue_nano)
+SELECT w, h, 240, 240, 3, 120, 118, 2, 240, 1000000, 1000000, 240, 12000, 4800, 60, 48000, 1000, 5000000
 FROM generate_series(date_trunc('hour', now()) - make_interval(days => :days), date_trunc('hour', now()), interval '1 hour') AS h,
     generate_series(1, :workers) AS w ORDER BY h, w
 """)

@@ -1,4 +1,7 @@
-"""What Celery does, in the metrics: how long tasks run, and which fail, ask for more, or were too old to be run."""
+"""What Celery does, in the metrics: how long tasks run, and which fail, ask for more, or were too old to be run.
+
+The hub's worker runs its tasks on threads, so whoever counts and whoever reports are one process.
+"""
 
 import time
 from collections.abc import Iterable
@@ -82,7 +85,8 @@ def _declare(tasks: Iterable[str]) -> None:
 
 def _report_worker(sender: Any, **_: Any) -> None:
     _declare(sender.app.tasks)
-    _start(Reporter(hub().cache, "worker", pool_gauges(hub().database, 2 * hub().settings.database_pool_size)))
+    gauges = pool_gauges("worker", hub().database, 2 * hub().settings.database_pool_size)
+    _start(Reporter(hub().cache, "worker", gauges))
 
 
 def _report_beat(**_: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from functools import cache
 
 import structlog
 from celery import shared_task
@@ -24,6 +25,12 @@ HUB_QUEUE = "hub"
 TURN_SECONDS, CHAIN_TURN_SECONDS, MONEY_TURN_SECONDS = 10, 60, 300
 NODES_GOOD_SECONDS = 90.0
 BOOKS_KEY = "lightyard.counted_books"
+
+
+@cache
+def _nodes_shelf(url: str) -> ExpositionShelf:
+    """One connection for all sweeps of this process."""
+    return ExpositionShelf(url, NODES)
 
 
 @shared_task(name="hub.watch_queues")
@@ -53,7 +60,7 @@ def watch_nodes() -> None:
             return
         with hub().database.read_only() as session:
             nodes, unlisted = watched.nodes(session, hub().settings.node_unhealthy_seconds)
-        ExpositionShelf(hub().settings.redis_url, NODES).put(node_exposition.build(nodes), NODES_GOOD_SECONDS)
+        _nodes_shelf(hub().settings.redis_url).put(node_exposition.build(nodes), NODES_GOOD_SECONDS)
         shelf.note(hub().cache, "nodes", [Figure("nodes_unlisted", unlisted)])
 
 

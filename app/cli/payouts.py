@@ -9,7 +9,7 @@ import click
 
 from app.cli.context import open_database
 from app.cli.printing import as_json_option, print_json, print_table
-from app.core import accounts, payout_addresses
+from app.core import accounts, payout_addresses, payout_signings
 from app.core import payout_reconciliation as reconciliation
 from app.core import payouts as verbs
 from app.db import Session
@@ -20,7 +20,7 @@ from app.values.money import Money, parse
 from app.values.payouts import CHAINS, chain_of
 from app.values.states import PayoutState
 
-COLUMNS = ("number", "id", "state", "chain", "amount", "destination", "tx_hash", "held_reason", "created_at")
+COLUMNS = ("number", "id", "state", "chain", "amount", "destination", "tx_hash", "held_reason", "delayed_reason", "created_at")
 DIFFERENCES = ("id", "kind", "chain", "tx_hash", "payout_id", "detail", "found_at", "acknowledged_by")
 WALLETS = ("chain", "address", "halted_at", "halted_reason", "read_at")
 OPEN = (PayoutState.CREATED, PayoutState.SIGNED, PayoutState.SENT, PayoutState.EXPIRED)
@@ -35,13 +35,17 @@ def payouts() -> None:
 @click.option("--chain", type=click.Choice(CHAINS))
 @click.option("--all", "with_ended", is_flag=True, help="Confirmed and cancelled ones, too.")
 @click.option("--held", "only_held", is_flag=True, help="Only those that wait for `retry` or `cancel`.")
+@click.option("--delayed", "only_delayed", is_flag=True, help="Only those that wait for their payee to open a token account.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @as_json_option
-def list_payouts(chain: str | None, with_ended: bool, only_held: bool, limit: int, as_json: bool) -> None:
+def list_payouts(
+    chain: str | None, with_ended: bool, only_held: bool, only_delayed: bool, limit: int, as_json: bool
+) -> None:
     """List payouts, the newest first."""
-    wanted = verbs.Filter(chain=chain, states=() if with_ended else OPEN)
+    states = () if with_ended else OPEN
+    wanted = verbs.Filter(chain=chain, is_held=only_held or None, is_delayed=only_delayed or None, states=states)
     with open_database() as (_, database), database.unit_of_work() as session:
-        rows = [_row(item) for item in verbs.listed(session, wanted, limit) if item.held_reason or not only_held]
+        rows = [_row(item) for item in verbs.listed(session, wanted, limit)]
     print_json(rows) if as_json else print_table(rows, COLUMNS, "no payouts")
 
 
@@ -69,7 +73,10 @@ def show(payout: str, as_json: bool) -> None:
 @payouts.command()
 @click.argument("payout")
 def retry(payout: str) -> None:
-    """Let a held PAYOUT be signed again. Look first why it was held: `lightyard payouts show`."""
+    """Let a held PAYOUT be signed again. Look first why it was held: `lightyard payouts show`.
+
+    For one that is delayed, the chain is looked at again at once.
+    """
     _change(payout, lambda session, found: verbs.retry(session, found), "will be signed again")
 
 
@@ -137,6 +144,21 @@ def enter(payout_id: uuid.UUID, amount: str, asset: str, to: str, account: uuid.
         account_id = accounts.known_id(session, account) if account is not None else owner.account_id  # type: ignore[union-attr]
         number = verbs.enter(session, payout_id, account_id, money, address).number
     click.echo(f"payout {number} is entered and held: `lightyard payouts book DIFFERENCE {number}` next")
+
+
+@payouts.command()
+@click.argument("chain", type=click.Choice(CHAINS))
+@click.argument("tx_hash")
+def disown(chain: str, tx_hash: str) -> None:
+    """Say that TX_HASH, which one server showed as a payment of ours, never was: look on explorers of others first.
+
+    Its payouts are held until `retry`; the wallet goes on with the others.
+    """
+    logs.configure("WARNING")
+    with open_database() as (_, database), database.unit_of_work() as session:
+        numbers = [payout.number for payout in payout_signings.disown(session, chain, tx_hash)]
+    held = ", ".join(map(str, numbers)) or "none"
+    click.echo(f"{tx_hash} is disowned; payouts held: {held} (`lightyard payouts retry` once you are sure)")
 
 
 @payouts.command()

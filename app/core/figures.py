@@ -85,7 +85,8 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("chain", "asset"),
     ),
     "payout_age_seconds": (
-        f"SELECT chain, extract(epoch FROM now() - min(created_at)) FROM payouts WHERE {PAYOUT_OPEN} GROUP BY chain",
+        f"SELECT chain, extract(epoch FROM now() - min(created_at)) FROM payouts"
+        f" WHERE {PAYOUT_OPEN} AND look_again_at IS NULL GROUP BY chain",
         ("chain",),
     ),
     "payouts_held": (

@@ -20,7 +20,7 @@ from app.core.ledger import Party
 from app.core.participants import Among
 from app.core.payouts import Facts, PayoutRules
 from app.core.worker_earnings import WorkerEarning
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.models.participants import Participant
 from app.models.payout_proposals import PayoutProposal
 from app.models.payouts import Payout
@@ -31,8 +31,8 @@ from app.values.payouts import TON
 from app.values.purposes import Purpose
 
 ASSET = "TON"
-PROPOSED, APPROVED = "proposed", "approved"
-STATES = (PROPOSED, APPROVED)
+PROPOSED, APPROVED, REJECTED = "proposed", "approved", "rejected"
+STATES = (PROPOSED, APPROVED, REJECTED)
 REFERENCE = "cocoon:proposal:"
 LATE = timedelta(hours=1)  # what a worker said at a period's end is in its history by then
 MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
@@ -127,18 +127,39 @@ def approve(session: Session, proposal_id: int, approver: uuid.UUID, rules: Payo
     """Bring the earnings onto the ledger and order the payout; the proposal, and the payout's number.
 
     Approved again it is the same payout: the proposal's row decides, and every reference is its own. Refused, and nothing done,
-    where the engine would not pay (no address, a cool-off, less than the minimum).
+    where the engine would not pay (no address, a cool-off, less than the minimum). Conflict for one that was rejected.
     """
-    query = select(PayoutProposal).where(PayoutProposal.id == proposal_id).with_for_update()
-    row = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
-    if row is None:
-        raise NotFound("Proposal not found", code="PROPOSAL_UNKNOWN")
+    row = _locked(session, proposal_id)
     if row.state == APPROVED:
         return row, session.scalars(select(Payout.number).where(Payout.id == row.payout_id)).one()
+    if row.state == REJECTED:
+        raise Conflict(f"This proposal was rejected: {row.rejected_because}", code="PROPOSAL_REJECTED")
     payout = _pay(session, row, participants.get(session, row.participant_id), rules)
     row.state, row.payout_id, row.approved_by, row.approved_at = APPROVED, payout.id, approver, clock.now()
     session.flush()
     return row, payout.number
+
+
+def reject(session: Session, proposal_id: int, operator: uuid.UUID, reason: str) -> PayoutProposal:
+    """Decide that a proposal is not paid; what its period holds is not proposed again. Rejected again it stays as it is.
+
+    Conflict for one that was approved: its payout is on its way.
+    """
+    row = _locked(session, proposal_id)
+    if row.state == APPROVED:
+        raise Conflict("This proposal was approved: its payout is on its way", code="PROPOSAL_APPROVED")
+    if row.state == PROPOSED:
+        row.state, row.rejected_by, row.rejected_at, row.rejected_because = REJECTED, operator, clock.now(), reason
+        session.flush()
+    return row
+
+
+def _locked(session: Session, proposal_id: int) -> PayoutProposal:
+    query = select(PayoutProposal).where(PayoutProposal.id == proposal_id).with_for_update()
+    row = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if row is None:
+        raise NotFound("Proposal not found", code="PROPOSAL_UNKNOWN")
+    return row
 
 
 def _pay(session: Session, row: PayoutProposal, participant: Participant, rules: PayoutRules) -> Payout:

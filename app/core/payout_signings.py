@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.core.payouts import book_paid
+from app.errors import Conflict, NotFound
 from app.models.payouts import Payout, PayoutSigning, PayoutSigningItem, PayoutWallet
 from app.values import clock
 from app.values.payouts import BATCH, Fate, Order, SignedPayouts, Signing, Terms
@@ -55,7 +56,7 @@ def undecided(session: Session, chain: str) -> list[Signing]:
 
 
 def _signing(session: Session, row: PayoutSigning) -> Signing:
-    orders = tuple(_order(payout) for payout in _payouts_of(session, row.id))
+    orders = tuple(order_of(payout) for payout in _payouts_of(session, row.id))
     terms = Terms(row.blockhash, row.slot, row.expires_at_height, row.seqno, row.valid_until)
     return Signing(row.id, row.source, SignedPayouts(orders, terms, bytes(row.raw), row.tx_hash))
 
@@ -65,7 +66,7 @@ def _payouts_of(session: Session, signing_id: uuid.UUID) -> list[Payout]:
     return list(session.scalars(query.where(PayoutSigningItem.signing_id == signing_id).order_by(PayoutSigningItem.ordinal)))
 
 
-def _order(payout: Payout) -> Order:
+def order_of(payout: Payout) -> Order:
     return Order(payout.id, payout.asset, payout.amount_minor, payout.destination)
 
 
@@ -81,7 +82,7 @@ def has_work(session: Session, chain: str, source: str, read_again_seconds: int)
 
 def _is_waiting(chain: str) -> ColumnElement[bool]:
     is_ours = (Payout.origin == "engine") & (Payout.chain == chain)
-    return is_ours & Payout.state.in_(MAY_BE_SIGNED) & Payout.held_reason.is_(None)
+    return is_ours & Payout.state.in_(MAY_BE_SIGNED) & Payout.held_reason.is_(None) & Payout.look_again_at.is_(None)
 
 
 def next_batch(
@@ -97,12 +98,21 @@ def next_batch(
     wallet = lock_wallet(session, chain, source)
     if wallet.halted_at is not None or has_undecided(session, chain, source):
         return None
-    query = select(Payout).where(_is_waiting(chain), Payout.asset.not_in(without))
-    found = list(session.scalars(query.order_by(Payout.number).limit(most)))
+    found = _oldest(session, chain, most, without)
     if found and found[0].failures:
         found = found[:1]
     picked = [payout for payout in found if payout is found[0] or not payout.failures]
-    return Batch(tuple(map(_order, picked)), replaced(session, [payout.id for payout in picked])) if picked else None
+    return Batch(tuple(map(order_of, picked)), replaced(session, [payout.id for payout in picked])) if picked else None
+
+
+def ahead(session: Session, chain: str, most: int, without: Collection[str] = ()) -> list[Order]:
+    """The oldest payouts that may be signed: the next batch, and what comes after it."""
+    return [order_of(payout) for payout in _oldest(session, chain, most, without)]
+
+
+def _oldest(session: Session, chain: str, most: int, without: Collection[str]) -> list[Payout]:
+    query = select(Payout).where(_is_waiting(chain), Payout.asset.not_in(without))
+    return list(session.scalars(query.order_by(Payout.number).limit(most)))
 
 
 def replaced(session: Session, payout_ids: Sequence[uuid.UUID]) -> tuple[str, ...]:
@@ -143,7 +153,7 @@ def _lock_payouts(session: Session, orders: Sequence[Order]) -> list[Payout] | N
     found = {payout.id: payout for payout in session.scalars(query.execution_options(populate_existing=True))}
     for order in orders:
         payout = found.get(order.payout_id)
-        if payout is None or payout.origin != "engine" or payout.state not in MAY_BE_SIGNED or _order(payout) != order:
+        if payout is None or payout.origin != "engine" or payout.state not in MAY_BE_SIGNED or order_of(payout) != order:
             return None
     return [found[order.payout_id] for order in orders]
 
@@ -168,7 +178,7 @@ def _store(session: Session, chain: str, source: str, signed: SignedPayouts, pay
         session.add(PayoutSigningItem(signing_id=row.id, ordinal=ordinal, payout_id=payout.id))
         payout.state = advance(PayoutState(payout.state), PayoutState.SIGNED)
         payout.signing_id, payout.source = row.id, source
-        payout.tx_hash = None
+        payout.tx_hash = payout.delayed_reason = payout.look_again_at = None
     return Signing(row.id, source, signed)
 
 
@@ -250,6 +260,26 @@ def reopen(session: Session, signing_id: uuid.UUID) -> bool:
     for payout in payouts:
         payout.state = advance(advance(PayoutState.EXPIRED, PayoutState.SIGNED), PayoutState.SENT)
     return True
+
+
+def disown(session: Session, chain: str, tx_hash: str) -> list[Payout]:
+    """An operator has seen that a transaction which only a server's word made ours never was: its payouts, held until `retry`.
+
+    Conflict for bytes of our own, whose end only the chain decides, and for what is decided. Should the chain show it after all,
+    it is followed again.
+    """
+    query = select(PayoutSigning).where(PayoutSigning.chain == chain, PayoutSigning.tx_hash == tx_hash)
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        raise NotFound("no such transaction: `lightyard payouts show` lists a payout's")
+    if row.raw:
+        raise Conflict("these bytes were signed here: only the chain decides what becomes of them", code="SIGNED_HERE")
+    if not decide(session, row.id, Fate(SigningOutcome.EXPIRED, error="disowned: an operator says it never was")):
+        raise Conflict(f"this transaction is decided: {row.outcome}", code="ALREADY_DECIDED")
+    payouts = [payout for payout in _payouts_of(session, row.id) if payout.signing_id == row.id]
+    for payout in payouts:
+        hold_open(session, payout.id, f"its transaction {tx_hash} was disowned: sure that no explorer shows it? Then retry")
+    return payouts
 
 
 def adopt(session: Session, chain: str, source: str, signed: SignedPayouts) -> Signing | None:

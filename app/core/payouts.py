@@ -46,8 +46,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class PayoutRules:
+    """`opens_from`: payouts below it are not worth the rent of a payee's new token account, by asset; none: all are."""
+
     minimums: Mapping[str, Money]
     cool_off_hours: int
+    opens_from: Mapping[str, Money] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Filter:
     asset: str | None = None
     is_confirmed: bool | None = None
     origin: str | None = None
+    is_held: bool | None = None
+    is_delayed: bool | None = None
     states: tuple[PayoutState, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -154,15 +159,21 @@ SELECT DISTINCT ON (a.account_id, l.asset) a.account_id, l.asset, a.address
 FROM payout_addresses a JOIN ledger_accounts l ON l.owner_id = a.account_id AND l.kind = 'balance'
 WHERE a.chain = :chain AND a.is_automatic AND a.revoked_at IS NULL AND a.usable_at <= :now
     AND l.asset = :asset AND l.balance_minor >= :least
+    AND (l.balance_minor >= :enough OR NOT EXISTS (SELECT 1 FROM payouts p
+        WHERE p.account_id = a.account_id AND p.asset = l.asset AND p.look_again_at IS NOT NULL))
     AND NOT EXISTS (SELECT 1 FROM payout_addresses b WHERE b.account_id = a.account_id AND b.chain = a.chain
         AND b.revoked_at IS NULL AND b.usable_at <= :now AND b.created_at > a.created_at)
 ORDER BY a.account_id, l.asset, a.created_at DESC LIMIT :most
 """)
 
 
-def due(session: Session, asset: str, least: Money, most: int = 200) -> list[uuid.UUID]:
-    """Accounts whose balance is to be paid out by itself: their newest usable address is automatic, and they have the minimum."""
-    values = {"chain": chain_of(asset), "now": clock.now(), "asset": asset, "least": max(1, least.minor), "most": most}
+def due(session: Session, asset: str, least: Money, enough: Money | None = None, most: int = 200) -> list[uuid.UUID]:
+    """Accounts whose balance is to be paid out by itself: their newest usable address is automatic, and they have the minimum.
+
+    Where an earlier payout waits for the payee's token account, the balance gathers until there is `enough` to open that.
+    """
+    amounts = {"least": max(1, least.minor), "enough": enough.minor if enough is not None else 0}
+    values = {"chain": chain_of(asset), "now": clock.now(), "asset": asset, "most": most, **amounts}
     return [row.account_id for row in session.execute(_DUE, values)]
 
 
@@ -179,6 +190,7 @@ def cancel(session: Session, payout_id: uuid.UUID) -> Payout:
     """Give an unpaid payout's money back; Conflict while a transaction with it may still reach the chain."""
     payout = locked(session, payout_id)
     payout.state = advance(PayoutState(payout.state), PayoutState.CANCELLED)
+    payout.delayed_reason = payout.look_again_at = None
     if payout.origin == ENGINE:
         money = Money(payout.amount_minor, payout.asset)
         account = payout.account_id
@@ -220,6 +232,7 @@ def book_paid(session: Session, payout: Payout, fate: Fate) -> None:
     """A payout has reached its destination, as `fate` says: what it was has left the ledger."""
     payout.state = advance(PayoutState(payout.state), PayoutState.CONFIRMED)
     payout.is_confirmed, payout.confirmed_at, payout.held_reason = True, clock.now(), None
+    payout.delayed_reason = payout.look_again_at = None
     payout.tx_hash, payout.block_number, payout.transaction_time = fate.landed_hash, fate.block_number, fate.block_time
     payout.confirmations = max(1, payout.confirmations)
     seconds, chain = (payout.confirmed_at - payout.created_at).total_seconds(), payout.chain
@@ -229,12 +242,21 @@ def book_paid(session: Session, payout: Payout, fate: Fate) -> None:
 
 
 def retry(session: Session, payout_id: uuid.UUID) -> Payout:
-    """Let a payout that was held be signed again."""
+    """Let a payout that was held be signed again; where it waits for its payee, the chain is looked at again at once."""
     payout = locked(session, payout_id)
-    if payout.held_reason is None:
+    if payout.held_reason is None and payout.look_again_at is None:
         raise Refused("this payout is not held: nothing keeps it from being paid", code="PAYOUT_NOT_HELD")
-    payout.held_reason, payout.failures = None, 0
+    if payout.held_reason is not None:
+        payout.held_reason, payout.failures = None, 0
+    payout.delayed_reason = payout.look_again_at = None
     return payout
+
+
+def reason(payout: Payout) -> str | None:
+    """What an open payout waits for, as its payee is told; None where it just takes its way."""
+    if payout.delayed_reason is not None:
+        return payout.delayed_reason
+    return None if payout.held_reason is None else "held: an operator looks into it"
 
 
 def hold(session: Session, payout_id: uuid.UUID, reason: str) -> None:
@@ -332,6 +354,10 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         for name in ("account_id", "participant_id", "chain", "asset", "is_confirmed", "origin")
         if getattr(wanted, name) is not None
     ]
+    if wanted.is_held is not None:
+        conditions.append(Payout.held_reason.is_not(None) == wanted.is_held)
+    if wanted.is_delayed is not None:
+        conditions.append(Payout.look_again_at.is_not(None) == wanted.is_delayed)
     if wanted.states:
         conditions.append(Payout.state.in_(wanted.states))
     if wanted.since is not None:

@@ -7,51 +7,53 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.values.money import MAX_MINOR, Money
+from app.values.worker_progress import UNIT_COEFFICIENT
 
 ASSET = "TON"
-UNIT_COEFFICIENT = 1000
+COEFFICIENT_MOST = 10**9  # as a proposal shows it
 COUNT_MOST = 2**62  # what a worker makes up must still be proposed, so that an operator sees it
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEarning:
-    """One worker's tokens at the network's price (`earned`), and its price coefficient, in thousandths, as it is now: the one of
-    its row, else what the worker says. `requests` and `seconds` of work in the same time."""
+    """One worker's tokens at the network's price (`earned`), and at the price coefficient that it worked at when it earned them
+    (`weighed`). `requests` and `seconds` of work in the same time."""
 
     worker_id: int
     worker_name: str
     earned: Money
-    coefficient: int
+    weighed: Money
     requests: int
     seconds: int
 
     @property
-    def weighed(self) -> Money:
-        """What the tokens count for at the worker's price."""
-        return bounded(self.earned.minor * self.coefficient // UNIT_COEFFICIENT)
+    def coefficient(self) -> int:
+        """The mean of its price coefficients, each by what was earned at it, in thousandths."""
+        weighed, earned = self.weighed.minor * UNIT_COEFFICIENT, self.earned.minor
+        return min((2 * weighed + earned) // (2 * earned), COEFFICIENT_MOST)
 
 
 _EARNED = text("""
-SELECT w.id, w.worker_name, coalesce(w.coefficient, s.said_coefficient, :unit) AS coefficient, sum(h.revenue_nano) AS nano,
-    sum(h.requests) AS requests, sum(h.time_seconds) AS seconds
-FROM cocoon_workers w LEFT JOIN cocoon_worker_states s ON s.worker_id = w.id
+SELECT w.id, w.worker_name, sum(h.revenue_nano) AS nano, sum(h.weighed_nano) AS weighed, sum(h.requests) AS requests,
+    sum(h.time_seconds) AS seconds
+FROM cocoon_workers w
 JOIN (
-    SELECT worker_id, at, revenue_nano, requests, time_seconds FROM cocoon_worker_hours
-    UNION ALL SELECT worker_id, at, revenue_nano, requests, time_seconds FROM cocoon_worker_past_hours
+    SELECT worker_id, at, revenue_nano, weighed_nano, requests, time_seconds FROM cocoon_worker_hours
+    UNION ALL SELECT worker_id, at, revenue_nano, weighed_nano, requests, time_seconds FROM cocoon_worker_past_hours
 ) h ON h.worker_id = w.id AND h.at >= :start AND h.at < :end
-WHERE w.participant_id = :participant_id GROUP BY w.id, s.said_coefficient HAVING sum(h.revenue_nano) > 0 ORDER BY w.id
+WHERE w.participant_id = :participant_id GROUP BY w.id HAVING sum(h.revenue_nano) > 0 ORDER BY w.id
 """)
 
 
 def by_worker(session: Session, participant_id: int, start: datetime, end: datetime) -> list[WorkerEarning]:
     """From `start` up to, not including, `end`, both on the hour; workers that earned nothing are left out."""
-    values = {"participant_id": participant_id, "start": start, "end": end, "unit": UNIT_COEFFICIENT}
+    values = {"participant_id": participant_id, "start": start, "end": end}
     return [
         WorkerEarning(
             row.id,
             row.worker_name,
             bounded(int(row.nano)),
-            row.coefficient,
+            bounded(int(row.weighed)),
             min(int(row.requests), COUNT_MOST),
             min(round(row.seconds), COUNT_MOST),
         )

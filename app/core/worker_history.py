@@ -27,6 +27,7 @@ _SHAPE = {
     "failed": "bigint",
     "time_seconds": "float8",
     "revenue_nano": "bigint",
+    "weighed_nano": "bigint",
     "gpu_samples": "int",
     "gpu_utilization": "float8",
     "gpu_memory_gb": "float8",
@@ -36,7 +37,7 @@ _SHAPE = {
     "total_revenue_nano": "bigint",
 }
 _ALL = ", ".join(_SHAPE)
-_SUMS = ("samples", "answered", "requests", "success", "failed", "time_seconds", "revenue_nano", "gpu_samples")
+_SUMS = ("samples", "answered", "requests", "success", "failed", "time_seconds", "revenue_nano", "weighed_nano", "gpu_samples")
 _GPU_SUMS = ("gpu_utilization", "gpu_memory_gb", "gpu_watts")  # null until there is one
 _MOST = ("gpu_celsius", "total_requests", "total_revenue_nano")
 

@@ -5,14 +5,15 @@ sent, and what became of them is read from the chain. A chain or a signer that d
 anything new is signed, the wallet's own history is read: what it shows and the books do not know is taken on, or halts it.
 """
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
+from app.core import payout_delays, payout_signings, payouts
 from app.core import payout_reconciliation as reconciliation
-from app.core import payout_signings, payouts
 from app.core.payout_signings import Batch
 from app.core.payouts import PayoutRules
 from app.db import Database
@@ -27,6 +28,8 @@ from app.values.states import SigningOutcome
 log = structlog.get_logger()
 MOST_REPLACED = 20  # forgotten transactions of the signer that one sweep proves dead
 READ_AGAIN_SECONDS = 60  # a wallet that has nothing to pay is looked at so often
+LOOKED_AT_ONCE = 100  # payees whose token accounts one call asks for
+MOST_LOOKS = 10  # such calls of one sweep for payouts that wait for them already
 MOST_ROUNDS = 8  # transactions that one sweep begins with a wallet: a chain that decides at once is served at once
 
 
@@ -40,6 +43,8 @@ class PayoutChain(Protocol):
     def batch(self) -> int: ...
 
     def affordable(self, source: str, orders: Sequence[Order]) -> tuple[Order, ...]: ...
+
+    def unopened(self, orders: Sequence[Order]) -> Mapping[uuid.UUID, str]: ...
 
     def terms(self, source: str) -> Terms: ...
 
@@ -69,7 +74,7 @@ def open_due(database: Database, rules: PayoutRules) -> int:
     made = 0
     for asset in CHAIN_OF:
         with database.unit_of_work() as session:
-            accounts = payouts.due(session, asset, rules.minimums[asset])
+            accounts = payouts.due(session, asset, rules.minimums[asset], rules.opens_from.get(asset))
         for account_id in accounts:
             made += _open(database, rules, asset, account_id)
     return made
@@ -128,6 +133,8 @@ class Payer:
                 return
             if not self._reconcile():
                 continue  # something was found and is undecided now
+            if turn == 0:
+                self._look_again()
             if not self._begin():
                 return
 
@@ -184,6 +191,18 @@ class Payer:
             log.error("payout.missing", chain=name, count=missing)
         return True
 
+    def _look_again(self) -> None:
+        """Payouts that wait for their payee's token account go on where it is there by now."""
+        for _ in range(MOST_LOOKS):
+            with self.database.unit_of_work() as session:
+                orders = payout_delays.due(session, self.chain.name, LOOKED_AT_ONCE)
+            if not orders:
+                return
+            unopened = self.chain.unopened(orders)
+            with self.database.unit_of_work() as session:
+                payout_delays.delay(session, unopened)
+                payout_delays.resume(session, {order.payout_id for order in orders} - unopened.keys())
+
     def _begin(self) -> bool:
         """Sign the next batch and send it. Whether there was one."""
         short = set[str]()
@@ -207,17 +226,30 @@ class Payer:
         return True
 
     def _pick(self, short: set[str]) -> Batch | None:
-        """The next payouts that the wallet can pay: an asset that is `short` keeps no other waiting."""
+        """The next payouts that the wallet can pay: an asset that is `short` keeps no other waiting, nor does a payee without a
+        token account: of many payouts at once those are found that have to wait."""
         while True:
             with self.database.unit_of_work() as session:
                 batch = payout_signings.next_batch(session, self.chain.name, self.address, self.chain.batch, short)
+                ahead = payout_signings.ahead(session, self.chain.name, LOOKED_AT_ONCE, short)
             if batch is None:
                 return None
+            if self._delay(ahead):
+                continue
             orders = self.chain.affordable(self.address, batch.orders)
             if orders:
                 return Batch(orders, batch.replaces)
             short |= {order.asset for order in batch.orders}
             log.error("payout.wallet_short", chain=self.chain.name, wallet=self.address, assets=sorted(short))
+
+    def _delay(self, orders: Sequence[Order]) -> bool:
+        """Leave out what waits for its payee's token account. Whether there was any."""
+        unopened = self.chain.unopened(orders)
+        if unopened:
+            log.info("payout.delayed", chain=self.chain.name, count=len(unopened), reason=next(iter(unopened.values())))
+            with self.database.unit_of_work() as session:
+                payout_delays.delay(session, unopened)
+        return bool(unopened)
 
     def _sign(self, batch: Batch, short: set[str]) -> SignedPayouts | None:
         """What the signer signs for this batch, or has signed for one of its payouts before. What it has signed with payouts that

@@ -112,7 +112,6 @@ def latency_seconds(counters: Counters) -> float | None:
 def row(polled: Polled) -> dict[str, Any]:
     """A poll as `core.cocoon_workers.note` writes it."""
     worker, counters = polled.worker, polled.counters
-    said = polled.stats.coefficient if polled.stats is not None else None
     state = {
         "worker_id": worker.id,
         "before": None if worker.polled_at is None else worker.polled_at.isoformat(),
@@ -122,13 +121,28 @@ def row(polled: Polled) -> dict[str, Any]:
         "reasons": list(polled.health.reasons),
         "told_active": polled.told_active,
         "checked_at": None if polled.checked_at is None else polled.checked_at.isoformat(),
-        "said_coefficient": said if said is not None and said < 2**31 else worker.said_coefficient,
+        "said_coefficient": _said_coefficient(polled),
         "latency_seconds": latency_seconds(counters),
         "gpus": polled.gpus,
         "errors": dict(polled.errors),
         **{name: getattr(counters, name) for name in COUNTERS},
     }
     return {"worker_id": worker.id, "state": state, "sample": _sample(polled)}
+
+
+def _said_coefficient(polled: Polled) -> int | None:
+    """The price coefficient, in thousandths, that the worker says it works at, or said last."""
+    said = polled.stats.coefficient if polled.stats is not None else None
+    return said if said is not None and said < 2**31 else polled.worker.said_coefficient
+
+
+def _coefficient(polled: Polled) -> int:
+    """The one that this poll's revenue counts at: what the worker itself says, which its clients paid by; its row's where it says
+    none. Whoever changes it changes nothing that was earned before."""
+    said = _said_coefficient(polled)
+    if said is None:
+        said = polled.worker.coefficient
+    return worker_progress.UNIT_COEFFICIENT if said is None else said
 
 
 def live(polled: Polled) -> dict[str, Any]:
@@ -160,6 +174,7 @@ def _sample(polled: Polled) -> dict[str, Any]:
         "failed": polled.step.failed,
         "time_seconds": polled.step.time_seconds,
         "revenue_nano": polled.step.revenue_nano,
+        "weighed_nano": worker_progress.weighed(polled.step, _coefficient(polled)),
         "gpu_samples": int(mean(gpus, "utilization") is not None),
         "gpu_utilization": mean(gpus, "utilization"),
         "gpu_memory_gb": total(gpus, "memory_used_gb"),

@@ -1,10 +1,10 @@
-"""Pay-out proposals: what participants' workers earned in a period, until an operator approves it."""
+"""Pay-out proposals: what participants' workers earned in a period, until an operator approves or rejects it."""
 
 import uuid
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Numeric, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, Numeric, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,11 +13,11 @@ from app.models.columns import Created, Minor, Moment, Str
 
 
 class PayoutProposal(Base):
-    """One participant's part of one period; never changed but by its approval. A participant's periods follow one another
-    without a gap or an overlap, so that nothing earned is proposed twice.
+    """One participant's part of one period; never changed but by its approval or rejection. A participant's periods follow one
+    another without a gap or an overlap, so that nothing earned is proposed twice.
 
-    `earned_minor`: its workers' earnings times their price coefficients; `amount_minor`: `share_percent` of that. `workers` says
-    how it came about, a list of {worker_id, worker_name, earned_minor, coefficient (in thousandths), shares_contract_with}.
+    `earned_minor`: its workers' earnings at the price coefficients of their time; `amount_minor`: `share_percent` of that.
+    `workers` says how it came about: {worker_id, worker_name, earned_minor, coefficient (in thousandths), shares_contract_with}.
     """
 
     __tablename__ = "payout_proposals"
@@ -42,4 +42,7 @@ class PayoutProposal(Base):
     payout_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("payouts.id"))
     approved_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"))
     approved_at: Mapped[Moment | None]
+    rejected_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("accounts.id"))
+    rejected_at: Mapped[Moment | None]
+    rejected_because: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[Created]

@@ -10,6 +10,7 @@ from app.db import Base
 from app.models.columns import Created, Id, Minor, Moment, Str
 
 OPEN = "origin = 'engine' AND state IN ('created', 'signed', 'sent', 'expired')"
+DELAYED = "look_again_at IS NOT NULL"
 
 
 class Payout(Base):
@@ -17,7 +18,8 @@ class Payout(Base):
 
     `state` is a PayoutState. `reference` names what is paid, once for ever. `number` is the integer that Cocoon's users know.
     `memo` goes onto the chain: the id, by which a transaction is found again. `signing_id`: what was last signed for it;
-    `held_reason` keeps it from being signed until an operator says `retry`.
+    `held_reason` keeps it from being signed until an operator says `retry`; `delayed_reason` until its payee has done what it
+    says: the chain is looked at again at `look_again_at`, which is null where nothing is waited for.
     """
 
     __tablename__ = "payouts"
@@ -32,6 +34,8 @@ class Payout(Base):
         ),
         Index("ix_payouts_unpriced", "number", postgresql_where=text("amount_usd IS NULL AND transaction_time IS NOT NULL")),
         Index("ix_payouts_account_number", "account_id", "number"),
+        Index("ix_payouts_delayed", "chain", "look_again_at", postgresql_where=text(DELAYED)),
+        Index("ix_payouts_delayed_accounts", "account_id", "asset", postgresql_where=text(DELAYED)),
         Index("ix_payouts_participant_number", "participant_id", "number"),
     )
 
@@ -63,6 +67,8 @@ class Payout(Base):
     signing_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("payout_signings.id"))
     failures: Mapped[int] = mapped_column(default=0)
     held_reason: Mapped[Str | None]
+    delayed_reason: Mapped[Str | None]
+    look_again_at: Mapped[Moment | None]
     looked_at: Mapped[Moment | None]
     created_at: Mapped[Created] = mapped_column(index=True)
     confirmed_at: Mapped[Moment | None]

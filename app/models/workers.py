@@ -65,7 +65,8 @@ class WorkerState(Base):
 
 class _Figures:
     """What happened in a stretch of time that begins at `at`: how often the worker was asked, how often it answered, and how it
-    was at its worst; rises of counters; sums of GPU figures over the `gpu_samples` that had some; the totals at the end."""
+    was at its worst; rises of counters, and the revenue at the price coefficient of its time (`weighed_nano`); sums of GPU
+    figures over the `gpu_samples` that had some; the totals at the end."""
 
     worker_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
@@ -77,6 +78,7 @@ class _Figures:
     failed: Mapped[int] = mapped_column(BigInteger)
     time_seconds: Mapped[float] = mapped_column(Double)
     revenue_nano: Mapped[int] = mapped_column(BigInteger)
+    weighed_nano: Mapped[int] = mapped_column(BigInteger)
     gpu_samples: Mapped[int] = mapped_column(Integer)
     gpu_utilization: Mapped[float | None] = mapped_column(Double)
     gpu_memory_gb: Mapped[float | None] = mapped_column(Double)

@@ -32,14 +32,14 @@ PROCESSES = "lightyard.processes"
 Gauges = Callable[[], Iterator[Figure]]
 
 
-def pool_gauges(database: Database, limit: int) -> Gauges:
-    """The process's database connections."""
+def pool_gauges(role: str, database: Database, limit: int) -> Gauges:
+    """The process's database connections; it may have `limit`."""
 
     def read() -> Iterator[Figure]:
         used, idle = database.pool_use()
-        yield Figure("database_pool_connections", used, {"state": "used"})
-        yield Figure("database_pool_connections", idle, {"state": "idle"})
-        yield Figure("database_pool_limit", limit)
+        yield Figure("database_pool_connections", used, {"role": role, "state": "used"})
+        yield Figure("database_pool_connections", idle, {"role": role, "state": "idle"})
+        yield Figure("database_pool_limit", limit, {"role": role})
 
     return read
 
@@ -58,10 +58,11 @@ class Reporter:
     def report(self) -> bool:
         """False where Valkey is away: then nothing is lost, and the next report tells it."""
         with self._lock:
+            gauges = self._read_gauges()
             self._count_processor()
             taken = counts.take()
             try:
-                self._tell(taken)
+                self._tell(taken, gauges)
             except redis.RedisError as error:
                 counts.give_back(taken)
                 log.warning("metrics.not_reported", role=self._role, error=str(error))
@@ -97,17 +98,17 @@ class Reporter:
         counts.add("process_cpu_seconds", amount=used - self._cpu_seconds)
         self._cpu_seconds = used
 
-    def _tell(self, taken: dict[Field, float]) -> None:
+    def _tell(self, taken: dict[Field, float], gauges: list[tuple[str, dict[str, str], float]]) -> None:
         pipe = self._cache.pipeline(transaction=True)
         for field, amount in taken.items():
             pipe.hincrbyfloat(COUNTS, _key(field, self._role), amount)
         pipe.expire(COUNTS, KEPT_SECONDS)
-        pipe.hset(PROCESSES, self._name, json.dumps({"at": time.time(), "role": self._role, "gauges": self._read_gauges()}))
+        pipe.hset(PROCESSES, self._name, json.dumps({"at": time.time(), "role": self._role, "gauges": gauges}))
         pipe.expire(PROCESSES, KEPT_SECONDS)
         pipe.execute()
 
     def _read_gauges(self) -> list[tuple[str, dict[str, str], float]]:
-        found = [Figure("process_resident_bytes", _resident_bytes())]
+        found = [Figure("process_resident_bytes", _resident_bytes(), {"role": self._role})]
         for read in self._gauges:
             found += read()
         return [(figure.name, figure.labels, figure.value) for figure in found]

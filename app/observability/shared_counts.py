@@ -43,7 +43,7 @@ def _histogram(name: str, family: Family, series: Series) -> Metric:
 
 
 def living(found: Mapping[str, str], now: float) -> Iterator[Figure]:
-    """Of the processes that were heard of lately: how many there are, and their gauges, added up by role."""
+    """Of the processes that were heard of lately: how many there are, and their gauges, those of the same labels added up."""
     alive = [kept for kept in map(json.loads, found.values()) if now - kept["at"] <= ALIVE_SECONDS]
     counted = Counter(kept["role"] for kept in alive)
     for role in ROLES:
@@ -51,8 +51,7 @@ def living(found: Mapping[str, str], now: float) -> Iterator[Figure]:
     sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
     for kept in alive:
         for name, labels, value in kept["gauges"]:
-            told = labels if "endpoint" in labels else {**labels, "role": kept["role"]}
-            sums[name, tuple(sorted(told.items()))] += value
+            sums[name, tuple(sorted(labels.items()))] += value
     for (name, pairs), value in sorted(sums.items()):
         yield Figure(name, value, dict(pairs))
 

@@ -21,7 +21,7 @@ def run(settings: Settings) -> None:
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a thousand slow workers are as many open sockets
     hub = build(settings)
-    reporter = Reporter(hub.cache, "poller", pool_gauges(hub.database, 2 * settings.database_pool_size))
+    reporter = Reporter(hub.cache, "poller", pool_gauges("poller", hub.database, 2 * settings.database_pool_size))
     reporter.start()
     try:
         asyncio.run(_run(hub))

@@ -8,7 +8,7 @@ from app.signer import keys
 from app.signer.desk import Desk, Limits
 from app.signer.journal import Journal
 from app.signer.server import Server
-from app.values.payouts import read_limits, read_mints
+from app.values.payouts import OPENS_FROM, read_limits, read_minimums, read_mints
 
 
 def make_desk(settings: Settings, make_keys: bool = False) -> Desk:
@@ -21,6 +21,7 @@ def make_desk(settings: Settings, make_keys: bool = False) -> Desk:
         read_limits("SIGNER_MAX_DAY", settings.signer_max_day),
         settings.signer_quiet_seconds if known.seeds else 0,
         read_mints(settings.solana_mints),
+        read_minimums(settings.payout_opens_account_from, OPENS_FROM),
     )
     return Desk(found, Journal(folder / "journal.jsonl"), limits)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nacl.signing import SigningKey
 from solders.keypair import Keypair
@@ -21,12 +21,14 @@ LONGEST_VALID_SECONDS = 600
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The most of one payout and of 24 hours, by asset; an asset that is not named is not paid. `quiet_seconds` after its start a
-    signer signs nothing new: what it may have signed before its memory was lost has ended by then."""
+    signer signs nothing new: what it may have signed before its memory was lost has ended by then. Below `opens_from` no payee's
+    token account is opened."""
 
     payout: Mapping[str, Money]
     day: Mapping[str, Money]
     quiet_seconds: int
     mints: Mapping[str, str]
+    opens_from: Mapping[str, Money] = field(default_factory=dict)
 
 
 class Desk:
@@ -100,7 +102,7 @@ class Desk:
         seed = self._keys.seeds[chain]
         try:
             if chain == SOLANA:
-                signed = solana_payouts.sign(Keypair.from_seed(seed), orders, terms, self._limits.mints)
+                signed = solana_payouts.sign(Keypair.from_seed(seed), orders, terms, self._limits.mints, self._limits.opens_from)
             else:
                 signed = ton_wallet.sign(seed, orders, terms)
         except ValueError as error:

@@ -20,6 +20,7 @@ SOLANA, TON = "solana", "ton"
 CHAIN_OF = {"SOL": SOLANA, "USDC": SOLANA, "USDT": SOLANA, "RENDER": SOLANA, "TON": TON}
 CHAINS = (SOLANA, TON)
 BATCH = 4  # payouts in one transaction, at most: what a TON wallet v4 can send at once, and what fits a Solana transaction
+OPENS_FROM = "PAYOUT_OPENS_ACCOUNT_FROM"
 _HEX_HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -170,9 +171,9 @@ def read_transaction_hash(text: object) -> str:
     return raw.hex()
 
 
-def read_minimums(text: str) -> dict[str, Money]:
-    """Read MINIMUM_PAYOUT: `0.01`, or `0.01,SOL=0.002` with some assets' own. ConfigError says which item is wrong."""
-    found = {"": Decimal(0)} | _read_amounts("MINIMUM_PAYOUT", text)
+def read_minimums(text: str, name: str = "MINIMUM_PAYOUT") -> dict[str, Money]:
+    """Read a setting like `0.01`, or `0.01,SOL=0.002` with some assets' own. ConfigError says which item is wrong."""
+    found = {"": Decimal(0)} | _read_amounts(name, text)
     return {asset: money.from_decimal(found.get(asset, found[""]), asset, money.UP) for asset in CHAIN_OF}
 
 

@@ -13,7 +13,7 @@ from solders.system_program import ID as SYSTEM
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-from app.values.money import DECIMALS
+from app.values.money import DECIMALS, Money
 from app.values.payouts import Order, Part, SignedPayouts, Terms
 
 MEMO = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
@@ -27,10 +27,25 @@ def token_account(owner: Pubkey, mint: Pubkey) -> Pubkey:
     return Pubkey.find_program_address([bytes(owner), bytes(TOKEN), bytes(mint)], ASSOCIATED)[0]
 
 
-def sign(keypair: Keypair, orders: Sequence[Order], terms: Terms, mints: Mapping[str, str]) -> SignedPayouts:
-    """ValueError for an address, an asset without a mint, or terms that make no transaction."""
+def opens_account(order: Order, opens_from: Mapping[str, Money]) -> bool:
+    """Whether a payout is worth the rent of its payee's token account, which he may close and keep."""
+    least = opens_from.get(order.asset)
+    return least is None or order.amount_minor >= least.minor
+
+
+def sign(
+    keypair: Keypair,
+    orders: Sequence[Order],
+    terms: Terms,
+    mints: Mapping[str, str],
+    opens_from: Mapping[str, Money] | None = None,
+) -> SignedPayouts:
+    """ValueError for an address, an asset without a mint, or terms that make no transaction.
+
+    A payout below its asset's amount in `opens_from` opens no token account: without one the whole transaction fails.
+    """
     payer = keypair.pubkey()
-    instructions = [instruction for order in orders for instruction in _pay(payer, order, mints)]
+    instructions = [instruction for order in orders for instruction in _pay(payer, order, mints, opens_from or {})]
     message = MessageV0.try_compile(payer, instructions, [], Hash(bytes(Pubkey.from_string(terms.blockhash or ""))))
     transaction = VersionedTransaction(message, [keypair])
     return SignedPayouts(tuple(orders), terms, bytes(transaction), str(transaction.signatures[0]))
@@ -41,7 +56,7 @@ def payer_of(raw: bytes) -> str:
     return str(VersionedTransaction.from_bytes(raw).message.account_keys[0])
 
 
-def _pay(payer: Pubkey, order: Order, mints: Mapping[str, str]) -> Iterator[Instruction]:
+def _pay(payer: Pubkey, order: Order, mints: Mapping[str, str], opens_from: Mapping[str, Money]) -> Iterator[Instruction]:
     to = Pubkey.from_string(order.destination)
     yield Instruction(MEMO, order.memo.encode(), list[AccountMeta]())
     if order.asset == "SOL":
@@ -52,10 +67,13 @@ def _pay(payer: Pubkey, order: Order, mints: Mapping[str, str]) -> Iterator[Inst
     mint = Pubkey.from_string(mints[order.asset])
     source, target = token_account(payer, mint), token_account(to, mint)
     rest = [AccountMeta(key, False, False) for key in (to, mint, SYSTEM, TOKEN)]
-    yield Instruction(ASSOCIATED, CREATE_IDEMPOTENT, [AccountMeta(payer, True, True), AccountMeta(target, False, True), *rest])
+    shape = [AccountMeta(payer, True, True), AccountMeta(target, False, True), *rest]
+    account = Instruction(ASSOCIATED, CREATE_IDEMPOTENT, shape)
     data = bytes([TRANSFER_CHECKED]) + order.amount_minor.to_bytes(8, "little") + bytes([DECIMALS[order.asset]])
     metas = [AccountMeta(source, False, True), AccountMeta(mint, False, False), AccountMeta(target, False, True)]
-    yield Instruction(TOKEN, data, [*metas, AccountMeta(payer, True, False)])
+    payment = Instruction(TOKEN, data, [*metas, AccountMeta(payer, True, False)])
+    # Behind the payment it opens nothing, since that has failed where no account is; it still proves whose the account is.
+    yield from (account, payment) if opens_account(order, opens_from) else (payment, account)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from app.values.worker_stats import MOST_PROXIES, WorkerStats
 
 Number = TypeVar("Number", int, float)
 _LARGEST = 2**63 - 1
+UNIT_COEFFICIENT = 1000
 MOST_STEP = 2**50  # of one answer: what a worker makes up must not be too large for an hour's sum
 
 
@@ -71,6 +72,11 @@ def advance(before: Counters, stats: WorkerStats) -> tuple[Counters, Step]:
         has_restarted=_went_back(before.said_requests, stats.requests),
     )
     return after, step
+
+
+def weighed(step: Step, coefficient: int) -> int:
+    """A step's revenue at a price coefficient in thousandths, in nanoTON."""
+    return _bounded(step.revenue_nano * coefficient // UNIT_COEFFICIENT)
 
 
 def _bounded(step: float) -> int:

@@ -85,6 +85,7 @@ ACCESS = {
     ("GET", "/api/v1/payouts/export"): "reach payouts:read",
     ("GET", "/api/v1/payouts/proposals"): "reach payouts:read",
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/approve"): "reach payouts:write",
+    ("POST", "/api/v1/payouts/proposals/<proposal_id>/reject"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
     ("GET", "/api/v1/workers"): "reach workers:read",
     ("POST", "/api/v1/workers"): "reach workers:write",
@@ -124,6 +125,7 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/credits/deduct": {"amount": "1.0000", "reference_id": "x"},
     "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
+    "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from solders.keypair import Keypair
 
-from app.core import payout_reconciliation, payout_signings, payouts
+from app.core import payout_delays, payout_reconciliation, payout_signings, payouts
 from app.db import Database
 from app.values.money import Money
 from app.values.payouts import Outgoing, Part
@@ -32,6 +32,12 @@ def test_a_held_payout_is_listed_shown_retried_and_cancelled(database: Database,
     assert "nothing was signed for it yet" in line.run("payouts", "show", str(payout)).stdout
     assert "will be signed again" in line.run("payouts", "retry", number).stdout
     assert "is not held" in line.refusal("payouts", "retry", number)
+    with database.unit_of_work() as session:
+        payout_delays.delay(session, {payout: "no USDC account: open one"})
+    (row,) = line.json("payouts", "list", "--delayed")
+    assert row["delayed_reason"] == "no USDC account: open one" and line.json("payouts", "list", "--held") == []
+    assert "will be signed again" in line.run("payouts", "retry", number).stdout
+    assert line.json("payouts", "list", "--delayed") == []
     assert "is cancelled" in line.run("payouts", "cancel", number).stdout
     assert "cannot go from cancelled" in line.refusal("payouts", "cancel", number)
     assert line.json("payouts", "list") == [] and len(line.json("payouts", "list", "--all")) == 1
@@ -84,3 +90,18 @@ def test_the_signer_s_wallets(tmp_path: Path) -> None:
     assert str(tmp_path) in line.run("signer", "make-keys").stdout
     with signer_process(tmp_path / "home") as found:
         assert line.json("signer", "addresses") == found.client.addresses()
+
+
+def test_what_only_one_server_showed_is_disowned(database: Database, database_url: str, tmp_path: Path) -> None:
+    line = CommandLine(tmp_path, DATABASE_URL=database_url)
+    account, destination = earner(database, SOL)
+    payout = order(database, account, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, "solana", WALLET)
+        shown = Outgoing("a" * 64, "a" * 64, 1, None, (Part(str(payout), destination, "SOL", SOL.minor),))
+        assert payout_reconciliation.match(session, "solana", WALLET, shown).adopted is not None
+    assert "no such transaction" in line.refusal("payouts", "disown", "ton", "a" * 64)
+    assert "payouts held: 1 " in line.run("payouts", "disown", "solana", "a" * 64).stdout
+    assert "is decided" in line.refusal("payouts", "disown", "solana", "a" * 64)
+    (row,) = line.json("payouts", "list", "--held")
+    assert row["id"] == str(payout) and "disowned" in row["held_reason"]

@@ -52,7 +52,7 @@ class Pool:
 
     def earn(self, worker_id: int, at: datetime, nano: int, table: Any = WorkerHour, **more: Any) -> None:
         row = {"worker_id": worker_id, "at": at, "samples": 1, "answered": 1, "level": 1, "requests": 10, "success": 9,
-               "failed": 1, "time_seconds": 5.5, "revenue_nano": nano, "gpu_samples": 0, **more}
+               "failed": 1, "time_seconds": 5.5, "revenue_nano": nano, "weighed_nano": nano, "gpu_samples": 0, **more}
         with self.database.unit_of_work() as session:
             session.execute(insert(table).values(row))
 
@@ -81,12 +81,12 @@ def approve(pool: Pool, proposal_id: int) -> Any:
 
 
 def test_a_period_is_proposed_once_it_is_over(database: Database, pool: Pool) -> None:
-    first, second = pool.worker(coefficient=1200), pool.worker(said=500)
-    pool.earn(first, MONDAY, 2 * TON)
-    pool.earn(first, MONDAY + WEEK - timedelta(hours=1), 1 * TON, WorkerPastHour)
+    first, second = pool.worker(coefficient=9000), pool.worker(said=9000)  # what they ask for today changes nothing
+    pool.earn(first, MONDAY, 2 * TON, weighed_nano=3 * TON)
+    pool.earn(first, MONDAY + WEEK - timedelta(hours=1), 1 * TON, WorkerPastHour, weighed_nano=TON // 2)
     pool.earn(first, MONDAY + WEEK, 100 * TON)  # of the next period
     pool.earn(first, MONDAY - timedelta(hours=1), 100 * TON)  # of the one before
-    pool.earn(second, MONDAY + timedelta(days=3), 3)
+    pool.earn(second, MONDAY + timedelta(days=3), 3, weighed_nano=1)
     at(MONDAY + WEEK + timedelta(minutes=59))
     assert proposals.propose_all(database, TERMS) == 0  # what came last may not be written yet
     at(MONDAY + WEEK + timedelta(hours=1))
@@ -94,10 +94,10 @@ def test_a_period_is_proposed_once_it_is_over(database: Database, pool: Pool) ->
     assert proposals.propose_all(database, TERMS) == 0
     (row,) = pool.proposals()
     assert (row.period_start, row.period_end, row.state) == (MONDAY, MONDAY + WEEK, "proposed")
-    assert row.earned_minor == 3 * TON * 12 // 10 + 1  # a coefficient of 0.5 makes 1 of 3
+    assert row.earned_minor == 7 * TON // 2 + 1
     assert (row.share_percent, row.amount_minor) == (Decimal(95), row.earned_minor * 95 // 100)
     assert (row.total_requests, row.total_compute_time_seconds) == (30, 17)
-    assert row.workers[0] == {"worker_id": first, "worker_name": "w", "earned_minor": 3 * TON, "coefficient": 1200,
+    assert row.workers[0] == {"worker_id": first, "worker_name": "w", "earned_minor": 3 * TON, "coefficient": 1167,
                               "shares_contract_with": []}
 
 
@@ -166,7 +166,7 @@ def test_who_makes_figures_up_keeps_nobody_from_his_proposal(database: Database,
     for name in ("a", "b"):
         worker_id = liar.worker(coefficient=1_000_000, name=name)
         for hour in range(12):
-            liar.earn(worker_id, MONDAY + timedelta(hours=hour), 2**58, requests=2**62, time_seconds=1e19)
+            liar.earn(worker_id, MONDAY + timedelta(hours=hour), 2**58, weighed_nano=2**58, requests=2**62, time_seconds=1e19)
     honest.earn(honest.worker(), MONDAY, TON)
     at(MONDAY + WEEK + timedelta(hours=1))
     assert proposals.propose_all(database, TERMS) == 2

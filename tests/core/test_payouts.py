@@ -353,6 +353,32 @@ def test_a_false_end_is_not_told_while_another_transaction_is_undecided(database
     assert not halted(database)
 
 
+def test_a_transaction_that_only_a_lying_server_showed_is_disowned(database: Database) -> None:
+    """It kept the wallet waiting. Then its payout waits for `retry` alone; should it be true after all, it is followed again."""
+    account, _ = earner(database, SOL, SOL)
+    one, two = order(database, account, SOL), order(database, account, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+    found = on_chain(database, one)
+    assert match(database, found).adopted is not None and next_batch(database) == []
+    assert disown(database, found.tx_hash) == [one]
+    assert next_batch(database) == [two], "the others go on, and it is held"
+    with pytest.raises(Conflict, match="decided"):
+        disown(database, found.tx_hash)
+    assert match(database, found).adopted is not None and next_batch(database) == []
+    assert disown(database, found.tx_hash) == [one]
+    sign(database, two, tx_hash="6" * 64)
+    with pytest.raises(Conflict, match="signed here"):
+        disown(database, "6" * 64)
+    with pytest.raises(NotFound):
+        disown(database, "2" * 64)
+
+
+def disown(database: Database, tx_hash: str) -> list[uuid.UUID]:
+    with database.unit_of_work() as session:
+        return [payout.id for payout in payout_signings.disown(session, SOLANA, tx_hash)]
+
+
 def lost(account: uuid.UUID) -> Outgoing:
     """What the chain shows of a payout that the books have never heard of."""
     part = Part(str(uuid.uuid5(account, "lost")), str(Keypair().pubkey()), "SOL", SOL.minor)

@@ -32,8 +32,8 @@ def at() -> Iterator[Any]:
 def sample(at: datetime, worker_id: int = 1, **figures: Any) -> dict[str, Any]:
     told = {
         "samples": 1, "answered": 1, "level": 3, "requests": 10, "success": 9, "failed": 1, "time_seconds": 20.0,
-        "revenue_nano": 100, "gpu_samples": 1, "gpu_utilization": 50.0, "gpu_memory_gb": 8.0, "gpu_celsius": 60.0,
-        "gpu_watts": 200.0, "total_requests": 1000, "total_revenue_nano": 5000,
+        "revenue_nano": 100, "weighed_nano": 150, "gpu_samples": 1, "gpu_utilization": 50.0, "gpu_memory_gb": 8.0,
+        "gpu_celsius": 60.0, "gpu_watts": 200.0, "total_requests": 1000, "total_revenue_nano": 5000,
     }
     return {"worker_id": worker_id, "at": at.isoformat(), **told, **figures}
 

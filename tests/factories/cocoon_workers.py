@@ -38,7 +38,7 @@ class FakeWorker:
     failed_rate: float = 0.001
     fee_per_token: int = 25
     tokens: dict[str, int] = field(default_factory=lambda: {"EQproxyA": 4_000_000, "EQproxyB": 1_000_000})
-    coefficient: int = 1000
+    coefficient: int | None = 1000
     is_enabled: bool = True
     synced_seconds_ago: float = 5.0
     is_image_actual: bool = True

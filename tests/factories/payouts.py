@@ -44,6 +44,7 @@ ADDRESS_RULES = AddressRules(0, 300, {SOLANA: signatures.verify})
 LOCAL_MINTS = {asset: str(mint) for asset, mint in MINTS.items()}
 SIGNER_SETTINGS = {
     "SIGNER_QUIET_SECONDS": "0",
+    "PAYOUT_OPENS_ACCOUNT_FROM": "0",
     "SOLANA_MINTS": ",".join(f"{asset}={mint}" for asset, mint in LOCAL_MINTS.items()),
 }
 
@@ -133,8 +134,8 @@ def fund_solana(node: Node, wallet: str, lamports: int = 10**12) -> None:
     node.pass_slots()
 
 
-def solana_chain(*urls: str, timeout_seconds: float = 5) -> SolanaPayouts:
-    return SolanaPayouts(urls, timeout_seconds, LOCAL_MINTS, 120)
+def solana_chain(*urls: str, timeout_seconds: float = 5, opens_from: Mapping[str, Money] | None = None) -> SolanaPayouts:
+    return SolanaPayouts(urls, timeout_seconds, LOCAL_MINTS, 120, opens_from)
 
 
 def solana_balance(node: Node, wallet: str, asset: str = "SOL") -> int:

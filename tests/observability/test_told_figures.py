@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import counts
 from app.core import audit, ledger
+from app.core import watched as core_watched
 from app.core.ledger import Party
 from app.flows import payouts
 from app.observability import metrics, watched
@@ -64,6 +65,19 @@ def test_a_node_that_tells_nothing_of_itself_has_no_idle_slots(client: FlaskClie
     assert node.post("heartbeat", current_load=0.0, machine={"slots": -1, "gpus": "many"}).status_code == 200
     watches.watch_nodes()
     assert of(scrape(client), "lightyard_node_slots") == {(str(node.id), "busy"): 0}
+
+
+@pytest.mark.usefixtures("sweep")
+def test_so_many_nodes_are_listed_and_their_names_break_nothing(
+    client: FlaskClient, hub: Hub, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ['a"b\\c\nd{}=,é # HELP x', "n" * 100, "one more"]
+    nodes = [FakeNode(market, name).join() for name in names]
+    monkeypatch.setattr(core_watched, "MOST_NODES", 2)
+    watches.watch_nodes()
+    found = scrape(client)
+    assert {key[0] for key in of(found, "lightyard_node_info")} == {names[0], "n" * 64}, "those that came first"
+    assert found["lightyard_nodes_unlisted",] == 1 and found["lightyard_nodes", "healthy"] == len(nodes)
 
 
 @pytest.mark.usefixtures("sweep")
@@ -217,8 +231,11 @@ def test_what_sweeps_left_grows_old_and_is_told_no_more(
 
 def test_processes_are_told_by_role_and_their_counts_outlive_them(client: FlaskClient, hub: Hub) -> None:
     counts.take()
-    worker = Reporter(hub.cache, "worker", lambda: iter([metrics.Figure("database_pool_connections", 3, {"state": "used"})]))
-    other = Reporter(hub.cache, "worker", lambda: iter([metrics.Figure("database_pool_connections", 4, {"state": "used"})]))
+    used = {"role": "worker", "state": "used"}
+    worker, other = (
+        Reporter(hub.cache, "worker", lambda count=count: iter([metrics.Figure("database_pool_connections", count, used)]))
+        for count in (3, 4)
+    )
     for reporter, times in ((worker, 2), (other, 3)):
         for _ in range(times):
             counts.add("task_failures", "hub.sweep")

@@ -108,6 +108,29 @@ def test_a_restart_makes_no_negative_history_and_no_earnings_twice(pool: Pool) -
     assert pool.state(worker_id).requests == 1350
 
 
+def test_earnings_count_at_the_price_of_their_own_time(pool: Pool) -> None:
+    """A coefficient that is asked for now changes neither what was earned, nor what the worker still sells at its old price."""
+    worker_id, worker = pool.add(FakeWorker(control_mode="busy", coefficient=1500))
+    pool.poll()
+    for coefficient in (1500, 4000):
+        pool.change(worker_id, coefficient=coefficient)
+        worker.tokens["EQproxyA"] += 1000
+        pool.poll()
+    worker.control_mode = ""
+    worker.tokens["EQproxyA"] += 1000
+    pool.poll()  # told only now
+    worker.tokens["EQproxyA"] += 1000
+    pool.poll()
+    steps = pool.rows("SELECT revenue_nano, weighed_nano FROM cocoon_worker_samples ORDER BY at")
+    assert steps == [(0, 0), *[(25_000, 37_500)] * 3, (25_000, 100_000)]
+    assert pool.rows("SELECT sum(weighed_nano) FROM cocoon_worker_hours") == [(212_500,)]
+    silent_id, silent = pool.add(FakeWorker(coefficient=None), coefficient=1200)  # its row's, where it says none
+    pool.poll()
+    silent.tokens["EQproxyA"] += 1000
+    pool.poll()
+    assert pool.rows(f"SELECT sum(weighed_nano) FROM cocoon_worker_hours WHERE worker_id = {silent_id}") == [(30_000,)]
+
+
 def test_gpu_figures_come_from_a_believable_node_on_the_same_host(pool: Pool) -> None:
     worker_id, _ = pool.add(host="localhost")
     pool.poll()

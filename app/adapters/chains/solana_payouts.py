@@ -1,11 +1,13 @@
 """The hub's door to Solana for payouts. What decides about money, every configured node must say alike; else nothing is known."""
 
 import base64
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
 from app.adapters.chains import json_rpc
@@ -13,12 +15,15 @@ from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ChainUnreadable
 from app.values import clock
 from app.values.chain import Head
+from app.values.money import Money
 from app.values.payouts import BATCH, SOLANA, UNDECIDED, Fate, Order, Outgoing, Page, Signing, Terms
-from app.values.solana_payouts import Shown, parts, payer_of
+from app.values.solana_payouts import TOKEN, Shown, opens_account, parts, payer_of, token_account
 from app.values.states import SigningOutcome
 
 FINAL = {"commitment": "finalized"}
+CONFIRMED = {"commitment": "confirmed"}
 PAGE, MOST_PAGES = 1000, 50
+ACCOUNTS = 100  # of which a node tells in one answer, at most
 FEE_LAMPORTS, RENT_LAMPORTS = 5000, 2_039_280
 WALLET_RENT_LAMPORTS = 890_880  # a wallet with less than this fails every transaction that leaves it so
 
@@ -26,14 +31,23 @@ WALLET_RENT_LAMPORTS = 890_880  # a wallet with less than this fails every trans
 class SolanaPayouts:
     """One signature, one transaction: the same bytes never land twice, and a block hash ends their life.
 
+    `opens_from`: the signer opens no payee's token account for less, by asset; both must have the same setting.
     ChainUnavailable when a node does not answer, answers with an error, or lies behind.
     """
 
     name = SOLANA
     batch = BATCH
 
-    def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, mints: Mapping[str, str], lag_seconds: int) -> None:
+    def __init__(
+        self,
+        rpc_urls: tuple[str, ...],
+        timeout_seconds: float,
+        mints: Mapping[str, str],
+        lag_seconds: int,
+        opens_from: Mapping[str, Money] | None = None,
+    ) -> None:
         self._urls, self._timeout_seconds, self._mints, self._lag_seconds = rpc_urls, timeout_seconds, mints, lag_seconds
+        self._opens_from = opens_from or {}
         self._http = httpx.Client(timeout=timeout_seconds)
 
     def _ask(self, url: str, method: str, *params: Any) -> Any:
@@ -92,12 +106,49 @@ class SolanaPayouts:
         has["SOL"] -= FEE_LAMPORTS + WALLET_RENT_LAMPORTS
         found = []
         for order in orders:
-            rent = 0 if order.asset == "SOL" else RENT_LAMPORTS
-            if has[order.asset] >= order.amount_minor and has["SOL"] >= rent + (order.amount_minor if not rent else 0):
+            is_sol = order.asset == "SOL"
+            rent = 0 if is_sol or not opens_account(order, self._opens_from) else RENT_LAMPORTS
+            if has[order.asset] >= order.amount_minor and has["SOL"] >= rent + (order.amount_minor if is_sol else 0):
                 has[order.asset] -= order.amount_minor
                 has["SOL"] -= rent
                 found.append(order)
         return tuple(found)
+
+    def unopened(self, orders: Sequence[Order]) -> Mapping[uuid.UUID, str]:
+        """Of these payouts, those whose payee has no token account and that are too small for us to open one: what he has to do.
+
+        The first node's word is enough: a transaction that finds no account fails, and opens none.
+        """
+        places = {order: place for order in orders if (place := self._place(order)) is not None}
+        wanted = list(dict.fromkeys(places.values()))
+        found = set[str]()
+        for start in range(0, len(wanted), ACCOUNTS):
+            found |= self._token_accounts(wanted[start : start + ACCOUNTS])
+        return {order.payout_id: self._advice(order) for order, place in places.items() if place not in found}
+
+    def _place(self, order: Order) -> str | None:
+        """The token account that must be there for a payout; None where it is opened, or the signer says what is wrong."""
+        if order.asset not in self._mints or opens_account(order, self._opens_from):
+            return None
+        try:
+            return str(token_account(Pubkey.from_string(order.destination), Pubkey.from_string(self._mints[order.asset])))
+        except ValueError:
+            return None
+
+    def _token_accounts(self, addresses: Sequence[str]) -> set[str]:
+        """Those of the addresses at which the token program keeps something: anybody may send a few lamports to the others."""
+        options = {**CONFIRMED, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
+        answer = self._ask(self._urls[0], "getMultipleAccounts", list(addresses), options)
+        try:
+            rows = zip(addresses, answer["value"], strict=True)
+            return {address for address, row in rows if row is not None and row["owner"] == str(TOKEN)}
+        except MALFORMED as error:
+            raise ChainUnreadable(f"Solana's token accounts can't be read: {error}") from error
+
+    def _advice(self, order: Order) -> str:
+        least = str(self._opens_from[order.asset]).rstrip("0").rstrip(".")
+        said = f"open one, or let at least {least} {order.asset} gather for one payout"
+        return f"the wallet {order.destination} has no {order.asset} account: {said}"
 
     def funds(self, source: str, asset: str) -> int:
         """What the wallet has, final, in minor units: what the first node says. Nothing of an asset that has no mint here."""

@@ -1,6 +1,7 @@
 """The hub's door to TON for payouts. What decides about money, every configured server must say alike; else nothing is known."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.adapters.chains.ton import TonGateway
@@ -67,6 +68,10 @@ class TonPayouts:
                 has -= order.amount_minor + FEE_NANO
                 found.append(order)
         return tuple(found)
+
+    def unopened(self, orders: Sequence[Order]) -> Mapping[uuid.UUID, str]:
+        """None: TON reaches wallets that were never used."""
+        return {}
 
     def terms(self, source: str) -> Terms:
         """The wallet's next sequence number, which all servers must name, and its last transaction."""

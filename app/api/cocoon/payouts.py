@@ -11,7 +11,7 @@ from app.api.cocoon.document import SIGNED_IN
 from app.api.cocoon.schemas import payouts as schemas
 from app.api.context import hub, read_only
 from app.api.idempotency import PARAMETER, idempotent
-from app.core import participant_payouts, participants
+from app.core import participant_payouts, participants, payouts
 from app.flows import payout_recording
 from app.flows.payout_recording import NewRecord
 from app.models.payouts import Payout
@@ -112,4 +112,5 @@ def _shown(row: Payout) -> dict[str, Any]:
         "from_address": row.source,
         "to_address": row.destination,
         "confirmed": row.is_confirmed,
+        "reason": payouts.reason(row),
     }

@@ -1,4 +1,4 @@
-"""Ours beside Cocoon's: what is proposed for payout, and an operator's approval."""
+"""Ours beside Cocoon's: what is proposed for payout, and an operator's decision."""
 
 from typing import Any
 
@@ -12,10 +12,11 @@ from app.api.cocoon.schemas import proposals as schemas
 from app.api.context import hub, read_only, unit_of_work
 from app.api.idempotency import PARAMETER, idempotent
 from app.core import participants, payout_proposals
-from app.core.worker_earnings import ASSET, UNIT_COEFFICIENT
+from app.core.worker_earnings import ASSET
 from app.models.payout_proposals import PayoutProposal
 from app.values.money import Money
 from app.values.plain_numbers import number
+from app.values.worker_progress import UNIT_COEFFICIENT
 
 READ, WRITE = "payouts:read", "payouts:write"
 blueprint: Blueprint = ExactBlueprint(
@@ -54,10 +55,26 @@ def approve(proposal_id: str) -> dict[str, Any]:
         return _shown(*payout_proposals.approve(session, wanted, approver, hub().payout_rules))
 
 
+@blueprint.post("/<proposal_id>/reject")
+@idempotent
+@blueprint.doc(**SIGNED_IN, parameters=[PARAMETER])
+@blueprint.arguments(schemas.RejectionSchema)
+@blueprint.response(200, schemas.ProposalSchema)
+@blueprint.alt_response(404, "NOT_FOUND")
+@blueprint.alt_response(409, "CONFLICT")
+@blueprint.alt_response(422, "UNPROCESSABLE_ENTITY")
+def reject(body: dict[str, Any], proposal_id: str) -> dict[str, Any]:
+    """Decide that a proposal is not paid, and say why; its period is not proposed again."""
+    with unit_of_work() as session:
+        decider = operator(session, WRITE).account_id
+        wanted = identifiers.read(proposal_id, "proposal_id")
+        return _shown(payout_proposals.reject(session, wanted, decider, body["reason"]), None)
+
+
 def _shown(row: PayoutProposal, payout: int | None) -> dict[str, Any]:
     names = (
         "id participant_id period_start period_end share_percent total_requests total_compute_time_seconds state approved_at "
-        "created_at"
+        "rejected_at rejected_because created_at"
     )
     return {
         **{name: getattr(row, name) for name in names.split()},

@@ -23,7 +23,7 @@ from tests.api.cocoon.conftest import Person, join, wallet
 
 FIELDS = {"id", "participant_id", "transaction_hash", "amount_ton", "amount_usd", "usd_rate", "usd_rate_source", "from_address",
           "to_address", "transaction_time", "period_start", "period_end", "confirmed", "confirmations", "block_number",
-          "total_requests", "total_compute_time_seconds", "origin", "state", "created_at"}
+          "total_requests", "total_compute_time_seconds", "origin", "state", "reason", "created_at"}
 POOL = wallet()
 
 

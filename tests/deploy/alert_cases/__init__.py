@@ -12,5 +12,6 @@ FIRE_WITHOUT_SERIES = {"NothingIsScraped", "NoHealthyNode", "NoWebSocketConnecti
 # Those of one target, or of what each address counts for itself: two of them are two, or more than one.
 OF_EACH_ADDRESS = {
     "TargetIsDown", "NothingIsScraped", "DiskFills", "MemoryRunsOut", "SocketsAreCutOff", "HighErrorRate",
-    "NoWebSocketConnections", "ErrorBudgetBurnsFast", "ErrorBudgetBurns",
+    "NoWebSocketConnections", "ErrorBudgetBurnsFast", "ErrorBudgetBurns", "BrokerIsBlocked", "RedisFills",
+    "AlertsAreNotDelivered",
 }

@@ -1,4 +1,4 @@
-"""When the alerts of processes, database and host fire, and when they stay quiet."""
+"""When the alerts of processes, database, host and platform fire, and when they stay quiet."""
 
 from tests.deploy.promtool import Case, fires, quiet
 
@@ -179,5 +179,43 @@ CASES: dict[str, list[Case]] = {
             },
             "15m",
         ),
+    ],
+    "BrokerIsBlocked": [
+        fires({'rabbitmq_alarms_memory_used_watermark{instance="r"}': "1x10"}, "5m", instance="r"),
+        fires(
+            {
+                'rabbitmq_alarms_memory_used_watermark{instance="r"}': "0x10",
+                'rabbitmq_alarms_free_disk_space_watermark{instance="r"}': "1x10",
+            },
+            "5m", instance="r",
+        ),
+        quiet(
+            {
+                'rabbitmq_alarms_memory_used_watermark{instance="r"}': "1x2 0x10",
+                'rabbitmq_alarms_free_disk_space_watermark{instance="r"}': "0x10",
+            },
+            "5m",
+        ),
+    ],
+    "RedisFills": [
+        fires(
+            {'redis_memory_used_bytes{instance="r"}': "95x10", 'redis_memory_max_bytes{instance="r"}': "100x10"},
+            "8m", "95%", instance="r",
+        ),
+        quiet({'redis_memory_used_bytes{instance="r"}': "50x10", 'redis_memory_max_bytes{instance="r"}': "100x10"}, "8m"),
+        quiet({'redis_memory_used_bytes{instance="r"}': "50x10", 'redis_memory_max_bytes{instance="r"}': "0x10"}, "8m"),
+    ],
+    "AlertsAreNotDelivered": [
+        fires(
+            {'alertmanager_notifications_failed_total{integration="slack",reason="other"}': "0+1x40"},
+            "30m", "15", integration="slack",
+        ),
+        quiet({'alertmanager_notifications_failed_total{integration="slack",reason="other"}': "5x10 6x30"}, "30m"),
+        quiet({'alertmanager_notifications_failed_total{integration="slack",reason="other"}': "500x10 0x30"}, "30m"),
+    ],
+    "RulesFail": [
+        fires({'prometheus_rule_evaluation_failures_total{rule_group="slo"}': "0+1x40"}, "30m", rule_group="slo"),
+        quiet({'prometheus_rule_evaluation_failures_total{rule_group="slo"}': "4x40"}, "30m"),
+        quiet({'prometheus_rule_evaluation_failures_total{rule_group="slo"}': "4x10 0x30"}, "30m"),
     ],
 }

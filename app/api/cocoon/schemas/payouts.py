@@ -83,6 +83,7 @@ class PayoutSchema(Schema):
     total_compute_time_seconds = fields.Integer(required=True, allow_none=True)
     origin = fields.String(required=True, validate=validate.OneOf(["engine", "recorded"]))
     state = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True, metadata={"description": "what an open payout waits for"})
     created_at = Moment(required=True)
 
 
