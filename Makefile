@@ -7,8 +7,10 @@ SOURCES := app workers gpu_node devnet monitoring tests migrations $(wildcard be
 LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=libxfixes3 libXi.so.6=libxi6 \
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus \
-	soffice=libreoffice-calc-nogui rabbitmqctl=rabbitmq-server prometheus-node-exporter=prometheus-node-exporter \
-	prometheus-redis-exporter=prometheus-redis-exporter prometheus-alertmanager=prometheus-alertmanager
+	soffice=libreoffice-calc-nogui rabbitmqctl=rabbitmq-server redis-server=redis-server amtool=prometheus-alertmanager \
+	prometheus-alertmanager=prometheus-alertmanager \
+	prometheus-node-exporter=prometheus-node-exporter prometheus-postgres-exporter=prometheus-postgres-exporter \
+	prometheus-redis-exporter=prometheus-redis-exporter /usr/lib/postgresql/15/bin/postgres=postgresql-15 ip=iproute2 wget=wget
 TEST_PROCESSES ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers tracing
@@ -104,11 +106,12 @@ check: .venv/.stamp  ## ruff, mypy, import-linter, secrets, known vulnerabilitie
 test: install evm-chain ton-chain liteservers tracing  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
 
+# RUNLEVEL=1: packages of servers do not start them.
 system-packages:
 	@missing=$$(for pair in $(SYSTEM_COMMANDS); do command -v "$${pair%%=*}" >/dev/null || echo "$${pair##*=}"; done); \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ]; then echo "installing" $$missing "..."; apt-get update -qq && \
-			DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+			RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
 test-system: install system-packages evm-chain ton-chain liteservers tracing  ## what needs Debian packages or npm
@@ -128,6 +131,7 @@ dashboards: .venv/.stamp  ## write monitoring/grafana/dashboards anew from monit
 
 lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock pyproject.toml -o requirements-hub.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-liteserver.in -o requirements-liteserver.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-tracing.in -o requirements-tracing.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock

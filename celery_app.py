@@ -1,14 +1,25 @@
 """The hub's Celery app: its queue, its tasks and the beat table."""
 
-from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init, worker_shutdown
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    celeryd_init,
+    heartbeat_sent,
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_shutdown,
+)
 
+from app import pulse
 from app.adapters.courier import CONFIRM_SECONDS
 from app.config import load
 from app.observability import logs, tasks, tracing, uncaught
 from app.wiring import make_celery
 from workers import telling
 
-app = make_celery(load())
+_settings = load()
+app = make_celery(_settings)
 app.conf.include = ["workers.tasks", "workers.sweeps", "workers.watches"]
 telling.connect()
 app.conf.beat_schedule = {
@@ -58,3 +69,20 @@ def end_tracing(**_: object) -> None:
 
 
 tasks.install()
+
+
+@heartbeat_sent.connect
+def worker_turns(**_: object) -> None:
+    """Every two seconds, as long as the worker has its broker."""
+    pulse.touch(_settings.pulse_folder, "worker")
+
+
+@beat_init.connect
+def watch_beat(**_: object) -> None:
+    """From here on this process is beat, and turns whenever it has sent something."""
+    after_task_publish.connect(beat_turns)
+
+
+def beat_turns(**_: object) -> None:
+    """The broker took a message from beat."""
+    pulse.touch(_settings.pulse_folder, "beat")

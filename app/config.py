@@ -101,6 +101,9 @@ class Settings:
     signer_quiet_seconds: int = setting(
         240, "after its start the signer signs nothing new for so long: what it forgot with a lost disk has expired by then", "s"
     )
+    pulse_folder: str = setting(
+        "", "worker, beat, poller and backups touch a file here while they turn, for health checks; empty: none"
+    )
     rate_limits: bool = setting(True, "per-IP limits of the dialects (`on`/`off`)")
     trusted_proxies: str = setting("", "networks whose X-Forwarded-For counts, comma-separated")
     metrics_token: str = setting("", "bearer token that /metrics wants; empty: open")
@@ -294,14 +297,36 @@ def _bounded(item: Field[Any], value: Any) -> Any:
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment; unknown variables are ignored, empty numbers and flags mean the default."""
+    """Read the settings from the environment, or from files that `NAME_FILE` names.
+
+    Unknown variables are ignored, empty ones mean the default.
+    """
     source = os.environ if environment is None else environment
     values = {
-        item.name: _bounded(item, parse(item.name, type(item.default), source[item.name.upper()]))
+        item.name: _bounded(item, parse(item.name, type(item.default), text))
         for item in fields(Settings)
-        if source.get(item.name.upper(), "") != ""
+        if (text := _given(item.name.upper(), source)) != ""
     }
     return Settings(**values)
+
+
+def _given(name: str, source: Mapping[str, str]) -> str:
+    """What is said of one setting, empty where nothing is. An empty file is a mistake: the default would be no secret."""
+    text, path = source.get(name, ""), source.get(f"{name}_FILE", "")
+    if path == "":
+        return text
+    if text != "":
+        raise ConfigError(f"{name} and {name}_FILE are both set: keep one of them")
+    try:
+        content = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{name}_FILE={path} can't be read: {reason}; name a file that this process may read") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name}_FILE={path} is not UTF-8 text") from None
+    if content == "":
+        raise ConfigError(f"{name}_FILE={path} is empty: write the value into it, or leave {name}_FILE away")
+    return content
 
 
 def describe() -> list[dict[str, Any]]:

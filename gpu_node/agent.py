@@ -83,6 +83,7 @@ class Agent:
     def join(self) -> dict[str, Any]:
         """Registers and proves the key, waiting for a hub that is away. Returns the registration. Raises HubRefused."""
         self.client.call("/heartbeat", self._heartbeat(), JOIN_PATIENCE_SECONDS)
+        (self.settings.home / "pulse").touch()
         return self.registration
 
     def rejoin(self) -> None:
@@ -189,6 +190,7 @@ class Agent:
         while not self.stopping.wait(float(self.registration.get("heartbeat_seconds") or 30)):
             try:
                 answer = self.client.call("/heartbeat", self._heartbeat(), KEEPER_PATIENCE_SECONDS)
+                (self.settings.home / "pulse").touch()  # its age says whether the hub still hears this node
                 self.held.mark_dead(answer.get("dead_attempts") or [])
             except (HubRefused, HubAway) as trouble:
                 log.warning("heartbeat failed", extra={"reason": str(trouble)})

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 GIB = 1024**3
+KEPT_IN_FILES = ("ENROL_KEY", "BROKER_URL", "NODE_INFERENCE_KEY")
 
 
 class SettingError(ValueError):
@@ -55,7 +56,7 @@ class NodeSettings:
 
 def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
     """Settings from `environ` (the process's own when None). Raises SettingError."""
-    env = os.environ if environ is None else environ
+    env = with_files(os.environ if environ is None else environ)
     home = Path(env.get("NODE_HOME") or "~/.lightyard-node").expanduser()
     settings = NodeSettings(
         hub_url=(env.get("HUB_URL") or "http://127.0.0.1:8000").rstrip("/"),
@@ -92,6 +93,24 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
     if settings.production:
         _check_production(settings, env)
     return settings
+
+
+def with_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the secrets that `NAME_FILE` names read in. Raises SettingError."""
+    env = dict(environ)
+    for name in KEPT_IN_FILES:
+        path = env.get(f"{name}_FILE")
+        if not path:
+            continue
+        if env.get(name):
+            raise SettingError(f"{name} and {name}_FILE are both set: keep one of them")
+        try:
+            env[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_FILE={path} can't be read: {error}") from None
+        if not env[name]:
+            raise SettingError(f"{name}_FILE={path} is empty: write the value into it, or leave {name}_FILE away")
+    return env
 
 
 def _check(settings: NodeSettings) -> None:

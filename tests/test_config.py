@@ -207,3 +207,35 @@ def test_the_table_in_the_docs_is_that_of_the_code() -> None:
     assert written == as_markdown(), "run `make settings`"
     for name in load({}).__slots__:
         assert f"| `{name.upper()}` |" in written
+
+
+def test_any_setting_may_be_kept_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("a secret = with $igns \n")
+    (tmp_path / "port").write_text("9000\r\n")
+    read = load({"SECRET_KEY_FILE": f"{tmp_path}/key", "PORT_FILE": f"{tmp_path}/port", "SECRET_KEY": "", "NODES_FILE": ""})
+    assert (read.secret_key, read.port, read.nodes) == ("a secret = with $igns ", 9000, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "reason"),
+    [
+        (None, {}, "can't be read: No such file or directory"),
+        (b"\n", {}, "is empty"),
+        (b"\xff\xfe", {}, "is not UTF-8 text"),
+        (b"0123456789abcdef", {"METRICS_TOKEN": "two"}, "are both set"),
+    ],
+)
+def test_a_file_that_says_nothing_is_never_taken_for_the_default(
+    tmp_path: Path, content: bytes | None, more: dict[str, str], reason: str
+) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=reason) as refusal:
+        load({"METRICS_TOKEN_FILE": str(path), **more})
+    assert "METRICS_TOKEN_FILE" in refusal.value.message and "0123456789" not in refusal.value.message
+
+
+def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load({"SECRET_KEY_FILE": str(tmp_path)})

@@ -10,6 +10,7 @@ import click
 
 from app import __version__
 from app.cli import (
+    backups,
     books,
     broker,
     credits,
@@ -24,6 +25,7 @@ from app.cli import (
     poller,
     proofs,
     running,
+    secret_files,
     settings,
     signer,
     stripe,
@@ -52,8 +54,7 @@ def cli() -> None:
 
 MODULES = (
     running, poller, signer, books, ledger, proofs, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters, faucet,
-    wallet,
-    settings, doctor,
+    wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:

@@ -12,8 +12,9 @@ from app.wiring import malformed
 PREFACE = """# Settings
 
 All settings of the hub are environment variables. On and off may also be written true/false, yes/no, 1/0; an empty one means
-the default. `lightyard check-config` says which of yours can't be read, or production would refuse. A GPU node's settings are in
-[gpu_node/README.md](../gpu_node/README.md).
+the default. Any of them can be kept in a file that `NAME_FILE` names (`SECRET_KEY_FILE=/run/secrets/secret_key`); its last line
+end does not count, and only one of the two may be set. `lightyard check-config` says which of yours can't be read, or production
+would refuse. A GPU node's settings are in [gpu_node/README.md](../gpu_node/README.md).
 
 <!-- written by `make settings` from app/config.py -->
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import redis
 import structlog
 
+from app import pulse
 from app.adapters import worker_news
 from app.adapters.cocoon_worker import CocoonWorkerClient
 from app.adapters.exposition_shelf import ExpositionShelf
@@ -24,7 +25,7 @@ from app.values.worker_health import Thresholds
 from app.wiring import Hub
 
 log = structlog.get_logger()
-LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
+LOOK_SECONDS, TIDY_SECONDS, PULSE_SECONDS = 0.5, 60.0, 5.0
 TAKEN_AT_ONCE, MOST_IN_FLIGHT = 500, 1000
 TURN_SECONDS = 60.0
 EXPOSITION_LIVES = 4  # scrape intervals until it is too old to be true
@@ -60,6 +61,7 @@ class CocoonPoller:
             (self._look_at_hosts, float(settings.worker_poll_seconds)),
             (self._expose, float(settings.metrics_scrape_seconds)),
             (self._tidy, TIDY_SECONDS),
+            (self._turn, PULSE_SECONDS),
         )
         await self._look_at_hosts_first()
         await asyncio.gather(*(self._repeat(part, seconds, stopping) for part, seconds in parts))
@@ -89,6 +91,9 @@ class CocoonPoller:
             log.warning("poller.not_now", part=part.__name__, error=str(error))
         except Exception:  # noqa: BLE001  logged; the other parts, and all other workers, must go on
             log.exception("poller.failed", part=getattr(part, "__name__", "?"))
+
+    async def _turn(self) -> None:
+        pulse.touch(self._settings.pulse_folder, "poller")
 
     async def _take(self) -> None:
         room = min(TAKEN_AT_ONCE, MOST_IN_FLIGHT - len(self._in_flight))

@@ -18,7 +18,7 @@ from alembic import command
 from alembic.config import Config
 from solders.keypair import Keypair
 
-from app.config import DEVELOPMENT_ANCHOR_KEY, Settings
+from app.config import DEVELOPMENT_ANCHOR_KEY, DEVELOPMENT_SECRET, Settings
 from app.config_checks import check
 from app.core import accounts, nodes
 from app.core.pricing import Tariff
@@ -54,10 +54,11 @@ SPEC = {
     "blenderVersion": "4.5",
     "renderEngines": ["cycles"],
 }
-HUB_SECRETS = (
+_SECRETS = (
     "SECRET_KEY", "SECRET_KEY_PREVIOUS", "DATABASE_URL", "METRICS_TOKEN", "STRIPE_WEBHOOK_SECRET", "EVM_ANCHOR_KEY",
     "TON_API_KEY", "RABBITMQ_API_URL", "S3_SECRET_ACCESS_KEY", "OTEL_EXPORTER_OTLP_HEADERS",
 )  # fmt: skip
+HUB_SECRETS = frozenset((*_SECRETS, *(f"{name}_FILE" for name in _SECRETS)))
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
@@ -164,10 +165,15 @@ class Stack:
         if self.ton_command is not None:
             masters = ",".join(f"{address}:{asset}" for asset, address in ton.MASTERS.items())
             friendly |= {"TON_API_URL": str(self.ton_url), "TON_JETTON_MASTERS": masters, "TON_WALLET": ton.HUB_WALLET}
+        made = self._made_environment(secret)
         given = {name: value for name, value in os.environ.items() if value or name not in friendly}
+        friendly = {name: value for name, value in friendly.items() if not given.get(f"{name}_FILE")}
+        kept_elsewhere = {f"{name}_FILE" for name in made}  # read already, and told in clear
+        return {**friendly, **{name: value for name, value in given.items() if name not in kept_elsewhere}, **made}
+
+    def _made_environment(self, secret: str) -> dict[str, str]:
+        """What the stack decides, whatever its own environment says."""
         return {
-            **friendly,
-            **given,
             leftovers.MARK: str(self.home),
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
@@ -177,7 +183,7 @@ class Stack:
             "BROKER_URL": self.settings.broker_url or self.redis_url,
             "SOLANA_RPC_URL": ",".join(self.settings.solana_rpc_urls),
             "PORT": str(self.settings.port),
-            "SECRET_KEY": os.environ.get("SECRET_KEY") or secret,
+            "SECRET_KEY": secret if self.settings.secret_key == DEVELOPMENT_SECRET else self.settings.secret_key,
             "PROMETHEUS_MULTIPROC_DIR": str(self.home / "metrics"),
         }
 

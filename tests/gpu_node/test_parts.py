@@ -40,6 +40,17 @@ def test_settings_have_defaults_and_refuse_nonsense() -> None:
     assert read_settings({"HUB_URL": "http://10.0.0.7:8000", "LIGHTYARD_ENV": "production"}).production
 
 
+def test_secrets_may_be_kept_in_files(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("ly_key\n")
+    assert read_settings({"ENROL_KEY_FILE": str(tmp_path / "key")}).api_key == "ly_key"
+    (tmp_path / "empty").touch()
+    wrong = ({"ENROL_KEY_FILE": str(tmp_path / "none")}, {"BROKER_URL_FILE": str(tmp_path / "empty")},
+             {"ENROL_KEY_FILE": str(tmp_path / "key"), "ENROL_KEY": "other"})
+    for environment in wrong:
+        with pytest.raises(SettingError, match="_FILE"):
+            read_settings(environment)
+
+
 def test_every_setting_is_in_the_readme() -> None:
     read = set(re.findall(r'"([A-Z][A-Z_]{5,})"', (NODE / "config.py").read_text()))
     documented = set(re.findall(r"^\| `([A-Z_]+)`", (NODE / "README.md").read_text(), re.MULTILINE))
