@@ -25,7 +25,9 @@ _SHAPE = """
 SELECT max(changed) FROM (
     SELECT max(xmin::text::bigint) FROM pg_class UNION ALL SELECT max(xmin::text::bigint) FROM pg_attribute
     UNION ALL SELECT max(xmin::text::bigint) FROM pg_proc UNION ALL SELECT max(xmin::text::bigint) FROM pg_trigger
-    UNION ALL SELECT max(xmin::text::bigint) FROM pg_constraint UNION ALL SELECT max(xmin::text::bigint) FROM pg_statistic
+    UNION ALL SELECT max(xmin::text::bigint) FROM pg_constraint
+    UNION ALL SELECT max(s.xmin::text::bigint) FROM pg_statistic s JOIN pg_class c ON c.oid = s.starelid
+        WHERE c.relnamespace = 'public'::regnamespace  -- PostgreSQL looks at its own tables whenever it likes
     UNION ALL SELECT max(xmin::text::bigint) FROM pg_namespace) AS all_of_them (changed)
 """
 _RESTART = """
