@@ -11,7 +11,7 @@ from app import offload
 from app.config import Settings
 from app.core import completions, jobs, outcomes
 from app.core.completions import Finished
-from app.core.outcomes import ExpectedResult
+from app.core.expected_results import ExpectedResult
 from app.db import Database
 from app.errors import Conflict, InvalidInput, TooLarge
 from app.flows.results import check_picture

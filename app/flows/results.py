@@ -13,6 +13,7 @@ import structlog
 from app import offload
 from app.core import attempts, completions, outcomes
 from app.core.completions import Finished, Terms
+from app.core.expected_results import ExpectedResult
 from app.db import Database
 from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
@@ -89,7 +90,7 @@ def accept(
     database: Database,
     store: Store,
     announced: Sequence[Announced],
-    wanted: Mapping[uuid.UUID, outcomes.ExpectedResult],
+    wanted: Mapping[uuid.UUID, ExpectedResult],
     rules: Rules,
 ) -> list[Judged]:
     """Check each upload and book those that hold; a result that can't count ends its attempt as a failure.
@@ -129,7 +130,7 @@ def accept(
     return [judged[item.attempt_id] for item in announced]
 
 
-def _tell(item: Announced, verdict: Judged, expected: outcomes.ExpectedResult | None, has_counted: bool) -> None:
+def _tell(item: Announced, verdict: Judged, expected: ExpectedResult | None, has_counted: bool) -> None:
     """One line for each: a result that counted, or one that did not."""
     origin = attempts.Origin({}) if expected is None else expected.origin
     if verdict.code is not None:
@@ -158,7 +159,7 @@ class _Moved:
     """An announced upload, what it must be, and the key that it is judged under."""
 
     item: Announced
-    expected: outcomes.ExpectedResult
+    expected: ExpectedResult
     key: str
 
 
@@ -167,7 +168,7 @@ def _final(upload_key: str) -> str:
     return f"accepted/{upload_key}-{uuid.uuid4().hex}"
 
 
-def _known(item: Announced, expected: outcomes.ExpectedResult | None) -> Judged | None:
+def _known(item: Announced, expected: ExpectedResult | None) -> Judged | None:
     """The verdict that needs no look at the bytes; None when they must be looked at."""
     if expected is None:
         return _not_live(item.attempt_id)
@@ -246,13 +247,13 @@ def _decode_all(batch: Sequence[_Moved], looks: Sequence[Path | Judged], max_pix
     ]
 
 
-def _check(item: Announced, path: Path, expected: outcomes.ExpectedResult, max_pixels: int) -> Judged | None:
+def _check(item: Announced, path: Path, expected: ExpectedResult, max_pixels: int) -> Judged | None:
     if expected.format in RUN_FORMATS:
         return _check_run(item, path, expected)
     return check_picture(item.attempt_id, path, expected, max_pixels)
 
 
-def _check_run(item: Announced, path: Path, expected: outcomes.ExpectedResult) -> Judged | None:
+def _check_run(item: Announced, path: Path, expected: ExpectedResult) -> Judged | None:
     """A run's bytes are what they are; JSON must be JSON, where the kind of work or the node says that it is."""
     if expected.format == "JSON" or item.content_type.partition(";")[0].strip().lower() == JSON_TYPE:
         try:
@@ -263,7 +264,7 @@ def _check_run(item: Announced, path: Path, expected: outcomes.ExpectedResult) -
 
 
 def check_picture(
-    attempt_id: uuid.UUID, picture: bytes | Path, expected: outcomes.ExpectedResult, max_pixels: int
+    attempt_id: uuid.UUID, picture: bytes | Path, expected: ExpectedResult, max_pixels: int
 ) -> Judged | None:
     """Decode every pixel and compare with what was ordered; None when all is well."""
     try:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from app.core import jobs, outcomes, relays
+from app.core import expected_results, jobs, outcomes, relays
 from app.core.relays import HeldAttempt
 from app.errors import Conflict, InvalidInput, NotFound
 from app.flows import results
@@ -55,7 +55,7 @@ def result(session: "NodeSession", message: Mapping[str, Any]) -> None:
         attempt = _named(session, _attempts(session, database, message), message, is_result=True)
         if attempt.state != "completed":
             _assert_live(attempt)
-        wanted = outcomes.expected_results(database, session.node_id, {attempt.id: attempt.fence})
+        wanted = expected_results.find(database, session.node_id, {attempt.id: attempt.fence})
     verdict = _judge(session, attempt, wanted, message)
     if verdict.code is None:
         session.done_with(attempt.id)

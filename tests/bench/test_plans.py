@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app.api.rendertrust import job_states
-from app.core import claims, completions, figures, jobs, outcomes, owned, payments, pushes, tallies
+from app.core import claims, completions, expected_results, figures, jobs, outcomes, owned, payments, pushes, tallies
 from app.core.claims import Claim
 from app.core.completions import Finished
 from app.db import Database
@@ -87,7 +87,7 @@ def test_claiming_and_booking_read_no_large_table_whole(market: Marketplace, dat
         found = claim(session, market, node)
     assert len(found) == 3
     with database.unit_of_work() as session:
-        assert len(outcomes.expected_results(session, node, {item.attempt_id: item.fence for item in found})) == 3
+        assert len(expected_results.find(session, node, {item.attempt_id: item.fence for item in found})) == 3
         jobs.renew(session, node, [(item.attempt_id, item.fence, 0.5) for item in found], 60)
         done = [Finished(item.attempt_id, item.fence, "key", "0" * 64, 1, 0.1) for item in found]
         assert len(completions.complete(session, done)) == 3

@@ -18,7 +18,6 @@ import httpx
 import psycopg
 import pytest
 import redis
-from eth_account import Account
 from nacl.signing import SigningKey
 
 from app.stack.ports import free_port
@@ -73,7 +72,7 @@ def local_chain(home: Path) -> Iterator[str]:
 def settings_with_canaries(story: Story, database_url: str, valkey: Valkey, chain_url: str) -> dict[str, str]:
     """Secrets in every setting that takes one; of two Solana nodes the first is away, and so are the other chains."""
     give, away = story.give, f"127.0.0.1:{free_port()}"
-    anchor_key = story.canaries["evm key"] = Account.create().key.hex()
+    anchor_key = story.canaries["evm key"] = secrets.token_hex(32)
     valkey_url = valkey.url.replace("redis://", f"redis://:{give('redis password')}@")
     return {
         "SECRET_KEY": give("secret key"),

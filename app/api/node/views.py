@@ -14,7 +14,7 @@ from app.api import broker, idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
-from app.core import accounts, claims, jobs, nodes, outcomes
+from app.core import accounts, claims, expected_results, jobs, nodes, outcomes
 from app.core.claims import Claim, ClaimedJob
 from app.db import Session
 from app.errors import Forbidden, Unauthenticated
@@ -219,7 +219,7 @@ def finish(body: dict[str, Any]) -> ResponseReturnValue:
     with read_only() as session:
         node = security.calling_node(session)
         fences = {item["attempt_id"]: item["fence"] for item in body["results"]}
-        wanted = outcomes.expected_results(session, node.id, fences)
+        wanted = expected_results.find(session, node.id, fences)
     judged: list[results.Judged] = []
     if announced:
         judged += results.accept(hub().database, hub().store, announced, wanted, hub().result_rules)

@@ -1,0 +1,51 @@
+"""What an attempt's result is checked against: read from its job, before the bytes are looked at."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.orm import Session
+
+from app.core import attempts
+from app.errors import Forbidden
+from app.values import clock
+from app.values.states import AttemptState
+
+_EXPECTED = text("""
+SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
+    CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') ELSE j.settings ->> 'output_format' END,
+    CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int),
+    j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
+FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
+""").bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedResult:
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, or BYTES."""
+
+    upload_key: str
+    format: str
+    width: int | None
+    height: int | None
+    is_completed: bool
+    origin: attempts.Origin = attempts.Origin({})
+
+
+def find(
+    session: Session, node_id: uuid.UUID, announced: Mapping[uuid.UUID, int]
+) -> dict[uuid.UUID, ExpectedResult]:
+    """What to check this node's results against, by attempt; those that are not live (and did not complete) are not in it.
+
+    `announced` is {attempt: fence}. Another node's attempt is Forbidden.
+    """
+    rows = session.execute(_EXPECTED, {"attempts": list(announced), "now": clock.now()}).all()
+    if any(row[2] != node_id for row in rows):
+        raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
+    return {
+        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED, attempts.origin(row))
+        for row in rows
+        if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
+    }
