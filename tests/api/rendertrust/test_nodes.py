@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from nacl.signing import SigningKey
 
 from app.config import Settings
-from app.core import accounts, queries
+from app.core import accounts, fleet
 from app.factory import create_app
 from app.models.nodes import Node, NodeToken
 from app.values.node_keys import ED25519_PREFIX
