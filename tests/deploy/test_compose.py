@@ -165,7 +165,7 @@ def test_the_secrets_are_those_that_the_command_makes(tmp_path: Path) -> None:
 
 def test_the_commands_are_those_that_lightyard_up_runs() -> None:
     stack = (ROOT / "app" / "stack" / "stack.py").read_text()
-    [worker] = re.findall(r"worker = \[\*celery, (.+)\]", stack)
+    [worker] = re.findall(r'worker = \[\*celery, (.+), "-n"\]', stack)
     assert SERVICES["worker"]["command"][4:] == [word.strip().strip('"') for word in worker.split(",")]
     assert '"python:app.serving", "wsgi:app"' in stack and '"beat", "-s"' in stack
     assert SERVICES["api"]["command"] == SERVICES["relay"]["command"] == ["gunicorn", "-c", "python:app.serving", "wsgi:app"]
