@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import counts
 from app.core import audit, ledger
 from app.core import watched as core_watched
+from app.core.figures import Figure
 from app.core.ledger import Party
 from app.flows import payouts
 from app.observability import metrics, watched
@@ -145,6 +146,13 @@ def test_that_no_provider_takes_a_job_is_no_error_of_the_hub(client: FlaskClient
     assert client.post("/render", data=form).status_code == 503
     told = of(scrape(client), "lightyard_dialect_requests_total")
     assert told["4xx", "rayment"] == 1 and told["5xx", "rayment"] == 0
+
+
+def test_what_a_worker_of_another_version_left_costs_no_scrape(client: FlaskClient, hub: Hub) -> None:
+    strange = [Figure("of_tomorrow", 1), Figure("queue_depth", 2), Figure("queue_depth", 3, {"queue": "hub"})]
+    watched.note(hub.cache, "queues", strange)
+    found = scrape(client)
+    assert of(found, "lightyard_queue_depth") == {("hub",): 3} and ("lightyard_of_tomorrow",) not in found
 
 
 def watch_money(hub: Hub) -> None:
