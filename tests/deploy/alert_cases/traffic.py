@@ -163,8 +163,8 @@ CASES: dict[str, list[Case]] = {
         ),
     ],
     "PaymentUndecided": [
-        fires({"lightyard_payment_pending_age_seconds": "0+60x10"}, "8m"),
-        quiet({"lightyard_payment_pending_age_seconds": "0+60x4 0x10"}, "8m"),
+        fires({"lightyard_payment_pending_age_seconds": "0+60x20"}, "15m"),
+        quiet({"lightyard_payment_pending_age_seconds": "0+60x10 0x10"}, "15m"),  # one that never was, given up
     ],
     "ChainIsNotRead": [
         fires({'lightyard_chain_unread_seconds{chain="ton"}': "0+60x10"}, "8m", chain="ton"),
