@@ -11,6 +11,7 @@ from app.values.worker_progress import UNIT_COEFFICIENT
 
 ASSET = "TON"
 COEFFICIENT_MOST = 10**9  # as a proposal shows it
+MOST_SHARING = 100  # workers that are named beside one: whoever sees so many has seen enough
 COUNT_MOST = 2**62  # what a worker makes up must still be proposed, so that an operator sees it
 
 
@@ -61,17 +62,22 @@ def by_worker(session: Session, participant_id: int, start: datetime, end: datet
     ]
 
 
-_SHARED = text("""
-SELECT s.worker_id, array_agg(o.worker_id ORDER BY o.worker_id) AS others
-FROM cocoon_worker_states s JOIN cocoon_worker_states o
-    ON o.worker_id <> s.worker_id AND jsonb_exists_any(o.earned, ARRAY(SELECT jsonb_object_keys(s.earned)))
-WHERE s.worker_id = ANY(:worker_ids) GROUP BY s.worker_id
+# By name, not worker by worker: a thousand of a participant's beside ten thousand others are ten million pairs.
+_SHARED = text(f"""
+WITH named AS MATERIALIZED (
+    SELECT s.worker_id, key.name FROM cocoon_worker_states s CROSS JOIN LATERAL jsonb_object_keys(s.earned) AS key (name)),
+shared AS (
+    SELECT name, (array_agg(worker_id ORDER BY worker_id))[1:{MOST_SHARING + 1}] AS workers
+    FROM named GROUP BY name HAVING count(*) > 1)
+SELECT n.worker_id, (array_agg(DISTINCT other ORDER BY other))[1:{MOST_SHARING}] AS others
+FROM named n JOIN shared USING (name) CROSS JOIN LATERAL unnest(shared.workers) AS other
+WHERE n.worker_id = ANY(:worker_ids) AND other <> n.worker_id GROUP BY n.worker_id
 """)
 
 
 def sharing(session: Session, worker_ids: list[int]) -> dict[int, list[int]]:
-    """Of each of these, all other workers, anybody's, that name a contract of its as theirs: one worker that was registered
-    twice, or one that poses as another. What lies on that contract was counted for each of them."""
+    """Of each of these, the other workers, anybody's, that name a contract of its as theirs (of very many, MOST_SHARING): one
+    worker that was registered twice, or one that poses as another. What lies on that contract was counted for each of them."""
     return {row.worker_id: list(row.others) for row in session.execute(_SHARED, {"worker_ids": worker_ids})}
 
 

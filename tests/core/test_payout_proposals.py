@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text, update
 
-from app.core import audit, ledger, participants, payout_proposals
+from app.core import audit, ledger, participants, payout_proposals, worker_earnings
 from app.core.ledger import Party
 from app.core.payout_proposals import Terms
 from app.core.payouts import PayoutRules
@@ -158,6 +158,18 @@ def test_a_contract_that_several_workers_name_is_shown_to_the_operator(database:
     assert proposals.propose_all(database, TERMS) == 2
     told = {item["worker_id"]: item["shares_contract_with"] for each in (pool, other) for item in each.proposals()[0].workers}
     assert told == {first: [again], again: [first, foreign], alone: [], foreign: [again]}
+
+
+def test_a_contract_that_very_many_name_is_told_with_so_many(database: Database, pool: Pool) -> None:
+    """All workers' contracts are read once, however many workers are asked for: pairs of workers would be too many."""
+    ids = [pool.worker() for _ in range(worker_earnings.MOST_SHARING + 3)]
+    with database.unit_of_work() as session:
+        session.execute(update(WorkerState).values(earned={"A": 5, "B": 1}))
+        found = worker_earnings.sharing(session, ids)
+        assert found.keys() == set(ids) and {len(others) for others in found.values()} == {worker_earnings.MOST_SHARING}
+        assert all(worker_id not in others for worker_id, others in found.items())
+        plan = "\n".join(session.scalars(text(f"EXPLAIN {worker_earnings._SHARED.text}"), {"worker_ids": ids}))
+    assert plan.count("Scan on cocoon_worker_states") == 1, plan
 
 
 def test_who_makes_figures_up_keeps_nobody_from_his_proposal(database: Database, pool: Pool) -> None:
