@@ -77,6 +77,7 @@ CASES: dict[str, list[Case]] = {
         ),
         quiet({'lightyard_tasks_expired_total{task="hub.sweep"}': "0+1x40"}, "30m"),
         quiet({'lightyard_tasks_expired_total{task="hub.sweep"}': "500x10 0x30"}, "30m"),
+        quiet({'lightyard_tasks_expired_total{task="hub.sweep"}': "0x5 200x20"}, "12m"),  # a worker was started again
     ],
     "HubQueueGrows": [
         fires({'lightyard_queue_depth{queue="hub"}': "0+100x20"}, "15m", "1500"),
