@@ -90,6 +90,12 @@ def test_what_a_service_names_exists(name: str) -> None:
         assert (ROOT / service["build"].get("dockerfile", "Dockerfile")).exists()
 
 
+def test_what_an_operator_writes_beside_the_file_is_not_committed() -> None:
+    ignored = set((ROOT / ".gitignore").read_text().split())
+    written = {entry["path"] for service in SERVICES.values() for entry in service.get("env_file", [])}
+    assert {"hub.env", "signer.env"} <= written and {f"/{name}" for name in (*written, ".env", "secrets/")} <= ignored
+
+
 def test_what_is_declared_is_used() -> None:
     mounted = {mount.source for service in SERVICES.values() for mount in composing.mounts(service) if mount.is_volume}
     kept = {item if isinstance(item, str) else item["source"]
