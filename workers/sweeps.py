@@ -37,6 +37,7 @@ RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
 PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
+WHOLE_AUDIT_SECONDS = 600
 TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
 
 
@@ -210,6 +211,8 @@ def _tell(differences: list[str], is_whole: bool = False) -> None:
     """A difference stays on the dashboard until a whole audit finds none."""
     if differences:
         log.error("ledger.differences", differences=differences[:20], count=len(differences))
+    if not is_whole and not metrics.is_audited(hub().cache):
+        hub().celery.send_task("hub.audit", expires=WHOLE_AUDIT_SECONDS)  # Valkey was emptied: what it knew is found again now
     metrics.note_audit(hub().cache, len(differences), is_whole)
 
 

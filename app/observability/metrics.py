@@ -190,6 +190,11 @@ def note_payout_audit(cache: redis.Redis, count: int) -> None:
     cache.set(PAYOUT_AUDIT_KEY, json.dumps({"count": count, "at": time.time()}))
 
 
+def is_audited(cache: redis.Redis) -> bool:
+    """Whether anything is known of an audit; not before the first, nor after Valkey was emptied."""
+    return bool(cache.exists(AUDIT_KEY))
+
+
 def note_audit(cache: redis.Redis, count: int, is_whole: bool) -> None:
     """Keep what the audits found, for every process's scrape; only a whole audit takes a difference back."""
     before = cache.get(AUDIT_KEY)

@@ -1,6 +1,7 @@
 """What a hub with work in it tells at /metrics: the right figures, each by a way of its own to know them."""
 
 import io
+import json
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,7 @@ from tests.factories import metrics_table
 from tests.factories.payouts import SignerProcess, earner, order
 from tests.factories.ton import TON, TonChain
 from tests.observability.conftest import GPU
-from workers import watches
+from workers import sweeps, watches
 
 Figures = dict[tuple[str, ...], float]
 SETTINGS = '{"resolution":{"width":8,"height":6},"frames":{"start":1,"end":4}}'
@@ -146,6 +147,16 @@ def test_that_no_provider_takes_a_job_is_no_error_of_the_hub(client: FlaskClient
     assert client.post("/render", data=form).status_code == 503
     told = of(scrape(client), "lightyard_dialect_requests_total")
     assert told["4xx", "rayment"] == 1 and told["5xx", "rayment"] == 0
+
+
+def test_a_difference_that_valkey_forgot_is_looked_for_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a whole audit knows of it, which beat asks for once an hour."""
+    monkeypatch.setattr(sweeps, "hub", lambda: hub)
+    broker = redis.Redis.from_url(hub.settings.redis_url)
+    for _ in range(2):
+        sweeps.keep_books()
+    (asked,) = broker.lrange("hub", 0, -1)
+    assert json.loads(asked)["headers"]["task"] == "hub.audit", "once, not with every look"
 
 
 def test_what_a_worker_of_another_version_left_costs_no_scrape(client: FlaskClient, hub: Hub) -> None:
