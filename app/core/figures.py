@@ -86,7 +86,7 @@ QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "payout_age_seconds": (
         f"SELECT chain, extract(epoch FROM now() - min(created_at)) FROM payouts"
-        f" WHERE {PAYOUT_OPEN} AND look_again_at IS NULL GROUP BY chain",
+        f" WHERE {PAYOUT_OPEN} AND look_again_at IS NULL AND held_reason IS NULL GROUP BY chain",
         ("chain",),
     ),
     "payouts_held": (

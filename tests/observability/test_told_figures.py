@@ -12,7 +12,8 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import counts
-from app.core import audit, ledger
+from app.core import audit, ledger, payout_delays
+from app.core import payouts as core_payouts
 from app.core import watched as core_watched
 from app.core.figures import Figure
 from app.core.ledger import Party
@@ -147,6 +148,20 @@ def test_that_no_provider_takes_a_job_is_no_error_of_the_hub(client: FlaskClient
     assert client.post("/render", data=form).status_code == 503
     told = of(scrape(client), "lightyard_dialect_requests_total")
     assert told["4xx", "rayment"] == 1 and told["5xx", "rayment"] == 0
+
+
+def test_what_waits_for_a_person_is_not_told_as_waiting_for_the_signer(client: FlaskClient, hub: Hub) -> None:
+    account, _ = earner(hub.database, Money(3 * 10**8, "SOL"))
+    held, delayed, waiting = (order(hub.database, account, Money(10**8, "SOL")) for _ in range(3))
+    with hub.database.unit_of_work() as session:
+        core_payouts.hold(session, held, "an operator looks into it")
+        payout_delays.delay(session, {delayed: "no account"})
+    found = scrape(client)
+    assert found["lightyard_payouts_held", "solana"] == 1 and ("lightyard_payout_age_seconds", "solana") in found
+    with hub.database.unit_of_work() as session:
+        core_payouts.cancel(session, waiting)
+    found = scrape(client)
+    assert found["lightyard_payouts", "solana", "created"] == 2 and ("lightyard_payout_age_seconds", "solana") not in found
 
 
 def test_a_difference_that_valkey_forgot_is_looked_for_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
