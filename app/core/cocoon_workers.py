@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, Text, cast, insert, select, text, update
+from sqlalchemy import Row, Select, Text, case, cast, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.core import worker_history
@@ -15,6 +15,7 @@ from app.errors import NotFound
 from app.models.participants import Participant
 from app.models.workers import CocoonWorker, WorkerState
 from app.values import clock
+from app.values.worker_health import DOWN
 from app.values.worker_progress import Counters
 from app.values.worker_report import Said, report
 
@@ -173,9 +174,12 @@ def note(session: Session, rows: Sequence[Mapping[str, Any]]) -> set[int]:
 
 
 def overview(session: Session) -> list[Row[Any]]:
-    """Every worker with what is told of it to Prometheus, one plain row each."""
+    """Every worker with what is told of it to Prometheus, one plain row each; one that its owner has disabled and switched off
+    has no status: that it does not answer is no news."""
     names = "requests success failed revenue_nano latency_seconds status gpus errors polled_at".split()
     columns = [getattr(WorkerState, name) for name in names if name not in ("gpus", "errors")]
+    is_off = ~CocoonWorker.is_active & (WorkerState.status == DOWN)
+    columns[names.index("status")] = case((is_off, None), else_=WorkerState.status).label("status")
     packed = [cast(WorkerState.gpus, Text).label("gpus"), cast(WorkerState.errors, Text).label("errors")]
     own = (CocoonWorker.id, CocoonWorker.worker_name, CocoonWorker.participant_id, CocoonWorker.instance_number)
     query = select(*own, *columns, *packed).join(WorkerState, WorkerState.worker_id == CocoonWorker.id)

@@ -42,7 +42,9 @@ def build(rows: Iterable[Sequence[Any]]) -> bytes:
     for row, gpus in zip(found, all_gpus, strict=True):
         number, name, participant, instance, requests, _, failed, revenue, latency, status, _, _, errors = row
         who = f'worker_id="{number}",worker_name="{name.translate(_ESCAPED)}"'
-        status_of(f'cocoon_worker_status{{{who},participant_id="{participant}",instance="{instance}"}} {STATUS.get(status, "0")}')
+        if status is not None:
+            level = STATUS.get(status, "0")
+            status_of(f'cocoon_worker_status{{{who},participant_id="{participant}",instance="{instance}"}} {level}')
         if revenue is not None:
             revenue_of(f'cocoon_revenue_ton{{{who},participant_id="{participant}"}} {revenue / 1e9!r}')
         if requests is not None:

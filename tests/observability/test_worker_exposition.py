@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.adapters.exposition_shelf import ExpositionShelf
+from app.core import cocoon_workers
 from app.observability import worker_exposition
 from app.poller.cocoon import CocoonPoller
 from tests.factories.cocoon_workers import FakeWorker
@@ -86,6 +87,21 @@ def test_of_polled_workers(pool: Pool) -> None:
     assert value(text, "cocoon_worker_status", worker_id=str(sick), instance="4") == 0
     assert value(text, "cocoon_worker_errors_total", worker_id=str(sick), error_type="bad_answer") == 1
     assert value(text, "cocoon_worker_status", worker_id=str(waiting)) is None  # nobody knows yet
+
+
+def test_a_worker_that_is_out_of_service_is_not_told_as_down(pool: Pool) -> None:
+    off, _ = pool.add(FakeWorker(mode="html"))
+    disabled, _ = pool.add(instance_number=5)
+    with pool.hub.database.unit_of_work() as session:
+        for worker_id in (off, disabled):
+            cocoon_workers.change(session, worker_id, {"is_active": False})
+    pool.make_due()
+    asyncio.run(pool._poll_once(CocoonPoller(pool.hub)))
+    with pool.hub.database.read_only() as session:
+        text = worker_exposition.build(cocoon_workers.overview(session))
+    assert value(text, "cocoon_worker_status", worker_id=str(off)) is None
+    assert value(text, "cocoon_worker_status", worker_id=str(disabled)) == 1
+    assert value(text, "cocoon_worker_errors_total", worker_id=str(off), error_type="bad_answer") == 1
 
 
 def test_it_is_made_once_per_interval_however_many_poll_and_fetched_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
