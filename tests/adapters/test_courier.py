@@ -12,7 +12,7 @@ from app.config import Settings
 from app.wiring import make_celery
 
 LONG_SECONDS = 60
-RING: Order = ("gpu_node.ring", ["1"], "render.somebody")
+RING: Order = ("gpu_node.ring", ["1"], "render.somebody", {})
 
 
 class FakeLine(Line):
@@ -48,7 +48,7 @@ def test_a_dead_line_is_left_alone_for_a_moment_and_the_other_is_not(monkeypatch
     carrier = Courier({"hub": hub}, nodes)
     carrier.carry(RING)
     carrier.carry(RING)
-    carrier.carry(("hub.sweep", [], "hub"))
+    carrier.carry(("hub.sweep", [], "hub", {}))
     assert (len(nodes.tried), len(hub.tried)) == (1, 1)
 
 
