@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from app.config import DEVELOPMENT_SECRET
 from app.core import broker_users as rows
 from app.db import Database, assert_no_unit_of_work
 from app.errors import Unavailable
 from app.flows import broker_access
 from app.flows.broker_access import Access, Office
+from app.values import broker_users
 
 PROVIDER = uuid.UUID(int=7)
 USER = f"node.{PROVIDER}"
@@ -22,6 +24,7 @@ class Remembering:
         self.passwords: dict[str, str] = {}
         self.queues: set[str] = set()
         self.disconnected: list[str] = []
+        self.seen_by_whoever_comes_back: list[str] = []
         self.before_grant: Callable[[], None] | None = None
         self.is_away = False
 
@@ -38,6 +41,7 @@ class Remembering:
     def disconnect(self, user: str) -> None:
         assert_no_unit_of_work()
         self.disconnected.append(user)
+        self.seen_by_whoever_comes_back.append(self.passwords[user])
 
     def url(self, user: str, password: str) -> str:
         return f"{user}:{password}"
@@ -75,6 +79,13 @@ def test_revoking_makes_the_old_password_void(office: Office, broker: Rememberin
     assert broker_access.grant(office, None, ["render"]).url == other, "nobody else's changed"
 
 
+def test_a_revocation_needs_no_secret_of_the_hub(office: Office, broker: Remembering) -> None:
+    """It may run in a shell without SECRET_KEY; the default of that is public, and so are provider ids and small numbers."""
+    broker_access.revoke(Office(office.database, broker, DEVELOPMENT_SECRET), PROVIDER)
+    guesses = {broker_users.password(DEVELOPMENT_SECRET, USER, generation) for generation in range(5)}
+    assert broker.passwords[USER] not in guesses and len(broker.passwords[USER]) >= 43
+
+
 def test_a_registration_that_meets_a_revocation_does_not_bring_the_old_password_back(
     office: Office, broker: Remembering
 ) -> None:
@@ -83,6 +94,7 @@ def test_a_registration_that_meets_a_revocation_does_not_bring_the_old_password_
     new = broker_access.grant(office, PROVIDER, ["render"]).url
     assert new != old and new == f"{USER}:{broker.passwords[USER]}"
     assert broker.disconnected == [USER, USER], "whoever came in with it meanwhile is out, too"
+    assert f"{USER}:{broker.seen_by_whoever_comes_back[-1]}" == new, "and can't come back with what was void"
 
 
 def test_revoking_while_the_broker_is_away_counts_once_it_is_back(office: Office, broker: Remembering) -> None:
