@@ -1,8 +1,9 @@
 """GPU hosts' way to the message broker: granted with a registration, taken away by the operator."""
 
 import secrets
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from app.values import broker_users
 log = structlog.get_logger()
 RETRY_SECONDS = 15
 MOST_TRIES = 3
+HANDSHAKE_SECONDS = 11  # RabbitMQ looks at a password as a handshake begins, and lets the rest of it take ten seconds
 
 
 class Broker(Protocol):
@@ -68,12 +70,12 @@ def grant(office: Office, provider_id: uuid.UUID | None, capabilities: Iterable[
     return Access(retry_seconds=RETRY_SECONDS)
 
 
-def revoke(office: Office, provider_id: uuid.UUID | None) -> None:
+def revoke(office: Office, provider_id: uuid.UUID | None, wait: Callable[[float], object] = time.sleep) -> None:
     """Make the provider's hosts' password void and close their connections; whoever registers again gets the next one.
 
     The generation is committed first: where the broker is away (Unavailable), the next registration makes the old password void.
-    Until then the password is nobody's, and not the next one: this runs in shells that may lack the hub's SECRET_KEY, and a
-    password made from the one that everybody knows would be no secret.
+    Takes HANDSHAKE_SECONDS. Until a host registers the password is nobody's, and not the next one: this runs in shells that may
+    lack the hub's SECRET_KEY, and a password made from the default, which everybody knows, would be no secret.
     """
     if office.broker is None:
         raise Unavailable("RABBITMQ_API_URL is not set: the hub gives no broker addresses out", code="BROKER_AWAY")
@@ -82,6 +84,8 @@ def revoke(office: Office, provider_id: uuid.UUID | None) -> None:
         rows.revoke(session, user)
     office.broker.grant(user, secrets.token_urlsafe(32), broker_users.readable(provider_id), ())
     office.broker.disconnect(user)
+    wait(HANDSHAKE_SECONDS)
+    office.broker.disconnect(user)  # who was in the middle of a handshake, which opens whatever became of the password
 
 
 def _user(provider_id: uuid.UUID | None) -> str:

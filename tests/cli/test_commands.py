@@ -75,7 +75,8 @@ def test_a_key_is_revoked_however_many_are_newer_and_whatever_its_name_would_do(
         owner = accounts.ensure_identity(session, "solana", WALLET)
         secret = accounts.create_key(session, owner, "\x1b]0;mine\x07", ["jobs:read"])
         session.flush()
-        newer = """INSERT INTO api_keys (id, account_id, name, prefix, secret_hash, scopes, needs_wallet_signature, created_at, revoked_at)
+        newer = """INSERT INTO api_keys
+            (id, account_id, name, prefix, secret_hash, scopes, needs_wallet_signature, created_at, revoked_at)
             SELECT gen_random_uuid(), :owner, 'k', 'ly_x', 'h' || n, '{}', false, now() + interval '1 hour', now()
             FROM generate_series(1, 1001) n"""
         session.execute(text(newer), {"owner": owner})
@@ -133,7 +134,7 @@ def test_a_node_is_shown_trusted_and_drained(command_line: CommandLine, database
     assert "is trusted no more" in command_line.run("nodes", "untrust", "workshop").stdout
     assert command_line.json("nodes", "list")[0]["queues"] == [f"render.{market.provider_id}"]
     assert "was not trusted before" in command_line.run("nodes", "untrust", "workshop").stdout
-    assert "there is no node 'workshop'" in command_line.refusal("nodes", "trust", "workshop"), "a name is what a node calls itself"
+    assert "there is no node 'workshop'" in command_line.refusal("nodes", "trust", "workshop"), "only by its id"
     assert "is trusted;" in command_line.run("nodes", "trust", str(node)[:8]).stdout
     assert "gets nothing new" in command_line.run("nodes", "drain", "workshop").stdout
     (row,) = command_line.json("nodes", "list")

@@ -47,6 +47,10 @@ class Remembering:
         return f"{user}:{password}"
 
 
+def at_once(_: float) -> None:
+    """Nobody is in the middle of a handshake."""
+
+
 @pytest.fixture
 def broker() -> Remembering:
     return Remembering()
@@ -73,15 +77,16 @@ def test_a_broker_that_is_away_fails_nobody(office: Office, broker: Remembering)
 def test_revoking_makes_the_old_password_void(office: Office, broker: Remembering) -> None:
     old = broker_access.grant(office, PROVIDER, ["render"]).url
     other = broker_access.grant(office, None, ["render"]).url
-    broker_access.revoke(office, PROVIDER)
+    opened_meanwhile: list[int] = []
+    broker_access.revoke(office, PROVIDER, lambda _: opened_meanwhile.append(len(broker.disconnected)))
     new = broker_access.grant(office, PROVIDER, ["render"]).url
-    assert new != old and broker.disconnected == [USER]
+    assert new != old and broker.disconnected == [USER, USER] and opened_meanwhile == [1]
     assert broker_access.grant(office, None, ["render"]).url == other, "nobody else's changed"
 
 
 def test_a_revocation_needs_no_secret_of_the_hub(office: Office, broker: Remembering) -> None:
     """It may run in a shell without SECRET_KEY; the default of that is public, and so are provider ids and small numbers."""
-    broker_access.revoke(Office(office.database, broker, DEVELOPMENT_SECRET), PROVIDER)
+    broker_access.revoke(Office(office.database, broker, DEVELOPMENT_SECRET), PROVIDER, at_once)
     guesses = {broker_users.password(DEVELOPMENT_SECRET, USER, generation) for generation in range(5)}
     assert broker.passwords[USER] not in guesses and len(broker.passwords[USER]) >= 43
 
@@ -90,10 +95,10 @@ def test_a_registration_that_meets_a_revocation_does_not_bring_the_old_password_
     office: Office, broker: Remembering
 ) -> None:
     old = broker_access.grant(office, PROVIDER, ["render"]).url
-    broker.before_grant = lambda: broker_access.revoke(office, PROVIDER)
+    broker.before_grant = lambda: broker_access.revoke(office, PROVIDER, at_once)
     new = broker_access.grant(office, PROVIDER, ["render"]).url
     assert new != old and new == f"{USER}:{broker.passwords[USER]}"
-    assert broker.disconnected == [USER, USER], "whoever came in with it meanwhile is out, too"
+    assert broker.disconnected == [USER, USER, USER], "whoever came in with it meanwhile is out, too"
     assert f"{USER}:{broker.seen_by_whoever_comes_back[-1]}" == new, "and can't come back with what was void"
 
 
@@ -101,7 +106,7 @@ def test_revoking_while_the_broker_is_away_counts_once_it_is_back(office: Office
     old = broker_access.grant(office, PROVIDER, ["render"]).url
     broker.is_away = True
     with pytest.raises(Unavailable):
-        broker_access.revoke(office, PROVIDER)
+        broker_access.revoke(office, PROVIDER, at_once)
     broker.is_away = False
     assert broker_access.grant(office, PROVIDER, ["render"]).url != old
     with office.database.read_only() as session:
