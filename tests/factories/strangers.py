@@ -113,7 +113,7 @@ class HeldHandshake:
         secret = f"\0{unquote(parts.username or '')}\0{unquote(parts.password or '')}".encode()
         self._send(10, 11, struct.pack(">I", 0) + b"\x05PLAIN" + struct.pack(">I", len(secret)) + secret + b"\x05en_US")
         assert self._read() == (10, 30)  # tune: the password is good
-        self._send(10, 31, struct.pack(">HIH", 0, 131072, 0))
+        self._send(10, 31, struct.pack(">HIH", 20, 131072, 0))
 
     def __enter__(self) -> "HeldHandshake":
         return self
