@@ -84,9 +84,13 @@ def rnp019_limit(method: str, path: str) -> Limit | None:
     return WALLET_LIMITS.get(path) if method == "POST" else None
 
 
+# Each may make the hub call the broker's administration.
+NODE_LIMITS = {"/node/v1/nodes": NODE_REGISTRATIONS, "/node/v1/proof": Limit("node-proofs", 600)}
+
+
 def node_limit(method: str, path: str) -> Limit | None:
-    """600/min to register. Everything else is bounded by the node's own token."""
-    return NODE_REGISTRATIONS if method == "POST" and path == "/node/v1/nodes" else None
+    """600/min to register, and to prove a key. Everything else is bounded by the node's own token."""
+    return NODE_LIMITS.get(path) if method == "POST" else None
 
 
 def install(app: Flask, rule_of: Callable[[str], Rule | None]) -> None:

@@ -94,6 +94,7 @@ def test_the_table_of_limits() -> None:
     for method, path in (("GET", "/render/x"), ("POST", "/render/pay"), ("GET", "/stats"), ("POST", "/provider/register")):
         assert rayment_limit(method, path).per_minute == 120
     assert node_limit("POST", "/node/v1/nodes") and node_limit("POST", "/node/v1/claims") is None
+    assert node_limit("POST", "/node/v1/proof") not in (None, node_limit("POST", "/node/v1/nodes"))
     assert rendertrust_limit("POST", "/api/v1/nodes/register") == node_limit("POST", "/node/v1/nodes")
     assert rendertrust_limit("POST", "/api/v1/nodes/heartbeat") is None
 
