@@ -117,6 +117,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
+    security.install(app)
     bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
