@@ -62,6 +62,29 @@ def test_while_valkey_is_away_nothing_is_lost(redis_url: str) -> None:
     assert hash_of(cache)["attempts||lost"] == "5"
 
 
+class Asked(Reporter):
+    """One whose reports are counted."""
+
+    times = 0
+
+    def report(self) -> bool:
+        self.times += 1
+        return super().report()
+
+
+def test_a_scrape_waits_once_for_a_valkey_that_does_not_answer(redis_url: str) -> None:
+    """A thread of the process tries on; without one, each scrape must try itself."""
+    away = Asked(connect_cache("redis://127.0.0.1:9/0"), "api")
+    assert away.report_to_scrape() is away.report_to_scrape() is False and away.times == 2
+    away.start()
+    wait_until(lambda: away.times >= 3, "the thread tries")
+    tries = away.times
+    assert away.report_to_scrape() is False and away.is_heard is False and away.times == tries
+    away._cache = connect_cache(redis_url)
+    away.stop()
+    assert away.is_heard and away.report_to_scrape()
+
+
 def test_a_process_reports_by_itself_and_signs_off(redis_url: str) -> None:
     cache = connect_cache(redis_url)
     running = Reporter(cache, "poller")
