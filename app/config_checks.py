@@ -117,8 +117,6 @@ def _doors(settings: Settings) -> Iterable[Finding]:
     for name, url in (("PUBLIC_URL", settings.public_url), ("S3_PUBLIC_URL", settings.s3_public_url)):
         is_open = url.lower().startswith("http://") and reach_of(url) is not Reach.PRIVATE
         yield name, is_open, "must be https: addresses of files, scenes and tokens would travel in the open"
-    yield "PUBLIC_URL", _is_another_place(settings), (
-        f"is not on PUBLIC_HOST ({settings.public_host}), which wallets sign in to: one of the two is wrong")
 
 
 def _chains(settings: Settings) -> Iterable[Finding]:
@@ -178,6 +176,8 @@ def _doubtful_doors(settings: Settings) -> Iterable[Finding]:
     is_short = len(settings.secret_key) < KEY_CHARS
     yield "SECRET_KEY", not is_short and _is_guessable(settings.secret_key), f"is a few characters over and over: {NEW_KEY}"
     yield "PUBLIC_URL", not settings.public_url, "is empty: addresses of files would begin with http://127.0.0.1"
+    yield "PUBLIC_URL", _is_another_place(settings), (
+        f"is not on PUBLIC_HOST ({settings.public_host}), which wallets sign in to: right only where your pages are there")
     yield "PUBLIC_HOST", settings.public_host == "localhost", "is localhost: wallets sign in to that; set the hub's domain"
     yield "METRICS_TOKEN", not settings.metrics_token, "is empty: whoever reaches /metrics reads turnover and balances"
     yield "TRUSTED_PROXIES", not settings.trusted_proxies.strip(), (

@@ -1,5 +1,6 @@
 """The settings: their table in the docs, and what production refuses to boot with."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,6 @@ UNSAFE = [
     ("TRUSTED_PROXIES", {"trusted_proxies": "::/0"}),
     ("SIGNATURE_WINDOW_SECONDS", {"signature_window_seconds": 86_400}),
     ("PUBLIC_URL", {"public_url": "http://hub.example"}),
-    ("PUBLIC_URL", {"public_url": "https://hub.example.evil.org", "public_host": "hub.example"}),
     ("S3_PUBLIC_URL", {"s3_public_url": "http://files.example.org"}),
     ("SIGNER_MAX_PAYOUT", {"signer_max_payout": "SOL=20,USDC=99999999"}),
     ("SIGNER_MAX_DAY", {"signer_max_day": "SOL=1000000"}),
@@ -97,6 +97,7 @@ DOUBTFUL = [
     ("SECRET_KEY", {"secret_key": "k" * 64}),
     ("SECRET_KEY", {"secret_key": "01234567" * 5}),
     ("PUBLIC_URL", {"public_url": ""}),
+    ("PUBLIC_URL", {"public_url": "https://api.example.org", "public_host": "app.example.org"}),
     ("METRICS_TOKEN", {"metrics_token": ""}),
     ("TRUSTED_PROXIES", {"trusted_proxies": ""}),
     ("PUBLIC_HOST", {"public_host": "localhost"}),
@@ -237,5 +238,16 @@ def test_a_file_that_says_nothing_is_never_taken_for_the_default(
 
 
 def test_a_folder_is_no_secret(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Is a directory"):
+    with pytest.raises(ConfigError, match="is no plain file"):
         load({"SECRET_KEY_FILE": str(tmp_path)})
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="SECRET_KEY_FILE=.*pipe is no plain file"):
+        load({"SECRET_KEY_FILE": str(tmp_path / "pipe")})
+
+
+def test_the_mark_that_some_editors_put_before_a_text_is_not_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "url").write_bytes("\ufeffpostgresql://db/x\r\n".encode())
+    assert load({"DATABASE_URL_FILE": str(tmp_path / "url")}).database_url == "postgresql://db/x"
