@@ -32,14 +32,14 @@ def install(app: Flask, settings: Settings, takes_forms: Callable[[str], bool]) 
         if request.path.startswith(FILES):
             return
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding != "identity":
+        if encoding not in ("", "identity"):
             raise UnsupportedMediaType("send the body as it is: Content-Encoding is not understood here")
         if request.mimetype == FORM and takes_forms(request.path):
             return
-        request.max_content_length = settings.max_json_bytes
+        request.max_content_length = settings.max_json_bytes + 1
         if (request.content_length or 0) > settings.max_json_bytes:
             raise RequestEntityTooLarge()
-        if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:
+        if request.content_length is None and len(request.get_data()) > settings.max_json_bytes:
             raise RequestEntityTooLarge()  # of unknown length: what is past the limit was never read, and must not be missed
         if request.is_json and not request.path.startswith(SIGNED_BODIES):
             check_json(request.get_data())

@@ -54,6 +54,17 @@ def test_a_body_over_a_mebibyte_is_413_whatever_it_says_it_is(client: FlaskClien
         assert (answer.status_code, bool(error_of(client, path, answer))) == (413, True), (path, kind, is_told)
 
 
+def test_a_body_of_just_a_mebibyte_is_read_however_it_comes(client: FlaskClient) -> None:
+    body = b'{"a":"' + b"x" * (2**20 - 8) + b'"}'
+    for more, status in ((b"", 400), (b" ", 413)):
+        told = client.post("/render/pay", data=body + more, headers={**JSON, "Content-Encoding": ""})
+        stream = io.BytesIO(body + more)
+        unsaid = client.post(
+            "/render/pay", input_stream=stream, headers=JSON, environ_overrides={"wsgi.input_terminated": True}
+        )
+        assert (told.status_code, unsaid.status_code) == (status, status), len(body + more)
+
+
 def parts(count: int, head: str = 'Content-Disposition: form-data; name="f{}"') -> bytes:
     return b"".join(f"--b\r\n{head.format(number)}\r\n\r\nx\r\n".encode() for number in range(count)) + b"--b--\r\n"
 
