@@ -63,15 +63,17 @@ class Arriving(io.RawIOBase):
     def __init__(self, stream: Any, settings: Settings) -> None:
         self._stream, self._rate = stream, settings.body_bytes_per_second
         self._ends_at = time.monotonic() + settings.body_patience_seconds
+        # What has come counts when a piece is whole: the slowest that may come has one twice within the patience.
+        self._piece_bytes = max(1024, min(READ_BYTES, self._rate * settings.body_patience_seconds // 2))
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """At most READ_BYTES, so that what has come is counted while the rest is on its way."""
+        """At most a piece, so that what has come is counted while the rest is on its way."""
         with self._in_time():
             try:
-                data = self._stream.read(min(len(buffer), READ_BYTES))
+                data = self._stream.read(min(len(buffer), self._piece_bytes))
             except ParseException as error:
                 raise BadRequest(f"the body cannot be read: {error}") from None
         buffer[: len(data)] = data
