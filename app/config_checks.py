@@ -21,7 +21,7 @@ Finding = tuple[str, bool, str]
 
 KEY_CHARS, TOKEN_CHARS, FEWEST_CHARACTERS = 32, 16, 8
 NEW_KEY = "32 characters or more, for one `openssl rand -hex 32`"
-ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 WIDEST_PREFIX = {4: 8, 6: 16}
 ABSURD_PAYOUT_USD, ABSURD_DAY_USD = 1_000_000, 10_000_000
 LONGEST_WINDOW_SECONDS, USUAL_WINDOW_SECONDS = 3600, 300

@@ -133,6 +133,13 @@ def test_what_may_be_right_is_a_warning_and_boots(name: str, change: dict[str, o
     check(settings)
 
 
+def test_apps_and_extensions_have_origins_too() -> None:
+    apps = "tauri://localhost, capacitor://localhost, chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa, https://[2001:db8::1]:8443"
+    assert unsafe(replace(GOOD, cors_origins=apps), {}) == {}
+    for odd in ("app.example", "https://app.example/path", "null", "https://", "https://user@app.example", "//app.example"):
+        assert list(unsafe(replace(GOOD, cors_origins=odd), {})) == ["CORS_ORIGINS"], odd
+
+
 @pytest.mark.parametrize("url", ["postgresql://10.1.2.3/x", "postgresql:///x?host=/run/postgresql", "postgresql://db/x"])
 def test_a_server_in_a_network_of_one_s_own_needs_neither_tls_nor_password(url: str) -> None:
     settings = replace(GOOD, database_url=url)
