@@ -188,3 +188,15 @@ def test_what_workers_counted_who_are_gone_stays_in_one_set_of_files(tmp_path: P
     assert values(tmp_path)["c_total"] == 16
     process_files.begin()
     assert values(tmp_path) == {}
+
+
+def test_a_file_that_a_killed_worker_left_half_made_ends_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(process_files.FOLDER, str(tmp_path))
+    process_files.fold(counted(tmp_path, 5))
+    (tmp_path / "counter_77.db").touch()
+    (tmp_path / "histogram_77.db").write_bytes(b"\xff" * 64)
+    process_files.fold(77)
+    assert values(tmp_path)["c_total"] == 5
+    assert {file.name for file in tmp_path.glob("*.db")} == {"counter_0.db", "histogram_0.db"}
+    monkeypatch.setenv(process_files.FOLDER, str(tmp_path / "gone"))
+    process_files.fold(78)
