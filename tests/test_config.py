@@ -133,6 +133,13 @@ def test_what_may_be_right_is_a_warning_and_boots(name: str, change: dict[str, o
     check(settings)
 
 
+def test_networks_that_nobody_has_on_the_internet_may_be_trusted_whole() -> None:
+    for own in ("10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, fe80::/10", "127.0.0.1, ::1", "fd12:3456::/32"):
+        assert unsafe(replace(GOOD, trusted_proxies=own), {}) == {}, own
+    for wide in ("0.0.0.0/0", "::/0", "2000::/3", "f000::/4", "128.0.0.0/1"):
+        assert list(unsafe(replace(GOOD, trusted_proxies=wide), {})) == ["TRUSTED_PROXIES"], wide
+
+
 def test_apps_and_extensions_have_origins_too() -> None:
     apps = "tauri://localhost, capacitor://localhost, chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa, https://[2001:db8::1]:8443"
     assert unsafe(replace(GOOD, cors_origins=apps), {}) == {}
