@@ -107,6 +107,8 @@ def test_databases_are_published_nowhere_and_nothing_but_to_this_machine() -> No
     for name in (*SERVERS, "backup", "postgres-exporter", "redis-exporter"):
         assert "outside" not in SERVICES[name]["networks"], name
     assert not {"data"} & set(SERVICES["prometheus"]["networks"] + SERVICES["node"]["networks"])
+    for name in ("prometheus", "alertmanager", "grafana"):  # who reaches Alertmanager may silence every alert
+        assert not set(SERVICES["node"]["networks"]) & set(SERVICES[name]["networks"]), name
 
 
 def test_only_the_worker_shares_the_signer_s_socket_and_nobody_its_keys() -> None:
