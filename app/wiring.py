@@ -1,5 +1,6 @@
 """Chooses the implementations by the settings, once per process."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,6 +117,8 @@ def make_celery(settings: Settings) -> Celery:
         timezone="UTC",
         **(_on_rabbitmq() if is_rabbitmq(settings.broker) else _on_redis()),
     )
+    if settings.broker.startswith("amqps://"):  # by itself the library takes any host's certificate
+        celery.conf.broker_use_ssl = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
     return celery
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -52,33 +53,44 @@ class NodeWorker(Worker):
         """Joins the hub, then says what this worker consumes and where. Ends the process where it can't."""
         agent = _start_agent(self.app)
         asked = arguments.get("queues") or list(agent.settings.capabilities)
-        names = asked.split(",") if isinstance(asked, str) else list(asked)
+        self.app.asked_queues = asked.split(",") if isinstance(asked, str) else list(asked)
         try:
-            granted = granted_queues(names, agent.registration.get("queues") or {})
+            granted = listen_to(self.app, agent.registration)
         except NoBroker:
             agent.close()
             raise
-        self.app.conf.task_queues = [_undeclared(name) for name in granted]
-        self.app.amqp.__dict__.pop("queues", None)
         arguments.update(queues=granted, without_gossip=True, without_mingle=True, without_heartbeat=True)
         return arguments
 
 
 class NodeCelery(Celery):
-    """Celery, with our worker in its place."""
+    """Celery, with our worker in its place. `asked_queues` are the command line's."""
+
+    asked_queues: tuple[str, ...] | list[str] = ()
 
     @property
     def Worker(self) -> Any:  # noqa: N802 - Celery's own name
         return self.subclass_with_self(NodeWorker, name="Worker")
 
     def find_broker_again(self) -> None:
-        """The broker refused this node or does not know its queue: the hub's next registration mends both."""
-        if _agent is None or _agent.settings.broker_url is not None or _agent.draining.is_set():
+        """The broker refused this node or does not know its queue: the hub's next registration mends both, and says which queues
+        are this node's now (an operator may have begun or ceased to trust it)."""
+        if _agent is None or _agent.draining.is_set():
             return
         rejoin(_agent)
         broker = _agent.registration.get("broker")
-        if broker is not None:
+        if broker is not None and _agent.settings.broker_url is None:
             listen_at(self, broker["url"])
+        with suppress(NoBroker):  # said in the log; it goes on asking
+            listen_to(self, _agent.registration)
+
+
+def listen_to(node_app: NodeCelery, registration: dict[str, Any]) -> list[str]:
+    """From its next connection on the app consumes the queues of this registration. Raises NoBroker where none was granted."""
+    granted = granted_queues(list(node_app.asked_queues), registration.get("queues") or {})
+    node_app.conf.task_queues = [_undeclared(name) for name in granted]
+    node_app.amqp.__dict__.pop("queues", None)
+    return granted
 
 
 def granted_queues(names: list[str], granted: dict[str, str]) -> list[str]:
@@ -102,7 +114,7 @@ def _undeclared(name: str) -> Queue:
     return Queue(name, exchange=Exchange(name, no_declare=True), routing_key=name, no_declare=True, queue_arguments=arguments)
 
 
-def make_app(settings: NodeSettings) -> Celery:
+def make_app(settings: NodeSettings) -> NodeCelery:
     """The app; it touches neither hub nor broker until a worker starts."""
     node_app = NodeCelery("gpu_node", broker=settings.broker_url or "memory://", set_as_current=False)
     node_app.conf.update(

@@ -20,8 +20,11 @@ log = structlog.get_logger()
 CALL_SECONDS, GRANT_SECONDS = 2.0, 6.0
 ANYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 QUORUM = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
-# A host that is said to be idle and never reads must not fill the disk: of doorbells the newest are enough.
-POLICY = {"pattern": ".*", "apply-to": "queues", "definition": {"max-length": 1000, "overflow": "drop-head"}}
+# A host that is said to be idle and never reads must not fill the disk: of doorbells the newest are enough. And whoever has many
+# wallets has many queues: one that nobody listened to for so long goes, and is made again when a host registers.
+UNHEARD_MILLISECONDS = 3_600_000
+BELLS = {"max-length": 1000, "overflow": "drop-head", "expires": UNHEARD_MILLISECONDS}
+POLICY = {"pattern": ".*", "apply-to": "queues", "definition": BELLS}
 CHANNELS_PER_CONNECTION = 4
 GONE = (400, 404)  # of a virtual host that is not there some calls say the one, some the other
 

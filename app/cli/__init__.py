@@ -32,7 +32,7 @@ from app.cli import (
     ton,
     wallet,
 )
-from app.cli.printing import examples
+from app.cli.printing import examples, plain
 
 EPILOG = """Settings come from the environment (`lightyard settings`). Commands that read the books use DATABASE_URL, else the
 stack that runs in LIGHTYARD_HOME. With --json standard output is one JSON document; what else there is to say goes to standard
@@ -91,5 +91,5 @@ def main() -> None:
         words = failures.told(error)
         if words is None:
             raise
-        click.echo(f"lightyard: {words.message}", err=True)
+        click.echo("\n".join(map(plain, f"lightyard: {words.message}".splitlines())), err=True)
         sys.exit(1)

@@ -18,7 +18,8 @@ from app.wiring import node_broker
 def revoke_broker(provider: str) -> None:
     """Make the password of PROVIDER's hosts void and close their connections; `trusted` stands for the operator's own hosts.
 
-    Hosts that are enrolled register again by themselves, and get the next password.
+    Hosts that are enrolled register again by themselves, and get the next password. Takes some seconds: whoever began to connect
+    before is cut off, too.
     """
     with open_database() as (settings, database):
         provider_id = None if provider == "trusted" else _known(database, provider)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from app.cli.printing import as_json_option, examples, print_json
+from app.cli.printing import as_json_option, examples, plain, print_json
 from app.config import load
 from app.observability import logs
 from app.stack.doctor import FAIL, examine
@@ -25,9 +25,9 @@ def doctor(as_json: bool) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(f"{finding.mark:5} {finding.name}: {finding.text}")
+            click.echo(plain(f"{finding.mark:5} {finding.name}: {finding.text}"))
             if finding.advice:
-                click.echo(f"      -> {finding.advice}")
+                click.echo(plain(f"      -> {finding.advice}"))
     sys.exit(1 if any(finding.mark == FAIL for finding in findings) else 0)
 
 

@@ -7,6 +7,7 @@ from psycopg import errors as postgres
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from app.errors import ConfigError, LightyardError, Unavailable
+from app.observability.scrubbing import scrub
 
 WRONG_SCHEMA = (postgres.UndefinedTable, postgres.UndefinedColumn)
 UNSAID = {
@@ -61,5 +62,5 @@ def _of_database(error: psycopg.Error) -> LightyardError | None:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of what was said."""
-    return next(iter(str(error).strip().splitlines()), "")
+    """The first line of what was said, without keys in addresses."""
+    return scrub(next(iter(str(error).strip().splitlines()), ""))

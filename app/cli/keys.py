@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, examples, print_json, print_table
+from app.cli.printing import as_json_option, examples, plain, print_json, print_table
 from app.core import accounts, queries
 from app.db import Session
 from app.errors import NotFound
@@ -102,12 +102,12 @@ def list_keys(as_json: bool) -> None:
 def revoke(key: str) -> None:
     """End KEY, given by its id or its prefix as `lightyard keys list` shows them."""
     with open_database() as (_, database), database.unit_of_work() as session:
-        found = [row for row in queries.api_keys(session) if key in (row["id"], row["prefix"]) and not row["revoked_at"]]
+        found = [row for row in queries.api_keys(session, named=key) if not row["revoked_at"]]
         if len(found) != 1:
             what = "no key that is alive" if not found else f"{len(found)} keys"
             raise NotFound(f"{what} with the id or prefix {key!r}: see `lightyard keys list`")
         accounts.revoke_key(session, uuid.UUID(found[0]["id"]))
-    click.echo(f"revoked {found[0]['prefix']}… ({found[0]['name']})")
+    click.echo(f"revoked {found[0]['prefix']}… ({plain(found[0]['name'])})")
 
 
 COMMANDS = (keys,)

@@ -18,7 +18,7 @@ ATTEMPTS = ("state", "kind", "frame", "job_id", "started_at", "ended_at", "error
 def nodes() -> None:
     """Look at the GPU nodes, trust them, drain them.
 
-    NODE is a node's id, the beginning of it (4 signs or more), or its name.
+    NODE is a node's id, the beginning of it (4 signs or more), or its name (not for `trust`).
     """
 
 
@@ -50,18 +50,24 @@ def show(node: str, as_json: bool) -> None:
     print_table(found["attempts"], ATTEMPTS, "it was given nothing yet")
 
 
-@nodes.command(epilog=examples("nodes trust workshop-2"))
+@nodes.command(epilog=examples("nodes trust 7f3a91c2"))
 @click.argument("node")
 def trust(node: str) -> None:
-    """Let NODE take everybody's work and listen to the shared queues: for hosts that you vouch for."""
+    """Let NODE take everybody's work and listen to the shared queues: for hosts that you vouch for.
+
+    By its id only, as its own log says it: a node's name is what it calls itself.
+    """
     said = "is trusted; restart it there, so that it listens to the shared queues"
-    _order(node, lambda session, found: fleet.trust(session, found, True), said, "was trusted before")
+    _order(node, lambda session, found: fleet.trust(session, found, True), said, "was trusted before", by_name=False)
 
 
 @nodes.command(epilog=examples("nodes untrust workshop-2"))
 @click.argument("node")
 def untrust(node: str) -> None:
-    """Trust NODE no more: it works for its own provider only. One that registers with an operator's key is trusted again."""
+    """Trust NODE no more: it works for its own provider only. One that registers with an operator's key is trusted again.
+
+    It still knows the password of the shared queues: `lightyard nodes revoke-broker trusted` makes that void.
+    """
     said = "is trusted no more; restart it there, so that it listens to its provider's queues"
     _order(node, lambda session, found: fleet.trust(session, found, False), said, "was not trusted before")
 
@@ -80,9 +86,9 @@ def resume(node: str) -> None:
     _order(node, fleet.resume, "may work again", "was not drained")
 
 
-def _order(node: str, verb: Callable[[Session, uuid.UUID], bool], done: str, done_before: str) -> None:
+def _order(node: str, verb: Callable[[Session, uuid.UUID], bool], done: str, done_before: str, by_name: bool = True) -> None:
     with open_database() as (_, database), database.unit_of_work() as session:
-        found = fleet.find(session, node)
+        found = fleet.find(session, node, by_name)
         is_new = verb(session, found)
     click.echo(f"{found} {done if is_new else done_before}")
 

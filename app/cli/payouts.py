@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.cli.context import open_database
-from app.cli.printing import as_json_option, examples, print_json, print_table
+from app.cli.printing import as_json_option, examples, print_facts, print_json, print_table
 from app.core import accounts, payout_addresses, payout_signings
 from app.core import payout_reconciliation as reconciliation
 from app.core import payouts as verbs
@@ -64,9 +64,7 @@ def show(payout: str, as_json: bool) -> None:
     if as_json:
         print_json(body)
         return
-    for name, value in body.items():
-        if name != "signings":
-            click.echo(f"{name:12} {'-' if value is None else value}")
+    print_facts({name: value for name, value in body.items() if name != "signings"})
     print_table(body["signings"], ("tx_hash", "outcome", "error", "times_sent", "created_at"), "nothing was signed for it yet")
 
 

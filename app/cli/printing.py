@@ -73,9 +73,12 @@ def _texts(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     return [_text(row[column]) for column in columns]
 
 
-def _text(value: Any) -> str:
+def plain(text: str) -> str:
     """On one line, and without what a terminal would obey: much of it was written by strangers."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def _text(value: Any) -> str:
     if value is None or value == []:
         return "-"
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    return plain(",".join(map(str, value)) if isinstance(value, list) else str(value))

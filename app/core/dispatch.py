@@ -40,6 +40,9 @@ ORDER BY coalesce(a.held, 0) + coalesce(o.offers, 0) + n.current_load, random() 
 _CHOICES = [text(_CHOOSE.format(busy=busy)).bindparams(bindparam("fitting", type_=ARRAY(Text))) for busy in ("SKIP LOCKED", "")]
 
 
+OFFERED_TO = "first_offered_to"  # of a job's settings: the offer is over in a moment, and who lost its answer asks later
+
+
 @dataclass(frozen=True, slots=True)
 class NodeRules:
     """Who may work here at all, as `nodes.assert_may_work` has it, and for how long an offer stands."""
@@ -80,7 +83,7 @@ def dispatch(session: Session, order: DispatchOrder, rules: NodeRules) -> tuple[
         account_id=order.account_id,
         scene_id=order.scene_id,
         payment_state=PaymentState.CONFIRMED,
-        settings={**order.settings, "frame_list": [] if order.frame is None else [order.frame]},
+        settings={**order.settings, "frame_list": [] if order.frame is None else [order.frame], OFFERED_TO: str(node_id)},
         breakdown={"total": str(order.price.decimal)},
         price_minor=order.price.minor,
         asset=order.price.asset,

@@ -82,12 +82,17 @@ def _moment(value: Any) -> str | None:
     return None if value is None else str(value.isoformat())
 
 
-def find(session: Session, told: str) -> uuid.UUID:
-    """By its id, the beginning of its id, or its name. NotFound when that is nobody's, or several nodes'."""
+def find(session: Session, told: str, by_name: bool = True) -> uuid.UUID:
+    """By its id, the beginning of its id, or its name. NotFound when that is nobody's, or several nodes'.
+
+    A node names itself, as another's id perhaps: a whole id is always that node's, and `by_name` is False where it matters who.
+    """
     query = text("""
-        SELECT id FROM nodes WHERE id::text = :told OR name = :told
-        OR (length(:told) >= 4 AND starts_with(id::text, lower(:told))) ORDER BY id LIMIT 5""")
-    found: list[uuid.UUID] = list(session.scalars(query, {"told": told}))
+        SELECT id FROM nodes WHERE (:by_name AND name = :told)
+        OR (length(:told) >= 4 AND starts_with(id::text, lower(:told))) ORDER BY id::text <> lower(:told), id LIMIT 5""")
+    found: list[uuid.UUID] = list(session.scalars(query, {"told": told, "by_name": by_name}))
+    if found and str(found[0]) == told.lower():
+        return found[0]
     if not found:
         raise NotFound(f"there is no node {told!r}: `lightyard nodes list` shows those that registered")
     if len(found) > 1:

@@ -4,7 +4,7 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.models.accounts import Account, ApiKey, Identity
@@ -72,12 +72,14 @@ def paid_jobs_of(session: Session, provider_id: uuid.UUID, limit: int = 1000) ->
     return [(row[0], row[1]) for row in session.execute(query.order_by(Job.created_at).limit(limit))]
 
 
-def api_keys(session: Session, limit: int = 1000) -> list[dict[str, Any]]:
-    """API keys as their operator sees them, the newest first; never their secrets."""
+def api_keys(session: Session, limit: int = 1000, named: str | None = None) -> list[dict[str, Any]]:
+    """API keys as their operator sees them, the newest first; never their secrets. `named`: those with this id or prefix."""
     wallets = select(func.string_agg(Identity.value, ", ")).where(
         Identity.account_id == Account.id, Identity.kind.in_(("solana", "ton", "email"))
     )
     query = select(ApiKey, Account, wallets.scalar_subquery()).join(Account, Account.id == ApiKey.account_id)
+    if named is not None:
+        query = query.where(or_(cast(ApiKey.id, String) == named.lower(), ApiKey.prefix == named))
     return [
         {
             "id": str(key.id),

@@ -9,7 +9,6 @@ from app import offload
 from app.config import Settings
 from app.core import dispatch, owned, uploads
 from app.core.dispatch import DispatchOrder, NodeRules
-from app.core.owned import OwnedJob
 from app.core.uploads import Payload
 from app.db import Database, Session
 from app.errors import InvalidInput, NotFound
@@ -76,7 +75,7 @@ def submit(
     with database.unit_of_work() as session:
         known = _known(session, wanted)
         if known is not None:
-            return known.job, known.node_id or dispatch.choose_node(session, wanted.kind, node_rules(limits))
+            return known
         payload = uploads.resolve(session, wanted.account_id, wanted.payload_ref, limits.own_bucket)
         rules = node_rules(limits)
         dispatch.choose_node(session, wanted.kind, rules)  # before the file is read: without a node there is no use in it
@@ -100,11 +99,12 @@ def submit(
         return dispatch.dispatch(session, order, rules)
 
 
-def _known(session: Session, wanted: Wanted) -> OwnedJob | None:
-    """The job that this order made, whose answer was lost with whoever made it."""
+def _known(session: Session, wanted: Wanted) -> tuple[Job, uuid.UUID] | None:
+    """What was answered to this order before, and was lost with whoever made it. Never refused: it stands, and was paid for."""
     if wanted.order_id is None or session.get(Job, wanted.order_id) is None:
         return None
-    return owned.get(session, wanted.account_id, wanted.order_id)
+    job = owned.get(session, wanted.account_id, wanted.order_id).job
+    return job, uuid.UUID(job.settings[dispatch.OFFERED_TO])
 
 
 def _note_use(session: Session, account_id: uuid.UUID, payload: Payload) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from app.core import accounts
 from app.db import Database
+from app.errors import Unauthenticated
 from tests.factories.dispatching import Dispatcher
 from tests.factories.market import Marketplace
 from tests.factories.stacks import COMMAND, ROOT
@@ -66,6 +67,25 @@ def test_keys_are_made_listed_and_revoked(command_line: CommandLine) -> None:
     assert "no key that is alive" in command_line.refusal("keys", "revoke", row["prefix"])
 
 
+def test_a_key_is_revoked_however_many_are_newer_and_whatever_its_name_would_do(
+    command_line: CommandLine, database: Database
+) -> None:
+    """Anybody may make and end keys of their own as often as they like, and name them."""
+    with database.unit_of_work() as session:
+        owner = accounts.ensure_identity(session, "solana", WALLET)
+        secret = accounts.create_key(session, owner, "\x1b]0;mine\x07", ["jobs:read"])
+        session.flush()
+        newer = """INSERT INTO api_keys
+            (id, account_id, name, prefix, secret_hash, scopes, needs_wallet_signature, created_at, revoked_at)
+            SELECT gen_random_uuid(), :owner, 'k', 'ly_x', 'h' || n, '{}', false, now() + interval '1 hour', now()
+            FROM generate_series(1, 1001) n"""
+        session.execute(text(newer), {"owner": owner})
+    assert len(command_line.json("keys", "list")) == 1000
+    assert command_line.run("keys", "revoke", secret[:10]).stdout == f"revoked {secret[:10]}… (?]0;mine?)\n"
+    with database.unit_of_work() as session, pytest.raises(Unauthenticated):
+        accounts.authenticate_key(session, secret)
+
+
 @pytest.mark.parametrize("role", ["operator", "provider"])
 def test_a_key_has_its_roles_usual_scopes(command_line: CommandLine, role: str) -> None:
     wallet = () if role == "operator" else ("--wallet", WALLET)
@@ -114,7 +134,8 @@ def test_a_node_is_shown_trusted_and_drained(command_line: CommandLine, database
     assert "is trusted no more" in command_line.run("nodes", "untrust", "workshop").stdout
     assert command_line.json("nodes", "list")[0]["queues"] == [f"render.{market.provider_id}"]
     assert "was not trusted before" in command_line.run("nodes", "untrust", "workshop").stdout
-    assert "is trusted;" in command_line.run("nodes", "trust", "workshop").stdout
+    assert "there is no node 'workshop'" in command_line.refusal("nodes", "trust", "workshop"), "only by its id"
+    assert "is trusted;" in command_line.run("nodes", "trust", str(node)[:8]).stdout
     assert "gets nothing new" in command_line.run("nodes", "drain", "workshop").stdout
     (row,) = command_line.json("nodes", "list")
     assert row["is_draining"] and row["drained_at"] and row["units"] == 1

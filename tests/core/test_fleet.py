@@ -78,3 +78,14 @@ def test_a_node_is_found_by_name_id_and_the_beginning_of_its_id(market: Marketpl
         for told, said in (("same", "several nodes"), ("", "there is no node"), ("%", "there is no node"), ("x" * 99, "no node")):
             with pytest.raises(NotFound, match=said):
                 fleet.find(session, told)
+
+
+def test_a_node_that_is_named_as_anothers_id_hides_nobody(market: Marketplace, database: Database) -> None:
+    wanted = market.node("n")
+    names = (str(wanted), str(wanted)[:8], "workshop")
+    stranger = [market.node(name) for name in names][-1]
+    with database.unit_of_work() as session:
+        assert fleet.find(session, str(wanted)) == fleet.find(session, str(wanted)[:8], by_name=False) == wanted
+        assert fleet.find(session, "workshop") == stranger
+        with pytest.raises(NotFound, match="no node"):
+            fleet.find(session, "workshop", by_name=False)

@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import os
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -96,3 +98,50 @@ def dial(url: str, vhost: str | None = None) -> amqp.Connection:
     )
     found.connect()
     return found
+
+
+class HeldHandshake:
+    """A connection to RabbitMQ whose password was good when it began, and which opens when it likes."""
+
+    def __init__(self, port: int, url: str) -> None:
+        """`url` names user and password; `port` is that without TLS."""
+        parts = urlsplit(url)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._reader = self._socket.makefile("rb")
+        self._socket.sendall(b"AMQP\x00\x00\x09\x01")
+        assert self._read() == (10, 10)  # start
+        secret = f"\0{unquote(parts.username or '')}\0{unquote(parts.password or '')}".encode()
+        self._send(10, 11, struct.pack(">I", 0) + b"\x05PLAIN" + struct.pack(">I", len(secret)) + secret + b"\x05en_US")
+        assert self._read() == (10, 30)  # tune: the password is good
+        self._send(10, 31, struct.pack(">HIH", 20, 131072, 0))
+
+    def __enter__(self) -> "HeldHandshake":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+        self._socket.close()
+
+    def open(self, vhost: str) -> None:
+        """Goes on with the handshake, to its end."""
+        self._send(10, 40, bytes([len(vhost)]) + vhost.encode() + b"\0\0")
+        assert self._read() == (10, 41)
+
+    def is_closed(self) -> bool:
+        """Waits for the broker to say so, or to hang up."""
+        return self._read() in ((10, 50), None)
+
+    def _send(self, kind: int, method: int, arguments: bytes) -> None:
+        body = struct.pack(">HH", kind, method) + arguments
+        self._socket.sendall(struct.pack(">BHI", 1, 0, len(body)) + body + b"\xce")
+
+    def _read(self) -> tuple[int, int] | None:
+        """The next frame's class and method; None when the broker hung up."""
+        try:
+            head = self._reader.read(7)
+        except ConnectionResetError:
+            return None
+        if len(head) < 7:
+            return None
+        body = self._reader.read(struct.unpack(">BHI", head)[2] + 1)
+        return struct.unpack(">HH", body[:4])

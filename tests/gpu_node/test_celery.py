@@ -13,7 +13,8 @@ import psutil
 import pytest
 from celery import Celery
 
-from gpu_node.celery_app import granted_queues
+from gpu_node.celery_app import NoBroker, granted_queues, listen_to, make_app
+from gpu_node.config import read_settings
 from tests.factories.scenes import ROOT
 from tests.gpu_node.fake_hub import FakeHub
 from tests.gpu_node.test_agent import SLOW, all_in
@@ -125,3 +126,15 @@ def test_only_granted_queues_are_consumed() -> None:
     assert granted_queues(["render.p1", "inference"], granted) == ["render.p1"]
     with pytest.raises(SystemExit, match="none of the queues"):
         granted_queues(["inference"], granted)
+
+
+def test_another_registration_may_grant_other_queues(tmp_path: Path) -> None:
+    """As when an operator ceases to trust a node that runs: it listens to its provider's queues from its next connection on."""
+    with make_app(read_settings({"NODE_HOME": str(tmp_path)})) as app:
+        app.asked_queues = ["render"]
+        for queue in ("render", "render.p1"):
+            assert listen_to(app, {"queues": {"render": queue}}) == [queue]
+            assert list(app.amqp.queues.consume_from) == [queue]
+        with pytest.raises(NoBroker):
+            listen_to(app, {"queues": {"compute": "compute"}})
+        assert list(app.amqp.queues.consume_from) == ["render.p1"], "what it has is kept"

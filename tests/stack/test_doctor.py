@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from alembic import command
 
 from app.config import Settings
 from app.db import Database
+from app.observability import scrubbing
+from app.stack import doctor
 from app.stack.doctor import FAIL, OK, WARN, Finding, chains, machine, parts, servers, together
 from app.stack.doctor.place import Place, look_around
 from app.stack.leftovers import MARK
@@ -51,6 +54,22 @@ def test_what_hangs_and_what_breaks_is_a_finding_and_the_others_are_not_kept_wai
     assert time.monotonic() - began < 20
     assert [(item.mark, item.name) for item in found] == [(FAIL, "a"), (FAIL, "b"), (OK, "c")]
     assert "no answer" in found[0].text and "ZeroDivisionError: by zero" in found[1].text and found[0].advice
+
+
+def test_no_finding_tells_the_key_in_a_chains_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an RPC server refuses is told with its whole address, where vendors have their keys."""
+    monkeypatch.setattr(doctor, "_PROBES", {"solana": chains.solana, "evm": chains.evm, "ton": chains.ton})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)  # as it is, it refuses whatever it is asked
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/v2/7Qm3kV9xTzR2bN5w?api-key=hG4dLp8sYc"
+    try:
+        found = doctor.examine(Settings(lightyard_home=str(tmp_path), solana_rpc_url=url, evm_rpc_url=url, ton_api_url=url))
+    finally:
+        scrubbing.know(Settings())
+        server.shutdown()
+        server.server_close()
+    assert [item.mark for item in found] == [FAIL, FAIL, FAIL] and all("501" in item.text for item in found)
+    assert not any(key in str(item) for item in found for key in ("7Qm3kV9xTzR2bN5w", "hG4dLp8sYc")), found
 
 
 def test_a_database_that_is_behind_or_ahead_is_told_apart(database: Database, database_url: str, tmp_path: Path) -> None:

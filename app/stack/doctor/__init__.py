@@ -7,9 +7,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from app.config import Settings
+from app.observability import scrubbing
 from app.stack.doctor import chains, machine, node, parts, servers
 from app.stack.doctor.finding import FAIL, OK, WARN, Finding, reason_of
 from app.stack.doctor.place import Place, look_around
@@ -21,7 +23,9 @@ Probe = Callable[[], Iterable[Finding]]
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Everything looked at, good or bad, always in the same order; longer than NODE_SECONDS it never takes."""
+    """Everything looked at, good or bad, always in the same order; longer than NODE_SECONDS it never takes. No finding tells a
+    secret: what a server answers brings its address, and that may bring a key."""
+    scrubbing.know(settings)
     place = look_around(settings)
     probes: dict[str, Probe] = {name: partial(look, place) for name, look in _PROBES.items()}
     return together(probes, {"node": NODE_SECONDS})
@@ -47,10 +51,10 @@ def together(probes: Mapping[str, Probe], seconds: Mapping[str, float], most_sec
 
 def _looked(name: str, probe: Probe) -> list[Finding]:
     try:
-        return list(probe())
+        return [replace(finding, text=scrubbing.scrub(finding.text)) for finding in probe()]
     except Exception as error:  # a probe meets whatever a broken machine has; that is what it is for
         text = f"could not be looked at: {type(error).__name__}: {reason_of(error)}"
-        return [Finding(FAIL, name, text, "mend what this says, then run `lightyard doctor` again")]
+        return [Finding(FAIL, name, scrubbing.scrub(text), "mend what this says, then run `lightyard doctor` again")]
 
 
 _PROBES: dict[str, Callable[[Place], Iterable[Finding]]] = {

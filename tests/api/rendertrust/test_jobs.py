@@ -284,6 +284,29 @@ def test_an_order_whose_answer_was_lost_after_its_commit_is_not_made_twice(
     assert rich.get("credits/balance").json["balance"] == "990.0000"
 
 
+def test_an_order_whose_answer_was_lost_is_found_again_while_no_node_is_there(
+    rich: User, client: FlaskClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands, and was paid for: refusing it now would free its key for a second one."""
+    node = EdgeNode(client, "render")
+    key = {"Idempotency-Key": "k"}
+
+    def lost(*_: object) -> None:
+        raise Unavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(idempotency, "keep", lost)
+        assert dispatch(rich, "render", **key).status_code == 503
+    with hub.database.unit_of_work() as session:
+        session.execute(update(WorkUnit).values(offered_node_id=None, queued_at=clock.now()))  # the offer lapsed
+        session.execute(update(Node).values(last_heartbeat_at=clock.now() - timedelta(hours=1)))
+    again = dispatch(rich, "render", **key)
+    (job,) = rich.get("jobs").json["jobs"]
+    assert (again.status_code, again.json["job_id"], again.json["node_id"]) == (200, job["id"], node.id)
+    assert dispatch(rich, "render", **key).json == again.json
+    assert rich.get("credits/balance").json["balance"] == "990.0000"
+
+
 def test_a_key_is_free_after_a_refusal(rich: User, client: FlaskClient) -> None:
     key = {"Idempotency-Key": "k"}
     assert dispatch(rich, "render", **key).status_code == 400  # no node yet

@@ -3,6 +3,7 @@
 import base64
 import pickle
 import ssl
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,17 @@ from amqp.exceptions import AccessRefused, NotAllowed, NotFound
 from celery import Celery
 from nacl.signing import SigningKey
 
+from app.adapters.rabbitmq import RabbitMQ as Administration
+from app.config import Settings
+from app.db import Database, make_engine
+from app.flows import broker_access
+from app.flows.broker_access import Office
+from app.wiring import make_celery
 from gpu_node.celery_app import listen_at, make_app
 from gpu_node.config import read_settings
 from tests.factories.rabbitmq import RabbitMQ
 from tests.factories.stacks import wait_until
-from tests.factories.strangers import Stranger, dial, revoke
+from tests.factories.strangers import HeldHandshake, Stranger, dial, revoke
 from tests.system.rabbitmq.conftest import CONNECTIONS
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -157,6 +164,20 @@ def test_a_host_speaks_only_to_the_broker_that_it_was_told_of(
         listen(url.replace("@127.0.0.1", "@127.0.0.2"))
 
 
+def test_the_hub_too_speaks_only_to_its_own_broker(rabbit: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(host: str) -> None:
+        url = rabbit.url.replace("amqp://", "amqps://").replace(f"127.0.0.1:{rabbit.port}", f"{host}:{rabbit.tls_port}")
+        with make_celery(Settings(broker_url=url)) as app, app.connection_for_write() as connection:
+            connection.connect()
+
+    with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
+        connect("127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(rabbit.certificate))
+    connect("127.0.0.1")
+    with pytest.raises(ssl.SSLCertVerificationError, match="127.0.0.2"):
+        connect("127.0.0.2")
+
+
 def test_the_operators_hosts_have_a_user_of_their_own(trusted_url: str, url: str, stranger: Stranger) -> None:
     with dial(trusted_url) as connection:
         assert connection.channel().basic_get("render") is None
@@ -195,6 +216,20 @@ def test_a_revoked_password_is_void_at_once(endpoints: dict[str, str], rabbit: R
     new = str(farm.register(SigningKey.generate())["broker"]["url"])
     assert new != old
     dial(new).close()
+
+
+def test_a_handshake_that_was_held_back_ends_with_the_revocation(
+    endpoints: dict[str, str], rabbit: RabbitMQ, tmp_path: Path
+) -> None:
+    """RabbitMQ looks at the password as a handshake begins and at nothing of it as the connection opens, seconds later."""
+    farm = Stranger(endpoints, tmp_path, "patient")
+    url = str(farm.register(SigningKey.generate())["broker"]["url"])
+    engine = make_engine(Settings(database_url=endpoints["database_url"]))
+    office = Office(Database(engine), Administration(rabbit.api_url, rabbit.url, "", "nodes", CONNECTIONS), "")
+    with HeldHandshake(rabbit.port, url) as held:
+        broker_access.revoke(office, uuid.UUID(farm.provider_id), lambda _: held.open("nodes"))
+        assert held.is_closed()
+    engine.dispose()
 
 
 def is_closed(connection: amqp.Connection) -> bool:
