@@ -239,7 +239,13 @@ def test_the_operators_own_host_listens_to_the_shared_queue(
     process = own.start_host("render", ENROL_KEY=endpoints["operator_api_key"], NODE_CAPABILITIES="render")
     try:
         wait_until(lambda: consumers(rabbit, "render") == 1, "the host listens")
+        wait_until(lambda: "nodes.trusted" in users(rabbit), "it came in as one that the operator trusts")
     finally:
         process.terminate()
         code = process.wait(60)
-    assert code == 0 and "nodes.trusted" in own.log, own.log[-3000:]
+    assert code == 0, own.log[-3000:]
+
+
+def users(rabbit: RabbitMQ) -> set[str]:
+    found = rabbit.http.get("/connections").raise_for_status().json()
+    return {connection["user"] for connection in found if "user" in connection}
