@@ -78,6 +78,10 @@ class RabbitMQ:
         deadline = time.monotonic() + GRANT_SECONDS
         self._call("DELETE", f"/connections/username/{quote(user, safe='')}", deadline)
 
+    def may_administer(self) -> bool:
+        """Whether the hub's user may make users and virtual hosts."""
+        return "administrator" in self._call("GET", "/whoami", time.monotonic() + CALL_SECONDS).json()["tags"]
+
     def _prepare(self, deadline: float) -> None:
         self._call("PUT", f"/vhosts/{self._vhost}", deadline, {"description": "doorbells for GPU hosts"})
         self._call("PUT", f"/permissions/{self._vhost}/{quote(self._hub_user, safe='')}", deadline, ANYTHING)
@@ -97,7 +101,7 @@ class RabbitMQ:
         for queue in queues:
             self._call("PUT", f"/queues/{self._vhost}/{quote(queue, safe='')}", deadline, QUORUM)
 
-    def _call(self, method: str, path: str, deadline: float, body: Any = None) -> None:
+    def _call(self, method: str, path: str, deadline: float, body: Any = None) -> httpx.Response:
         """One call. The body may hold a password, and is in no error."""
         assert_no_unit_of_work()
         try:
@@ -107,6 +111,7 @@ class RabbitMQ:
         if not answer.is_success:
             reason = f"status {answer.status_code} at {path}: {answer.text[:200]}"
             raise _Gone(reason, code="BROKER_AWAY") if answer.status_code in GONE else _away(reason)
+        return answer
 
 
 class _Gone(Unavailable):
