@@ -318,7 +318,9 @@ def _given(name: str, source: Mapping[str, str]) -> str:
     if text != "":
         raise ConfigError(f"{name} and {name}_FILE are both set: keep one of them")
     try:
-        content = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, or be empty the second time
+            raise ConfigError(f"{name}_FILE={path} is no plain file: write the value into one, and name that")
+        content = Path(path).read_text(encoding="utf-8-sig").rstrip("\r\n")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"{name}_FILE={path} can't be read: {reason}; name a file that this process may read") from None

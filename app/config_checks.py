@@ -4,6 +4,7 @@ Refused is what is known to be unsafe. A warning is for what may be right: a ser
 password may stand elsewhere than in the address.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -21,8 +22,9 @@ Finding = tuple[str, bool, str]
 
 KEY_CHARS, TOKEN_CHARS, FEWEST_CHARACTERS = 32, 16, 8
 NEW_KEY = "32 characters or more, for one `openssl rand -hex 32`"
-ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 WIDEST_PREFIX = {4: 8, 6: 16}
+OWN_NETWORKS = tuple(map(ipaddress.IPv6Network, ("fc00::/7", "fe80::/10")))  # wide, and nobody's on the internet
 ABSURD_PAYOUT_USD, ABSURD_DAY_USD = 1_000_000, 10_000_000
 LONGEST_WINDOW_SECONDS, USUAL_WINDOW_SECONDS = 3600, 300
 SOLANA_TRANSACTION_SECONDS = 120  # what was signed on Solana has ended after 150 blocks, well within it
@@ -108,7 +110,7 @@ def _doors(settings: Settings) -> Iterable[Finding]:
     yield "NODE_PROOF_REQUIRED", not settings.node_proof_required, "must be on: anybody could pose as a node"
     yield "OPEN_NODES", settings.open_nodes, "must be off: nodes of nobody would get work"
     yield "RATE_LIMITS", not settings.rate_limits, "must be on: passwords could be guessed without end"
-    wide = [str(network) for network in _networks(settings) if network.prefixlen < WIDEST_PREFIX[network.version]]
+    wide = [str(network) for network in _networks(settings) if _is_wide(network)]
     yield "TRUSTED_PROXIES", bool(wide), (
         f"trusts half the internet ({', '.join(wide)}), so anybody's X-Forwarded-For would count: name your proxies' addresses")
     window = settings.signature_window_seconds
@@ -117,8 +119,6 @@ def _doors(settings: Settings) -> Iterable[Finding]:
     for name, url in (("PUBLIC_URL", settings.public_url), ("S3_PUBLIC_URL", settings.s3_public_url)):
         is_open = url.lower().startswith("http://") and reach_of(url) is not Reach.PRIVATE
         yield name, is_open, "must be https: addresses of files, scenes and tokens would travel in the open"
-    yield "PUBLIC_URL", _is_another_place(settings), (
-        f"is not on PUBLIC_HOST ({settings.public_host}), which wallets sign in to: one of the two is wrong")
 
 
 def _chains(settings: Settings) -> Iterable[Finding]:
@@ -178,6 +178,8 @@ def _doubtful_doors(settings: Settings) -> Iterable[Finding]:
     is_short = len(settings.secret_key) < KEY_CHARS
     yield "SECRET_KEY", not is_short and _is_guessable(settings.secret_key), f"is a few characters over and over: {NEW_KEY}"
     yield "PUBLIC_URL", not settings.public_url, "is empty: addresses of files would begin with http://127.0.0.1"
+    yield "PUBLIC_URL", _is_another_place(settings), (
+        f"is not on PUBLIC_HOST ({settings.public_host}), which wallets sign in to: right only where your pages are there")
     yield "PUBLIC_HOST", settings.public_host == "localhost", "is localhost: wallets sign in to that; set the hub's domain"
     yield "METRICS_TOKEN", not settings.metrics_token, "is empty: whoever reaches /metrics reads turnover and balances"
     yield "TRUSTED_PROXIES", not settings.trusted_proxies.strip(), (
@@ -248,6 +250,11 @@ def _networks(settings: Settings) -> list[Network]:
         return read_networks(settings.trusted_proxies)
     except ConfigError:
         return []  # said by what reads it
+
+
+def _is_wide(network: Network) -> bool:
+    is_own = isinstance(network, ipaddress.IPv6Network) and any(map(network.subnet_of, OWN_NETWORKS))
+    return network.prefixlen < WIDEST_PREFIX[network.version] and not is_own
 
 
 def _is_playground(url: str) -> bool:

@@ -117,6 +117,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
+    security.install(app)
     bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
@@ -197,7 +198,7 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
     PrometheusMetrics(app, registry=registry, group_by="url_rule", defaults_prefix="lightyard", path=None)
     gauges = pool_gauges("api", hub.database, 2 * settings.database_pool_size)
     reporter = app.extensions["lightyard_reporter"] = Reporter(hub.cache, "api", gauges, lambda: _socket_gauges(app))
-    marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache, reporter.report)
+    marketplace = MarketplaceCollector(lambda: _figures(hub), hub.cache, reporter.report_to_scrape)
     shelves = [ExpositionShelf(settings.redis_url, name) for name in (NODES, COCOON_WORKERS)]
     if not shared:
         for collector in (marketplace, *OF_PROCESS):
@@ -214,5 +215,6 @@ def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:
             LivingFiles(source)
             source.register(marketplace)
         families = RequestFamilies(source, DIALECT_NAMES, _dialect_of)
-        body = [generate_latest(families), *chain(*(shelf.read() for shelf in shelves))]
+        told = generate_latest(families)
+        body = [told, *chain(*(shelf.read() for shelf in shelves if reporter.is_heard))]  # else each would wait for Valkey, too
         return Response(body, content_type=CONTENT_TYPE_LATEST)

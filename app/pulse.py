@@ -18,9 +18,9 @@ def touch(folder: str, name: str) -> None:
 
 
 def age_seconds(folder: str, name: str) -> float | None:
-    """How long ago it said so; None where it never did."""
+    """How long ago it said so; None where it never did. A time to come is as far off: the clock was set back since."""
     try:
-        return max(0.0, time.time() - Path(folder, f"{name}.pulse").stat().st_mtime)
+        return abs(time.time() - Path(folder, f"{name}.pulse").stat().st_mtime)
     except FileNotFoundError:
         return None
 

@@ -29,6 +29,9 @@ def test_a_process_is_well_while_its_file_is_young(tmp_path: Path) -> None:
     os.utime(tmp_path / "worker.pulse", (old, old))
     late = check(tmp_path, "worker")
     assert late.returncode == 1 and "60 s are allowed" in late.stdout
+    ahead = time.time() + 3600
+    os.utime(tmp_path / "worker.pulse", (ahead, ahead))
+    assert check(tmp_path, "worker").returncode == 1, "the clock was set back since it turned"
 
 
 def test_without_a_folder_nothing_is_written_and_nobody_is_called_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,14 +32,14 @@ def install(app: Flask, settings: Settings, takes_forms: Callable[[str], bool]) 
         if request.path.startswith(FILES):
             return
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding != "identity":
+        if encoding not in ("", "identity"):
             raise UnsupportedMediaType("send the body as it is: Content-Encoding is not understood here")
         if request.mimetype == FORM and takes_forms(request.path):
             return
-        request.max_content_length = settings.max_json_bytes
+        request.max_content_length = settings.max_json_bytes + 1
         if (request.content_length or 0) > settings.max_json_bytes:
             raise RequestEntityTooLarge()
-        if request.content_length is None and len(request.get_data()) >= settings.max_json_bytes:
+        if request.content_length is None and len(request.get_data()) > settings.max_json_bytes:
             raise RequestEntityTooLarge()  # of unknown length: what is past the limit was never read, and must not be missed
         if request.is_json and not request.path.startswith(SIGNED_BODIES):
             check_json(request.get_data())
@@ -63,15 +63,17 @@ class Arriving(io.RawIOBase):
     def __init__(self, stream: Any, settings: Settings) -> None:
         self._stream, self._rate = stream, settings.body_bytes_per_second
         self._ends_at = time.monotonic() + settings.body_patience_seconds
+        # What has come counts when a piece is whole: the slowest that may come has one twice within the patience.
+        self._piece_bytes = max(1024, min(READ_BYTES, self._rate * settings.body_patience_seconds // 2))
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """At most READ_BYTES, so that what has come is counted while the rest is on its way."""
+        """At most a piece, so that what has come is counted while the rest is on its way."""
         with self._in_time():
             try:
-                data = self._stream.read(min(len(buffer), READ_BYTES))
+                data = self._stream.read(min(len(buffer), self._piece_bytes))
             except ParseException as error:
                 raise BadRequest(f"the body cannot be read: {error}") from None
         buffer[: len(data)] = data

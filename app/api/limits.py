@@ -1,18 +1,21 @@
 """Requests per minute and address, counted in Valkey for all processes; a counter that is away never stops a request."""
 
 import ipaddress
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
 import structlog
-from flask import Flask, request
+from flask import Flask, current_app, request
 
 from app.api.context import hub
 from app.errors import RateLimited
 
 log = structlog.get_logger()
 MINUTE_MS = 60_000
+AWAY_SECONDS = 5.0  # so long nobody waits again for a Valkey that does not even refuse
+_AWAY = "lightyard_limits_away"
 # The last `per_minute` requests' times, newest first, by Valkey's own clock: any 60 s hold no more than the limit,
 # and a refused request is not counted. Returns the milliseconds to wait, 0 for a request that may pass.
 _COUNT = """
@@ -106,12 +109,14 @@ def install(app: Flask, rule_of: Callable[[str], Rule | None]) -> None:
 
 def spend(limit: Limit, address: str) -> None:
     """Count one request; 429 with Retry-After when this address has had its minute's share."""
-    if not hub().settings.rate_limits:
+    if not hub().settings.rate_limits or time.monotonic() < current_app.extensions.get(_AWAY, 0.0):
         return
     key = f"limit:{limit.name}:{neighbourhood(address)}"
     try:
         wait_ms = int(hub().cache.eval(_COUNT, 1, key, limit.per_minute, MINUTE_MS))
     except redis.RedisError as error:
+        if isinstance(error, redis.TimeoutError):
+            current_app.extensions[_AWAY] = time.monotonic() + AWAY_SECONDS
         log.warning("limits.away", error=str(error))
         return
     if wait_ms:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from flask import request
+from flask import Flask, request
 from flask_jwt_extended import create_access_token
 
 from app.api import tokens
@@ -19,6 +19,36 @@ from app.models.nodes import Provider
 
 ALL_SCOPES = frozenset(SCOPES)
 USER_SCOPES = frozenset(scope for scope in SCOPES if not scope.startswith("admin:"))
+
+
+NODE_TOKEN, NODE_ROUTES = "nodeToken", "node"
+REGISTRATIONS = frozenset({"/node/v1/nodes", "/api/v1/nodes/register"})  # open; whoever enrols a node has a user's credential
+
+
+def install(app: Flask) -> None:
+    """A broken JWT is 401 wherever a token is wanted, whatever else is wrong with the request: its body is looked at later."""
+
+    @app.before_request
+    def turn_away() -> None:
+        token = bearer()
+        if not token or not tokens.is_jwt(token) or request.url_rule is None:
+            return
+        wanted = _wanted(app)
+        if NODE_TOKEN in wanted:
+            node_token(token)
+        elif wanted:
+            tokens.recognize(token)
+
+
+def _wanted(app: Flask) -> set[str]:
+    """The kinds of credential that the route takes, as its OpenAPI file says; none where it asks for none."""
+    if str(request.url_rule) in REGISTRATIONS:
+        return {"bearer"}
+    if request.blueprint == NODE_ROUTES:
+        return {NODE_TOKEN}
+    view = app.view_functions[str(request.endpoint)]
+    documented = getattr(view, "_apidoc", {}).get("manual_doc", {}).get("security", ())
+    return {name for kinds in documented for name in kinds}
 
 
 def bearer() -> str | None:

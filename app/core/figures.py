@@ -126,8 +126,10 @@ SERVER: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "database_connections_limit": ("SELECT current_setting('max_connections')::int", ()),
     "database_oldest_transaction_seconds": (
+        # Neither autovacuum nor a backup, which are at it for hours where there is much.
         """SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()""",
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+            AND application_name <> 'pg_dump'""",
         (),
     ),
     "database_transactions": (

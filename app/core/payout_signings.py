@@ -132,19 +132,20 @@ def has_undecided(session: Session, chain: str, source: str) -> bool:
 
 def note_signed(session: Session, chain: str, source: str, signed: SignedPayouts) -> Signing | None:
     """Store signed bytes before they are sent. None when they must never be sent: another transaction is undecided, the wallet
-    was halted, or a payout in it is not to be signed any more or differs."""
+    was halted, or a payout in it is held by now (the signer may remember it from a batch of before), was signed, or differs."""
     wallet = lock_wallet(session, chain, source)
     if wallet.halted_at is not None or has_undecided(session, chain, source):
         return None
     payouts = _lock_payouts(session, signed.orders)
-    if payouts is None:
+    if payouts is None or any(payout.held_reason is not None for payout in payouts):
         return None
     return _store(session, chain, source, signed, payouts)
 
 
 def may_be_signed(session: Session, orders: Sequence[Order]) -> bool:
-    """Whether each of these payouts is open, in no undecided transaction, and just as it was ordered."""
-    return _lock_payouts(session, orders) is not None
+    """Whether each of these payouts is open, in no undecided transaction, not held, and just as it was ordered."""
+    payouts = _lock_payouts(session, orders)
+    return payouts is not None and all(payout.held_reason is None for payout in payouts)
 
 
 def _lock_payouts(session: Session, orders: Sequence[Order]) -> list[Payout] | None:
@@ -259,6 +260,7 @@ def reopen(session: Session, signing_id: uuid.UUID) -> bool:
     row.outcome = row.decided_at = row.error = None
     for payout in payouts:
         payout.state = advance(advance(PayoutState.EXPIRED, PayoutState.SIGNED), PayoutState.SENT)
+        payout.delayed_reason = payout.look_again_at = None
     return True
 
 

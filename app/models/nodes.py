@@ -64,6 +64,11 @@ class Node(Base):
     relay_seen_at: Mapped[Moment | None]
     created_at: Mapped[Created]
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the operator lets it have nothing new."""
+        return self.drained_at is not None
+
 
 class NodeToken(Base):
     """A node's session: the challenge belongs to it, and so does the proof.

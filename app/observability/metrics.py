@@ -137,7 +137,9 @@ class MarketplaceCollector(Collector):
         families = _families()
         reported, figures = self._reported()
         for figure in [Figure("build_info", 1, {"version": __version__}), *self._database(), *figures]:
-            family, labels = families[figure.name]
+            family, labels = families.get(figure.name, (None, ()))
+            if family is None or not figure.labels.keys() >= set(labels):
+                continue  # during an update, a worker of another version has left it: that must cost no scrape
             family.add_metric([figure.labels[label] for label in labels], figure.value)
         return [*(family for family, _ in families.values()), *reported]
 

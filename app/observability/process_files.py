@@ -6,15 +6,18 @@ of them at every scrape. A lock keeps a scrape from reading in the middle of tha
 
 import fcntl
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry, multiprocess
 from prometheus_client.core import Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
+log = structlog.get_logger()
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 LOCK = "lock"
 THE_GONE = 0  # the process id under which the counts of those who are gone are kept; no process has it
@@ -48,14 +51,26 @@ def begin() -> None:
 
 
 def fold(pid: int) -> None:
-    """A worker is gone: its gauges no longer count, and what it counted is added to what all who are gone have counted."""
-    folder = Path(os.environ[FOLDER])
+    """A worker is gone: its gauges no longer count, and what it counted is added to what all who are gone have counted.
+
+    Never raises: gunicorn would end the server with it.
+    """
+    try:
+        _fold(Path(os.environ[FOLDER]), pid)
+    except OSError as error:
+        log.warning("metrics.not_folded", pid=pid, error=str(error))
+
+
+def _fold(folder: Path, pid: int) -> None:
     with _locked(folder, fcntl.LOCK_EX):
         multiprocess.mark_process_dead(pid)
         for kind in KINDS:
             left = folder / f"{kind}_{pid}.db"
             if left.exists():
-                _add(left, folder / f"{kind}_{THE_GONE}.db")
+                try:
+                    _add(left, folder / f"{kind}_{THE_GONE}.db")
+                except (struct.error, ValueError, RuntimeError) as error:  # it was killed while it made the file
+                    log.warning("metrics.file_unreadable", file=left.name, error=str(error))
                 left.unlink()
 
 

@@ -54,6 +54,11 @@ class Reporter:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self.is_heard = True  # until a report says otherwise
+
+    def report_to_scrape(self) -> bool:
+        """The same for a scrape, which waits for a Valkey that does not answer once at most: then the thread tries on, alone."""
+        return (self.is_heard or self._thread is None) and self.report()
 
     def report(self) -> bool:
         """False where Valkey is away: then nothing is lost, and the next report tells it."""
@@ -64,9 +69,11 @@ class Reporter:
             try:
                 self._tell(taken, gauges)
             except redis.RedisError as error:
+                self.is_heard = False
                 counts.give_back(taken)
                 log.warning("metrics.not_reported", role=self._role, error=str(error))
                 return False
+            self.is_heard = True
             return True
 
     def start(self) -> None:

@@ -18,6 +18,8 @@ SCRAPES = "/metrics"
 # Sockets and streams last as long as somebody listens, files as long as their bytes take.
 ENDLESS = ("/ws", "/api/v1/relay", "/files/")
 CODES = ("2xx", "3xx", "4xx", "5xx")
+# Rayment's word for "no provider takes this": the market's no, which anybody may bring about, and no failure of ours.
+MARKETS_NO = ("POST", "/render", "503")
 OTHER_METHOD, UNMATCHED = "OTHER", "unmatched"
 
 
@@ -73,7 +75,8 @@ def dialect_requests_of(durations: Metric, dialects: Sequence[str], dialect_of: 
         if sample.name != f"{SOURCE}_count" or sample.labels["url_rule"] == SCRAPES:
             continue
         dialect = dialect_of(_endpoint(sample.labels))
-        code = f"{sample.labels['status'][:1]}xx"
+        is_refused = tuple(sample.labels[name] for name in ("method", "url_rule", "status")) == MARKETS_NO
+        code = "4xx" if is_refused else f"{sample.labels['status'][:1]}xx"
         if (dialect, code) in found:
             found[dialect, code] += sample.value
     family = CounterMetricFamily(BY_DIALECT, "Requests answered, by dialect; no scrapes", labels=("dialect", "code"))

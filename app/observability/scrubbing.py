@@ -48,7 +48,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(Key \([^=]{0,200}?\)=\().{0,2000}?(\) (?:already exists|is not present|is still referenced|conflicts))"),
         rf"\1{GONE}\2",
     ),
-    (re.compile(r"(invalid input syntax for type [\w ]+: )\\?\"(?:[^\"\\]|\\[^\"]){0,2000}\\?\""), rf"\1{GONE}"),
+    (re.compile(r"(invalid input syntax for type [\w ]{1,60}: )\\?\"(?:[^\"\\]|\\[^\"]){0,2000}\\?\""), rf"\1{GONE}"),
 )
 _LONG_PART = re.compile(r"[^/]{25,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?:[-.]\w{1,8})?")

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 LEDGER_ROLE = "lightyard_app"  # made by the migrations; a role is the cluster's, and in no dump
 AGAIN_SECONDS = 300.0  # after a backup that failed
 PULSE_SECONDS = 10.0
+LEFT_AFTER = timedelta(days=1)  # no dump is written for so long: its writer was killed
+AHEAD = timedelta(minutes=5)  # of a clock that was put right; what is further ahead was named by a wrong one
 _NAME = "lightyard-%Y%m%dT%H%M%SZ.dump"
 
 
@@ -32,6 +34,7 @@ def take(database_url: str, folder: Path, keep: int) -> Path:
     target = folder / clock.now().strftime(_NAME)
     part = target.with_suffix(".part")
     try:
+        _clear_left(folder)
         part.touch(mode=0o640)
         _run(["pg_dump", "--format=custom", f"--file={part}"], database_url)
         _run(["pg_restore", "--list", str(part)])
@@ -45,6 +48,15 @@ def take(database_url: str, folder: Path, keep: int) -> Path:
     for old in found(folder)[keep:]:
         old.unlink(missing_ok=True)
     return target
+
+
+def _clear_left(folder: Path) -> None:
+    """Delete what a writer left that was killed: a disk full of halves has no room for a whole one."""
+    oldest = clock.now() - LEFT_AFTER
+    for left in folder.glob("lightyard-*.part"):
+        started = _taken_at(left.with_suffix(".dump"))
+        if started is not None and started < oldest:
+            left.unlink(missing_ok=True)
 
 
 def tell(folder: Path, figures: Path | None) -> None:
@@ -71,8 +83,9 @@ def age(folder: Path) -> timedelta | None:
 
 
 def _newest_at(folder: Path) -> datetime | None:
-    dumps = found(folder)
-    return _taken_at(dumps[0]) if dumps else None
+    """When the newest was taken; one that a wrong clock has put into the future says nothing."""
+    latest = clock.now() + AHEAD
+    return next((at for path in found(folder) if (at := _taken_at(path)) is not None and at <= latest), None)
 
 
 def _taken_at(path: Path) -> datetime | None:

@@ -6,9 +6,12 @@ import io
 import itertools
 import json
 import tracemalloc
+from dataclasses import replace
 
 from flask.testing import FlaskClient
 
+from app.api.bodies import Arriving
+from app.config import Settings
 from tests.api.test_routes import error_of
 
 DOORS = ("/render/pay", "/node/v1/nodes", "/api/v1/auth/login", "/rnp/v1/wallet/challenge", "/api/v1/workers", "/nowhere")
@@ -54,6 +57,17 @@ def test_a_body_over_a_mebibyte_is_413_whatever_it_says_it_is(client: FlaskClien
         assert (answer.status_code, bool(error_of(client, path, answer))) == (413, True), (path, kind, is_told)
 
 
+def test_a_body_of_just_a_mebibyte_is_read_however_it_comes(client: FlaskClient) -> None:
+    body = b'{"a":"' + b"x" * (2**20 - 8) + b'"}'
+    for more, status in ((b"", 400), (b" ", 413)):
+        told = client.post("/render/pay", data=body + more, headers={**JSON, "Content-Encoding": ""})
+        stream = io.BytesIO(body + more)
+        unsaid = client.post(
+            "/render/pay", input_stream=stream, headers=JSON, environ_overrides={"wsgi.input_terminated": True}
+        )
+        assert (told.status_code, unsaid.status_code) == (status, status), len(body + more)
+
+
 def parts(count: int, head: str = 'Content-Disposition: form-data; name="f{}"') -> bytes:
     return b"".join(f"--b\r\n{head.format(number)}\r\n\r\nx\r\n".encode() for number in range(count)) + b"--b--\r\n"
 
@@ -80,3 +94,17 @@ def test_a_hostile_form_is_refused_in_bounded_memory(client: FlaskClient) -> Non
             tracemalloc.stop()
         assert answer.status_code in (400, 401, 404, 413, 422), (path, name, answer.status_code)
         assert error_of(client, path, answer) and peak < 8_000_000, (path, name, peak)
+
+
+def test_the_slowest_body_that_may_come_counts_before_patience_is_over() -> None:
+    asked = list[int]()
+
+    class Line(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            asked.append(size)
+            return b"x" * size
+
+    for rate, patience in ((8192, 30), (1024, 30), (8192, 1), (1, 1)):
+        slow = replace(Settings(), body_bytes_per_second=rate, body_patience_seconds=patience)
+        Arriving(Line(), slow).readinto(bytearray(1_000_000))
+    assert asked == [65_536, 15_360, 4096, 1024]  # gunicorn hands on no less than 1024

@@ -1,11 +1,17 @@
 """Rayment's rate limits, counted for all processes in Valkey."""
 
+import socket
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import redis
 from flask.testing import FlaskClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from app.api import limits
 from app.api.limits import neighbourhood, node_limit, rayment_limit, rendertrust_limit
 from app.factory import create_app
 from app.wiring import connect_cache
@@ -57,6 +63,23 @@ def test_a_counter_that_is_away_stops_nobody(settings, processes) -> None:
     hub = client.application.extensions["lightyard"]
     object.__setattr__(hub, "cache", connect_cache("redis://127.0.0.1:1/0"))
     assert {client.post("/render").status_code for _ in range(12)} == {400}
+
+
+def test_a_counter_that_does_not_answer_is_waited_for_once(settings, processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = create_app(replace(settings, rate_limits=True)).test_client()
+    hub = client.application.extensions["lightyard"]
+    counter = hub.cache
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = redis.Redis(port=silent.getsockname()[1], socket_timeout=0.05, retry=Retry(NoBackoff(), 0))
+        object.__setattr__(hub, "cache", away)
+        assert {client.post("/render").status_code for _ in range(12)} == {400}
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    object.__setattr__(hub, "cache", counter)
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + limits.AWAY_SECONDS))
+    assert [client.post("/render").status_code for _ in range(11)] == [400] * 10 + [429], "and then it counts again"
 
 
 def test_a_refused_request_is_not_counted_and_the_wait_is_to_the_oldest(processes, redis_url: str) -> None:

@@ -1,6 +1,7 @@
 """Every route has one owner, one way to be let in, and errors in its dialect's words. A new route without an entry here fails."""
 
 import base64
+import itertools
 import secrets
 import uuid
 from dataclasses import replace
@@ -205,6 +206,30 @@ def test_scoped_routes_let_in_whoever_has_the_scope(client: FlaskClient, hub, me
         answer = client.open(concrete(rule), method=method, json=GOOD_BODIES.get(rule), headers=head)
         assert answer.status_code == status if status else answer.status_code not in (401, 403), (token, answer.json)
         assert answer.status_code < 400 or error_of(client, concrete(rule), answer)
+
+
+WANTS_A_TOKEN = [
+    (method, rule) for (method, rule), access in ACCESS.items()
+    if access in SCOPES or access in ("node", "operator", "signed in", "enrol") or access.startswith("reach ")
+]
+
+
+@pytest.mark.parametrize(("method", "rule"), WANTS_A_TOKEN)
+def test_a_bad_jwt_is_always_401_whatever_else_is_wrong(client: FlaskClient, method: str, rule: str) -> None:
+    with client.application.app_context():
+        token = create_access_token(str(uuid.uuid4()), additional_claims={"token_type": "node"})
+    bad = ("a.b.c", token[:-2], "eyJhbGciOiJub25lIn0.e30.", "x" * 5000 + ".b.c")
+    for sent, body in itertools.product(bad, (b"", b"{", b'{"a":1,"a":2}', b"[]")):
+        head = {"Authorization": f"Bearer {sent}", "Content-Type": "application/json"}
+        answer = client.open(concrete(rule), method=method, data=body, headers=head)
+        assert answer.status_code == 401 and error_of(client, concrete(rule), answer), (sent[:9], body, answer.text)
+
+
+def test_a_token_that_is_over_keeps_nobody_from_what_is_open(client: FlaskClient) -> None:
+    """A browser sends the old one along when it signs in again."""
+    head = {"Authorization": "Bearer a.b.c"}
+    assert client.get("/providers", headers=head).status_code == client.get("/api/v1/health", headers=head).status_code == 200
+    assert client.post("/api/v1/auth/login", json={}, headers=head).status_code == 422
 
 
 def enrol(client: FlaskClient, key: str | None, provider_id: str | None = None, name: str = "n") -> Any:

@@ -9,7 +9,17 @@ import pytest
 from solders.keypair import Keypair
 from sqlalchemy import text
 
-from app.core import accounts, audit, ledger, payout_addresses, payout_reconciliation, payout_records, payout_signings, payouts
+from app.core import (
+    accounts,
+    audit,
+    ledger,
+    payout_addresses,
+    payout_delays,
+    payout_reconciliation,
+    payout_records,
+    payout_signings,
+    payouts,
+)
 from app.core.ledger import Party
 from app.core.payout_addresses import AddressRules
 from app.core.payouts import Filter, Record
@@ -351,6 +361,36 @@ def test_a_false_end_is_not_told_while_another_transaction_is_undecided(database
     decide(database, flying, SigningOutcome.LANDED, two)
     assert match(database, on_chain(database, one)).adopted is not None
     assert not halted(database)
+
+
+def test_what_is_held_since_it_was_picked_is_not_stored_and_so_not_sent(database: Database) -> None:
+    """Two payouts of one batch, which the signer remembers whole; one of them is held meanwhile."""
+    account, _ = earner(database, SOL, SOL)
+    one, two = order(database, account, SOL), order(database, account, SOL)
+    with database.unit_of_work() as session:
+        payout_signings.ensure_wallet(session, SOLANA, WALLET)
+        batch = payout_signings.next_batch(session, SOLANA, WALLET)
+        assert batch is not None and payout_signings.may_be_signed(session, batch.orders)
+        payout_signings.hold_open(session, two, "the chain shows a payment of it")
+    with database.unit_of_work() as session:
+        signed = SignedPayouts(batch.orders, Terms(), b"raw", CHAIN_HASH)
+        assert not payout_signings.may_be_signed(session, batch.orders)
+        assert payout_signings.note_signed(session, SOLANA, WALLET, signed) is None
+    assert next_batch(database) == [one]
+    shown = replace(on_chain(database, one), parts=(*on_chain(database, one).parts, *on_chain(database, two).parts))
+    assert match(database, shown).adopted is not None, "what the chain shows is taken on, held or not"
+
+
+def test_a_payout_that_is_on_the_chain_after_all_no_longer_waits_for_its_payee(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    one = order(database, account, SOL)
+    decide(database, sign(database, one), SigningOutcome.EXPIRED)
+    with database.unit_of_work() as session:
+        payout_delays.delay(session, {one: "no token account"})
+    assert match(database, on_chain(database, one)).adopted is not None
+    with database.unit_of_work() as session:
+        found = session.get_one(Payout, one)
+        assert (found.state, found.delayed_reason, found.look_again_at) == (PayoutState.SENT, None, None)
 
 
 def test_a_transaction_that_only_a_lying_server_showed_is_disowned(database: Database) -> None:

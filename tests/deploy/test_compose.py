@@ -107,6 +107,8 @@ def test_databases_are_published_nowhere_and_nothing_but_to_this_machine() -> No
     for name in (*SERVERS, "backup", "postgres-exporter", "redis-exporter"):
         assert "outside" not in SERVICES[name]["networks"], name
     assert not {"data"} & set(SERVICES["prometheus"]["networks"] + SERVICES["node"]["networks"])
+    for name in ("prometheus", "alertmanager", "grafana"):  # who reaches Alertmanager may silence every alert
+        assert not set(SERVICES["node"]["networks"]) & set(SERVICES[name]["networks"]), name
 
 
 def test_only_the_worker_shares_the_signer_s_socket_and_nobody_its_keys() -> None:
@@ -165,7 +167,7 @@ def test_the_secrets_are_those_that_the_command_makes(tmp_path: Path) -> None:
 
 def test_the_commands_are_those_that_lightyard_up_runs() -> None:
     stack = (ROOT / "app" / "stack" / "stack.py").read_text()
-    [worker] = re.findall(r"worker = \[\*celery, (.+)\]", stack)
+    [worker] = re.findall(r'worker = \[\*celery, (.+), "-n"\]', stack)
     assert SERVICES["worker"]["command"][4:] == [word.strip().strip('"') for word in worker.split(",")]
     assert '"python:app.serving", "wsgi:app"' in stack and '"beat", "-s"' in stack
     assert SERVICES["api"]["command"] == SERVICES["relay"]["command"] == ["gunicorn", "-c", "python:app.serving", "wsgi:app"]

@@ -13,7 +13,7 @@ ALERTS, RECORDS = promtool.rules("alerts.yml", "alert"), promtool.rules("rules.y
 TABLE = metrics_table.told_by_the_hub() | metrics_table.told_elsewhere()
 OF_PROMETHEUS = {"instance", "job"}
 SELECTOR = re.compile(r"(?<![\w:\"])([a-z_][a-zA-Z0-9_:]*)\s*(\{[^}]*\}|(?=[\[\s)]|$))")
-WORDS = {"by", "on", "and", "or", "sum", "max", "min", "avg", "absent", "time", "vector"}
+WORDS = {"by", "on", "and", "or", "unless", "sum", "max", "min", "avg", "absent", "time", "vector"}
 GROUPED = re.compile(r"\b(?:by|on) \(([^)]*)\)")
 
 

@@ -20,9 +20,11 @@ _TABLES = """
 SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
 ORDER BY relname
 """
-# The newest change of tables, columns, functions, triggers, checks, rights and statistics: one transaction's number.
+# The newest change of tables, columns, functions, triggers, checks, rights and statistics, one transaction's number; and how many
+# there are, for what is dropped leaves no number.
 _SHAPE = """
-SELECT max(changed) FROM (
+SELECT max(changed), (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), (SELECT count(*) FROM pg_trigger),
+    (SELECT count(*) FROM pg_constraint), (SELECT count(*) FROM pg_proc) FROM (
     SELECT max(xmin::text::bigint) FROM pg_class UNION ALL SELECT max(xmin::text::bigint) FROM pg_attribute
     UNION ALL SELECT max(xmin::text::bigint) FROM pg_proc UNION ALL SELECT max(xmin::text::bigint) FROM pg_trigger
     UNION ALL SELECT max(xmin::text::bigint) FROM pg_constraint
@@ -98,7 +100,7 @@ def _size(connection: psycopg.Connection, table: str) -> int:
     return int(row[0])
 
 
-def _shape(connection: psycopg.Connection) -> int:
+def _shape(connection: psycopg.Connection) -> tuple[int, ...]:
     row = connection.execute(_SHAPE).fetchone()
     assert row is not None
-    return int(row[0])
+    return tuple(map(int, row))

@@ -30,6 +30,7 @@ default_user = {user}
 default_pass = {password}
 loopback_users = none
 disk_free_limit.absolute = 50MB
+{extra}
 """
 
 
@@ -53,7 +54,8 @@ class RabbitMQ:
 
     user, password = "hub", "of-this-test-alone"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **extra: str) -> None:
+        """`extra` are more lines of its configuration: `prometheus__tcp__port="15692"`."""
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None  # knows where the node listens; as the node's child it would outlive it
@@ -63,7 +65,8 @@ class RabbitMQ:
         self.public_url, self.certificate = f"amqps://127.0.0.1:{self.tls_port}", folder / "certificate.pem"
         make_certificate(folder)
         ports = {"port": self.port, "tls_port": self.tls_port, "api_port": self.api_port}
-        text = CONFIGURATION.format(folder=folder, user=self.user, password=self.password, **ports)
+        lines = "\n".join(f"{name.replace('__', '.')} = {value}" for name, value in extra.items())
+        text = CONFIGURATION.format(folder=folder, user=self.user, password=self.password, extra=lines, **ports)
         (folder / "rabbitmq.conf").write_text(text)
         (folder / "plugins").write_text("[rabbitmq_management].\n")
         self.environment = {

@@ -98,11 +98,12 @@ class RunningStack:
         payer.airdrop(10**9)
         with httpx.Client(base_url=self.endpoints["api_url"], timeout=30) as client:
             form = {"clientWallet": payer.address, "settings": json.dumps(TINY)}
-            answer = client.post("/render", data=form, files={"file": ("scene.blend", scene)})
+            answer = _patiently(lambda: client.post("/render", data=form, files={"file": ("scene.blend", scene)}))
             assert answer.status_code == 402, answer.text
             payment = answer.json()["payment"]
             signature = payer.pay(payment["payTo"], round(payment["price"] * 10**9), payment["memo"])
-            answer = client.post("/render/pay", json={"jobId": payment["jobId"], "txSignature": signature})
+            shown = {"jobId": payment["jobId"], "txSignature": signature}
+            answer = _patiently(lambda: client.post("/render/pay", json=shown))
             assert answer.status_code == 200, answer.text
             status = ""
             deadline = time.monotonic() + seconds
@@ -110,6 +111,14 @@ class RunningStack:
                 status = client.get(f"/render/{payment['jobId']}").json()["data"]["status"]
                 time.sleep(0.2)  # Rayment's clients poll
             return status
+
+
+def _patiently(ask: Callable[[], httpx.Response], seconds: float = 10) -> httpx.Response:
+    """Asked again while a part of the hub that was killed is on its way back: it says 503, and to try again."""
+    deadline = time.monotonic() + seconds
+    while (answer := ask()).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return answer
 
 
 @contextmanager

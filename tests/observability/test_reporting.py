@@ -62,6 +62,29 @@ def test_while_valkey_is_away_nothing_is_lost(redis_url: str) -> None:
     assert hash_of(cache)["attempts||lost"] == "5"
 
 
+class Asked(Reporter):
+    """One whose reports are counted."""
+
+    times = 0
+
+    def report(self) -> bool:
+        self.times += 1
+        return super().report()
+
+
+def test_a_scrape_waits_once_for_a_valkey_that_does_not_answer(redis_url: str) -> None:
+    """A thread of the process tries on; without one, each scrape must try itself."""
+    away = Asked(connect_cache("redis://127.0.0.1:9/0"), "api")
+    assert away.report_to_scrape() is away.report_to_scrape() is False and away.times == 2
+    away.start()
+    wait_until(lambda: away.times >= 3, "the thread tries")
+    tries = away.times
+    assert away.report_to_scrape() is False and away.is_heard is False and away.times == tries
+    away._cache = connect_cache(redis_url)
+    away.stop()
+    assert away.is_heard and away.report_to_scrape()
+
+
 def test_a_process_reports_by_itself_and_signs_off(redis_url: str) -> None:
     cache = connect_cache(redis_url)
     running = Reporter(cache, "poller")
@@ -165,3 +188,15 @@ def test_what_workers_counted_who_are_gone_stays_in_one_set_of_files(tmp_path: P
     assert values(tmp_path)["c_total"] == 16
     process_files.begin()
     assert values(tmp_path) == {}
+
+
+def test_a_file_that_a_killed_worker_left_half_made_ends_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(process_files.FOLDER, str(tmp_path))
+    process_files.fold(counted(tmp_path, 5))
+    (tmp_path / "counter_77.db").touch()
+    (tmp_path / "histogram_77.db").write_bytes(b"\xff" * 64)
+    process_files.fold(77)
+    assert values(tmp_path)["c_total"] == 5
+    assert {file.name for file in tmp_path.glob("*.db")} == {"counter_0.db", "histogram_0.db"}
+    monkeypatch.setenv(process_files.FOLDER, str(tmp_path / "gone"))
+    process_files.fold(78)

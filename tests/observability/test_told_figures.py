@@ -1,5 +1,6 @@
 """What a hub with work in it tells at /metrics: the right figures, each by a way of its own to know them."""
 
+import io
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import counts
 from app.core import audit, ledger
 from app.core import watched as core_watched
+from app.core.figures import Figure
 from app.core.ledger import Party
 from app.flows import payouts
 from app.observability import metrics, watched
@@ -19,7 +21,7 @@ from app.observability.reporter import Reporter
 from app.values.money import DECIMALS, Money
 from app.wiring import Hub
 from devnet.payer import Payer
-from tests.api.conftest import FakeNode, Market
+from tests.api.conftest import TRIANGLE, FakeNode, Market
 from tests.api.test_paid_render import paid
 from tests.factories import metrics_table
 from tests.factories.payouts import SignerProcess, earner, order
@@ -137,6 +139,22 @@ def test_requests_are_told_by_dialect_and_by_what_became_of_them(client: FlaskCl
     assert of(again, "lightyard_dialect_requests_total") == told, "scrapes don't count"
 
 
+@pytest.mark.usefixtures("sweep")
+def test_that_no_provider_takes_a_job_is_no_error_of_the_hub(client: FlaskClient, payer: Payer) -> None:
+    """Anybody may ask for what nobody does: that must wake no operator."""
+    form = {"file": (io.BytesIO(TRIANGLE), "part.stl"), "clientWallet": payer.address}
+    assert client.post("/render", data=form).status_code == 503
+    told = of(scrape(client), "lightyard_dialect_requests_total")
+    assert told["4xx", "rayment"] == 1 and told["5xx", "rayment"] == 0
+
+
+def test_what_a_worker_of_another_version_left_costs_no_scrape(client: FlaskClient, hub: Hub) -> None:
+    strange = [Figure("of_tomorrow", 1), Figure("queue_depth", 2), Figure("queue_depth", 3, {"queue": "hub"})]
+    watched.note(hub.cache, "queues", strange)
+    found = scrape(client)
+    assert of(found, "lightyard_queue_depth") == {("hub",): 3} and ("lightyard_of_tomorrow",) not in found
+
+
 def watch_money(hub: Hub) -> None:
     with hub.database.unit_of_work() as session:
         audit.number_entries(session)
@@ -178,6 +196,7 @@ def test_chains_wallets_and_payouts(
 ) -> None:
     addresses = signer.client.addresses()
     payer.rpc("requestAirdrop", addresses["solana"], 3 * 10**9)
+    payer.rpc("svm_advanceSlots", 40)  # it is final now
     ton_chain.fund(addresses["ton"], 5 * TON)
     account, _ = earner(hub.database, Money(10**9, "SOL"))
     order(hub.database, account, Money(250_000_000, "SOL"))
@@ -273,6 +292,12 @@ def test_every_family_of_the_table_is_told_with_its_type_and_labels(
     pollers, later = {name for name in table if name.startswith("cocoon_")}, {"lightyard_http_request_exceptions_total"}
     assert table.keys() - found.keys() <= pollers | later
     assert len(labelled) > 40
+
+
+def test_a_backup_under_way_is_no_transaction_that_was_forgotten(client: FlaskClient, hub: Hub) -> None:
+    with hub.database.engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("SET LOCAL application_name = 'pg_dump'")
+        assert scrape(client)["lightyard_database_oldest_transaction_seconds",] == 0
 
 
 def test_the_database_s_own_figures(client: FlaskClient, hub: Hub) -> None:

@@ -92,6 +92,20 @@ def test_a_dump_that_fails_leaves_the_older_ones_and_no_half_one(database_url: s
     assert list(folder.iterdir()) == [kept]
 
 
+def test_what_a_killed_writer_left_goes_and_a_clock_that_was_wrong_stops_nothing(database_url: str, folder: Path) -> None:
+    now = clock.now()
+    left, fresh = ((now - timedelta(days=days)).strftime("lightyard-%Y%m%dT%H%M%SZ.part") for days in (2, 0.5))
+    for name in (left, fresh, "of-mine.part"):
+        (folder / name).touch()
+    ahead = folder / (now + timedelta(days=365)).strftime("lightyard-%Y%m%dT%H%M%SZ.dump")
+    ahead.touch()
+    assert backups.age(folder) is None, "a dump of next year is no sign of health"
+    taken = backups.take(database_url, folder, keep=5)
+    assert {path.name for path in folder.iterdir()} == {fresh, "of-mine.part", ahead.name, taken.name}
+    found = backups.age(folder)
+    assert found is not None and timedelta(0) <= found < timedelta(minutes=5)
+
+
 def test_a_dump_that_is_cut_short_brings_nothing_back(
     database: Database, database_url: str, postgres: Postgres, folder: Path
 ) -> None:

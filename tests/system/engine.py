@@ -213,12 +213,13 @@ class Engine:
         targets = {mount.target for mount in mounts} | {target for _, target in image.files}
         options += _open_folders({"/etc/hosts", "/run/lock", *targets, *image.folders, *service.get("tmpfs", [])})
         options += self._etc(container, targets)
-        for source, target in image.files:
-            options += ["--ro-bind", str(source), target]
         for target in image.folders:
             options += ["--dir", target]
         for target in service.get("tmpfs", []):
             options += ["--perms", "1777", "--tmpfs", target.replace("/var/run/", "/run/")]
+        options += _open_folders({target for _, target in image.files})  # a checkout may lie below /tmp, which is fresh now
+        for source, target in image.files:
+            options += ["--ro-bind", str(source), target]
         options += ["--symlink", "../run", "/var/run"]
         for mount in mounts:
             options += ["--ro-bind" if mount.is_read_only else "--bind", str(self._source(mount, container)), mount.target]

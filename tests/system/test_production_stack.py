@@ -229,7 +229,7 @@ def ended(hub: httpx.Client, job_id: str) -> Any:
 
 def test_prometheus_reaches_everything_that_it_is_to_scrape(engine: Engine) -> None:
     def targets() -> Any:
-        found = httpx.get(f"http://{engine.address('prometheus')}:9090/api/v1/targets").json()["data"]["activeTargets"]
+        found = httpx.get(f"http://{engine.address('prometheus', 'watch')}:9090/api/v1/targets").json()["data"]["activeTargets"]
         return found if all(target["health"] == "up" for target in found) else None
 
     found = wait_for(targets)
@@ -239,7 +239,7 @@ def test_prometheus_reaches_everything_that_it_is_to_scrape(engine: Engine) -> N
                    "lightyard_backup_last_success_timestamp_seconds"):
         query = {"query": f"sum({family})"}
         answer = wait_for(lambda query=query: httpx.get(  # type: ignore[misc]
-            f"http://{engine.address('prometheus')}:9090/api/v1/query", params=query).json()["data"]["result"])
+            f"http://{engine.address('prometheus', 'watch')}:9090/api/v1/query", params=query).json()["data"]["result"])
         if family in ("pg_up", "redis_up"):
             assert answer[0]["value"][1] == "1", f"{family}: the exporter is not let in"
 
@@ -259,7 +259,7 @@ def test_books_that_do_not_balance_are_told_to_whoever_is_paged(engine: Engine, 
         connection.execute("UPDATE ledger_accounts SET balance_minor = balance_minor + 1 WHERE balance_minor > 0")
     asked = engine.execute("worker", "celery", "-A", "celery_app", "--quiet", "call", "hub.audit")
     assert asked.returncode == 0, asked.stderr
-    alerts = f"http://{engine.address('alertmanager')}:9093/api/v2/alerts"
+    alerts = f"http://{engine.address('alertmanager', 'watch')}:9093/api/v2/alerts"
     found = wait_for(lambda: [alert for alert in httpx.get(alerts).json()
                               if alert["labels"]["alertname"] == "LedgerDoesNotBalance"], 180)
     assert found[0]["receivers"] == [{"name": "page"}]

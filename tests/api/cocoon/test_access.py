@@ -22,6 +22,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "to_address": "0:" + "2" * 64,
         "transaction_time": "2025-01-15T10:30:00Z",
     },
+    "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
     "/api/v1/workers": {"participant_id": 1, "worker_name": "w"},
 }
 

@@ -9,8 +9,10 @@ CASES: dict[str, list[Case]] = {
         quiet({"lightyard_ledger_differences": "1x3 0x20"}, "10m"),
     ],
     "LedgerIsNotAudited": [
-        fires({"lightyard_ledger_audit_age_seconds": "310x20"}, "10m", "5m 10s"),
-        quiet({"lightyard_ledger_audit_age_seconds": "0+60x4 10x20"}, "20m"),
+        fires({"lightyard_ledger_audit_age_seconds": "310x20"}, "10m"),
+        fires({"lightyard_cache_up": "1x20"}, "10m"),
+        quiet({"lightyard_ledger_audit_age_seconds": "0+60x4 10x20", "lightyard_cache_up": "1x24"}, "20m"),
+        quiet({"lightyard_cache_up": "0x20"}, "10m"),  # which has an alert of its own
     ],
     "MoneyIsUnclaimed": [
         fires({'lightyard_arrivals_unclaimed{code="short"}': "2x20"}, "15m", code="short"),
@@ -62,6 +64,15 @@ CASES: dict[str, list[Case]] = {
                 'lightyard_payout_seconds_bucket{chain="ton",le="+Inf"}': "0+1x120",
             },
             "100m",
+        ),
+        # one payee opened his account at last
+        quiet(
+            {
+                'lightyard_payout_seconds_bucket{chain="ton",le="3600.0"}': "0x30 5x90",
+                'lightyard_payout_seconds_bucket{chain="ton",le="21600.0"}': "0x30 5x90",
+                'lightyard_payout_seconds_bucket{chain="ton",le="+Inf"}': "0x30 6x90",
+            },
+            "70m",
         ),
         # many slow ones, long ago; then Valkey was emptied, and one quick one
         quiet(

@@ -47,6 +47,24 @@ CASES: dict[str, list[Case]] = {
     "TasksFail": [
         fires({'lightyard_task_failures_total{task="hub.sweep_payments"}': "0+1x40"}, "30m", "15", task="hub.sweep_payments"),
         quiet({'lightyard_task_failures_total{task="hub.sweep_payments"}': "0x10 1x30"}, "25m"),
+        # hourly, and each time
+        fires(
+            {
+                'lightyard_task_failures_total{task="hub.audit"}': "0x59 1x59 2x59 3x60",
+                'lightyard_task_seconds_count{task="hub.audit"}': "0x59 1x59 2x59 3x60",
+            },
+            "210m", "3", task="hub.audit",
+        ),
+        # hourly, and once; half an hour of a sweep's, long ago
+        quiet(
+            {
+                'lightyard_task_failures_total{task="hub.audit"}': "0x59 1x59 1x59 1x60",
+                'lightyard_task_seconds_count{task="hub.audit"}': "0x59 1x59 2x59 3x60",
+                'lightyard_task_failures_total{task="hub.sweep"}': "0+2x30 60x180",
+                'lightyard_task_seconds_count{task="hub.sweep"}': "0+60x210",
+            },
+            "200m",
+        ),
         quiet({'lightyard_task_failures_total{task="hub.sweep_payments"}': "500x10 0x30"}, "20m"),  # Valkey was emptied
     ],
     "TasksExpire": [

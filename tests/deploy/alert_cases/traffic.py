@@ -110,6 +110,14 @@ CASES: dict[str, list[Case]] = {
             },
             "15m",
         ),
+        # nobody renders tonight, and somebody asks again and again
+        quiet(
+            {
+                'http_requests_total{method="GET",endpoint="/health",status_code="200"}': "0+12x20",
+                'http_requests_total{method="POST",endpoint="/render",status_code="503"}': "0+12x20",
+            },
+            "15m",
+        ),
         # hardly a request but scrapes
         quiet(
             {
@@ -137,9 +145,13 @@ CASES: dict[str, list[Case]] = {
             },
             "20m",
         ),
-        # only sockets and files take long
+        # only sockets, streams and files take long
         quiet(
             {
+                'http_request_duration_seconds_bucket{method="GET",endpoint="/api/v1/relay/ws/<node_id>",le="1"}': "0x30",
+                'http_request_duration_seconds_bucket{method="GET",endpoint="/api/v1/relay/ws/<node_id>",le="+Inf"}': "0+500x30",
+                'http_request_duration_seconds_bucket{method="GET",endpoint="/rnp/v1/jobs/<id>/events",le="1"}': "0x30",
+                'http_request_duration_seconds_bucket{method="GET",endpoint="/rnp/v1/jobs/<id>/events",le="+Inf"}': "0+500x30",
                 'http_request_duration_seconds_bucket{method="GET",endpoint="/ws",le="1"}': "0x30",
                 'http_request_duration_seconds_bucket{method="GET",endpoint="/ws",le="+Inf"}': "0+500x30",
                 'http_request_duration_seconds_bucket{method="GET",endpoint="/files/<path:key>",le="1"}': "0x30",
@@ -151,8 +163,8 @@ CASES: dict[str, list[Case]] = {
         ),
     ],
     "PaymentUndecided": [
-        fires({"lightyard_payment_pending_age_seconds": "0+60x10"}, "8m"),
-        quiet({"lightyard_payment_pending_age_seconds": "0+60x4 0x10"}, "8m"),
+        fires({"lightyard_payment_pending_age_seconds": "0+60x20"}, "15m"),
+        quiet({"lightyard_payment_pending_age_seconds": "0+60x10 0x10"}, "15m"),  # one that never was, given up
     ],
     "ChainIsNotRead": [
         fires({'lightyard_chain_unread_seconds{chain="ton"}': "0+60x10"}, "8m", chain="ton"),
