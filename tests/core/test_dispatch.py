@@ -233,7 +233,7 @@ def test_a_lost_lease_gives_the_unit_back_to_the_same_node_at_once(market: Dispa
 
 
 def test_whoever_is_enrolled_with_nobody_names_no_queue_of_the_brokers(market: Dispatcher) -> None:
-    """On Valkey a queue is a list under its name: a stranger's kind of work could be the hub's own queue, or a limit's counter."""
+    """On Valkey a queue is a list under its name: a stranger's kind of work could be the hub's own, or a limit's counter."""
     kind = "limit:sign-in-login:203.0.113.9"
     farm = Marketplace(market.database)
     with market.database.unit_of_work() as session:
