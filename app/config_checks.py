@@ -271,7 +271,7 @@ def _exceeds(settings: Settings, name: str, most_usd: int) -> bool:
 
 
 def _addresses(settings: Settings) -> list[tuple[str, str]]:
-    named = (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url), ("BROKER_URL", settings.broker_url))
+    named = [(name, getattr(settings, name.lower())) for name in ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "RABBITMQ_API_URL")]
     return [(name, part.strip()) for name, urls in named for part in urls.split(";") if part.strip()]
 
 
@@ -288,7 +288,8 @@ def _is_encrypted(url: str, environment: Mapping[str, str]) -> bool:
     if address.scheme.startswith("postgres"):
         mode = parse_qs(address.query).get("sslmode", [environment.get("PGSSLMODE", "")])[-1]
         return mode in ("require", "verify-ca", "verify-full")
-    return address.scheme in ("rediss", "amqps") or parse_qs(address.query).get("ssl", ["0"])[-1].lower() in ("1", "true")
+    is_asked_for = parse_qs(address.query).get("ssl", ["0"])[-1].lower() in ("1", "true")
+    return is_asked_for or address.scheme in ("rediss", "amqps", "https")
 
 
 def _has_password(url: str, environment: Mapping[str, str]) -> bool:

@@ -156,7 +156,7 @@ def _on_rabbitmq() -> dict[str, object]:
 
 def _publisher(settings: Settings, celery: Celery, cache: redis.Redis) -> Publisher:
     if not is_rabbitmq(settings.broker):
-        return Publisher(celery, cache)
+        return Publisher(celery, cache, is_broker=settings.broker == settings.redis_url)
     # Where registrations make the hosts' queues, a ring makes none: a stranger may name any kind of work.
     bells = Line(celery, settings.doorbell_broker, declares=not settings.rabbitmq_api_url)
     return Publisher(celery, cache, Courier({HUB_QUEUE: Line(celery, settings.broker)}, bells))

@@ -87,9 +87,9 @@ class Agent:
         return self.registration
 
     def rejoin(self) -> None:
-        """Registers anew, though the token is good: the hub may have more to say. Raises HubRefused or HubAway."""
-        self.client.forget()
-        self.client.call("/heartbeat", self._heartbeat(), CLAIM_PATIENCE_SECONDS)
+        """Registers anew, though the token is good: the hub may have more to say. A hub that is away is waited for but a moment,
+        and the token stays. Raises HubRefused or HubAway."""
+        self.client.adopt(self._register(CLAIM_PATIENCE_SECONDS))
 
     def start(self) -> None:
         """Begins to work: keepers, delivery and slots. `join` comes first."""
@@ -175,7 +175,10 @@ class Agent:
 
     def _join(self) -> str:
         """Registers, proves, returns the token. Called by the client, under its lock."""
-        answer = register(self.client, self.settings, self._key, self._machine, None, JOIN_PATIENCE_SECONDS)
+        return self._register(JOIN_PATIENCE_SECONDS)
+
+    def _register(self, patience_seconds: float) -> str:
+        answer = register(self.client, self.settings, self._key, self._machine, None, patience_seconds)
         self.registration = answer
         log.info("joined the hub", extra={"node_id": answer["node_id"], "queues": answer.get("queues")})
         return str(answer["token"])

@@ -144,10 +144,10 @@ class HubClient:
                 raise HubAway(f"{what}: the node stops; {trouble}")
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
-    def forget(self) -> None:
-        """The next call joins the hub again."""
+    def adopt(self, token: str) -> None:
+        """A newer one than the client has."""
         with self._lock:
-            self._token = None
+            self._token = token
 
     def _current_token(self) -> str:
         with self._lock:

@@ -67,6 +67,10 @@ UNSAFE = [
     ("EVM_RPC_URL", {"evm_rpc_url": "https://evm.example.org,http://127.0.0.1:8545"}),
     ("TON_API_URL", {"ton_api_url": "https://ton.example.org/api/v2, http://localhost:8902/api/v2"}),
     ("TON_NETWORK", {"ton_api_url": "https://ton.example.org/api/v2", "ton_network": "testnet"}),
+    *(
+        ("RABBITMQ_API_URL", {"rabbitmq_api_url": url, "rabbitmq_public_url": "amqps://broker.example"})
+        for url in ("http://hub:a-long-one@8.8.8.8:15672", "http://guest:guest@rabbitmq:15672")
+    ),
     ("RABBITMQ_PUBLIC_URL", {"rabbitmq_api_url": "http://hub:pw@rabbit:15672", "rabbitmq_public_url": "amqp://broker.example"}),
     ("EVM_ANCHOR_KEY", {"evm_anchor_key": DEVELOPMENT_ANCHOR_KEY.upper().replace("0X", "")}),
     ("DATABASE_URL", {"database_url": ""}),

@@ -18,14 +18,17 @@ EVENTS_CHANNEL = "lightyard.events"
 RELAY_CHANNEL = "lightyard.relay"
 RING_TASK = "gpu_node.ring"
 HUB_QUEUE = "hub"
+# As RabbitMQ's policy has it (app/adapters/rabbitmq.py): a node that is said to be idle and never reads must not fill the memory.
+MOST_BELLS, UNHEARD_SECONDS = 1000, 3600
 
 
 class Publisher:
     """publish(kind, key, payload). A broker that is away, or says no, is logged and never an error: sweeps ring again."""
 
-    def __init__(self, celery: Celery, cache: redis.Redis, courier: Courier | None = None) -> None:
-        """`courier`: who carries messages to a broker that confirms them; without one they are sent at once."""
-        self._celery, self._cache, self._courier = celery, cache, courier
+    def __init__(self, celery: Celery, cache: redis.Redis, courier: Courier | None = None, is_broker: bool = False) -> None:
+        """`courier`: who carries messages to a broker that confirms them; without one they are sent at once. `is_broker`: the
+        cache is the broker, too."""
+        self._celery, self._cache, self._courier, self._is_broker = celery, cache, courier, is_broker
 
     def __call__(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         try:
@@ -41,9 +44,24 @@ class Publisher:
         elif kind == "signal":
             signals.give(self._cache, key)
         elif kind == "ring":
-            self._order(RING_TASK, [payload["unit_id"]], key, {})
+            self._ring(key, payload["unit_id"])
         else:
             self._order(f"hub.{key}", [payload["key"], payload.get("message_id")], HUB_QUEUE, payload.get("origin", {}))
+
+    def _ring(self, queue: str, unit_id: str) -> None:
+        """Nobody's kind of work may be called as the hub's own queue."""
+        if queue == HUB_QUEUE:
+            return
+        self._order(RING_TASK, [unit_id], queue, {})
+        if self._is_broker:
+            self._bound(queue)
+
+    def _bound(self, queue: str) -> None:
+        """Of a queue of doorbells the newest stay, and of one that is not rung any more none."""
+        both = self._cache.pipeline(transaction=False)
+        both.ltrim(queue, 0, MOST_BELLS - 1)
+        both.expire(queue, UNHEARD_SECONDS)
+        both.execute()
 
     def _order(self, task: str, arguments: list[Any], queue: str, origin: dict[str, str]) -> None:
         """A task, which goes on under the ids of whoever ordered it."""

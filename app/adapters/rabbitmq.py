@@ -4,6 +4,7 @@ The hosts' virtual host holds their queues and nothing else. Nobody but the hub 
 this API may declare anything.
 """
 
+import json
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +18,7 @@ from app.errors import ConfigError, Unavailable
 from app.values import broker_users
 
 log = structlog.get_logger()
-CALL_SECONDS, GRANT_SECONDS = 2.0, 6.0
+CALL_SECONDS, GRANT_SECONDS, ANSWER_BYTES = 2.0, 6.0, 65_536
 ANYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 QUORUM = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
 # A host that is said to be idle and never reads must not fill the disk: of doorbells the newest are enough. And whoever has many
@@ -78,6 +79,10 @@ class RabbitMQ:
         deadline = time.monotonic() + GRANT_SECONDS
         self._call("DELETE", f"/connections/username/{quote(user, safe='')}", deadline)
 
+    def may_administer(self) -> bool:
+        """Whether the hub's user may make users and virtual hosts."""
+        return "administrator" in json.loads(self._call("GET", "/whoami", time.monotonic() + CALL_SECONDS))["tags"]
+
     def _prepare(self, deadline: float) -> None:
         self._call("PUT", f"/vhosts/{self._vhost}", deadline, {"description": "doorbells for GPU hosts"})
         self._call("PUT", f"/permissions/{self._vhost}/{quote(self._hub_user, safe='')}", deadline, ANYTHING)
@@ -97,16 +102,29 @@ class RabbitMQ:
         for queue in queues:
             self._call("PUT", f"/queues/{self._vhost}/{quote(queue, safe='')}", deadline, QUORUM)
 
-    def _call(self, method: str, path: str, deadline: float, body: Any = None) -> None:
-        """One call. The body may hold a password, and is in no error."""
+    def _call(self, method: str, path: str, deadline: float, body: Any = None) -> bytes:
+        """One call; what was answered. The body may hold a password, and is in no error."""
         assert_no_unit_of_work()
+        seconds = max(0.1, min(CALL_SECONDS, deadline - time.monotonic()))
         try:
-            answer = self._http.request(method, path, json=body, timeout=max(0.1, min(CALL_SECONDS, deadline - time.monotonic())))
+            with self._http.stream(method, path, json=body, timeout=seconds) as answer:
+                said = _read(answer, time.monotonic() + seconds)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise _away(f"{type(error).__name__} at {path}") from error
         if not answer.is_success:
-            reason = f"status {answer.status_code} at {path}: {answer.text[:200]}"
+            reason = f"status {answer.status_code} at {path}: {said[:200].decode(errors='replace')}"
             raise _Gone(reason, code="BROKER_AWAY") if answer.status_code in GONE else _away(reason)
+        return said
+
+
+def _read(answer: httpx.Response, deadline: float) -> bytes:
+    """A body that neither comes for ever nor is larger than any of RabbitMQ's that is asked for here."""
+    said = b""
+    for chunk in answer.iter_bytes():
+        said += chunk
+        if len(said) > ANSWER_BYTES or time.monotonic() > deadline:
+            raise httpx.ReadTimeout("an answer without end")
+    return said
 
 
 class _Gone(Unavailable):

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app import outbox
 from app.models.jobs import Attempt, WorkUnit
 from app.models.nodes import Node
-from app.values import capabilities, clock
+from app.values import broker_users, capabilities, clock
 from app.values.states import AttemptState, UnitState
 
 ALIVE_SECONDS = 90
@@ -26,6 +26,12 @@ RINGS_AT_ONCE = 8
 def queue_of(capability: str, provider_id: uuid.UUID | None, is_trusted: bool) -> str:
     """The queue a node listens to: hosts that the operator trusts share one, a stranger's have their provider's own."""
     return capability if is_trusted or provider_id is None else f"{capability}.{provider_id}"
+
+
+def is_rung(capability: str, provider_id: uuid.UUID | None, is_trusted: bool) -> bool:
+    """Whether a queue is rung for it. Not for a kind of work that somebody made up who is enrolled with nobody: its name would be
+    the queue's, and on Valkey that is a key, of the hub's own perhaps. Such a node finds its work when it asks."""
+    return is_trusted or provider_id is not None or capability in broker_users.KNOWN
 
 
 def ring(session: Session, kind: str, provider_id: uuid.UUID | None, unit_ids: Sequence[uuid.UUID]) -> int:
@@ -56,7 +62,7 @@ def ring_for(session: Session, kind: str, node_id: uuid.UUID, unit_id: uuid.UUID
         outbox.wake_node(session, node_id)
         return
     for name in capabilities.fitting(kind):
-        if name in node.capabilities:
+        if name in node.capabilities and is_rung(name, node.provider_id, node.is_trusted):
             queue = queue_of(name, node.provider_id, node.is_trusted)
             idle = _idle(session, kind, None if queue == name else node.provider_id).get((queue, False), 0)
             for _ in range(max(1, min(idle, RINGS_AT_ONCE))):
@@ -84,7 +90,9 @@ def _idle(session: Session, kind: str, provider_id: uuid.UUID | None) -> dict[tu
     if provider_id is not None:
         query = query.where(Node.provider_id == provider_id)
     for owner, is_trusted, has_name, by_relay, count in session.execute(query.group_by(*groups)):
-        found[queue_of(kind if has_name else names[-1], owner, is_trusted), by_relay] += count
+        name = kind if has_name else names[-1]
+        if by_relay or is_rung(name, owner, is_trusted):
+            found[queue_of(name, owner, is_trusted), by_relay] += count
     return found
 
 

@@ -81,6 +81,9 @@ def submit(
         dispatch.choose_node(session, wanted.kind, rules)  # before the file is read: without a node there is no use in it
     arrived = _look(store, payload, wanted.kind, limits)
     with database.unit_of_work() as session:
+        known = _known(session, wanted)
+        if known is not None:  # looking took so long that the order was followed
+            return known
         _note_use(session, wanted.account_id, payload)
         scene = _note_scene(wanted.account_id, arrived)
         if scene is not None:

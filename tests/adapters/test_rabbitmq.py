@@ -3,10 +3,12 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from app.adapters import rabbitmq
 from app.adapters.rabbitmq import RabbitMQ, check_addresses
 from app.config import Settings
 from app.errors import ConfigError, Unavailable
@@ -94,6 +96,33 @@ def test_a_refusal_names_no_password(rabbit: RabbitMQ, management: Management) -
 def test_nobody_there_is_away() -> None:
     with pytest.raises(Unavailable):
         grant(RabbitMQ("http://hub:pw@127.0.0.1:1", BROKER, "", "nodes", 64))
+
+
+@pytest.mark.parametrize("chunk", [b"x" * 100_000, b" "], ids=["large", "slow"])
+def test_an_answer_without_end_is_given_up(chunk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rabbitmq, "CALL_SECONDS", 0.3)
+    is_over = threading.Event()
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while not is_over.wait(0.05):
+                    self.wfile.write(chunk)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        with pytest.raises(Unavailable):
+            grant(RabbitMQ(f"http://hub:pw@127.0.0.1:{server.server_port}", BROKER, "", "nodes", 64))
+    finally:
+        is_over.set()
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_address_for_hosts() -> None:

@@ -9,11 +9,11 @@ from threading import Barrier
 import pytest
 from sqlalchemy import update
 
-from app.core import doorbells, jobs, outcomes, owned
+from app.core import doorbells, jobs, nodes, outcomes, owned
 from app.db import Database
 from app.errors import Conflict, NotFound, PaymentRequired, Refused
 from app.models.jobs import Job, WorkUnit
-from app.models.nodes import Node
+from app.models.nodes import Node, NodeToken
 from app.values import clock
 from app.values.states import UnitState
 from tests.factories.dispatching import RULES, Dispatcher
@@ -230,3 +230,26 @@ def test_a_lost_lease_gives_the_unit_back_to_the_same_node_at_once(market: Dispa
     market.hasten(5)
     [again] = market.claim(node_id)
     assert again.job.id == job_id and again.fence == claim.fence + 1
+
+
+def test_whoever_is_enrolled_with_nobody_names_no_queue_of_the_brokers(market: Dispatcher) -> None:
+    """On Valkey a queue is a list under its name: a stranger's kind of work could be the hub's own, or a limit's counter."""
+    kind = "limit:sign-in-login:203.0.113.9"
+    farm = Marketplace(market.database)
+    with market.database.unit_of_work() as session:
+        enrolled = {"name": "n", "public_key": "k", "capabilities": [kind], "machine": {}, "agent": ""}
+        made = nodes.register(session, enrolled, nodes.get_provider(session, farm.provider_id), False)
+        session.execute(update(NodeToken).where(NodeToken.id == made.token_id).values(proven_at=clock.now()))
+        nodes.heartbeat(session, session.get_one(Node, made.node_id), {})
+    rung: list[str] = []
+    with farm.listening(rung):
+        market.node(kind, "render")
+        for _ in range(2):
+            market.dispatch(kind, rules=replace(RULES, open_nodes=False))
+        market.hasten(10)
+        with market.database.unit_of_work() as session:
+            assert doorbells.ring_again(session, 2) == 2
+        market.dispatch(kind)  # where nodes of nobody may work: offered to one perhaps, and found by it when it asks
+        assert set(rung) == {f"{kind}.{farm.provider_id}"}
+        market.dispatch("render")
+        assert "render" in rung

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from gpu_node.agent import Agent
+from gpu_node.client import HubAway
 from gpu_node.session import Session
 from tests.gpu_node.fake_hub import FakeHub
 
@@ -211,3 +212,30 @@ def test_a_node_that_cannot_write_works_again_when_it_can(
         assert all(agent.ring().done.wait(20) for _ in range(3)) and tries
     second = hub.add_job(scenes["turntable"], [2])
     hub.wait(all_in(hub, second, "completed"))
+
+
+def test_a_node_whose_broker_refuses_it_while_its_hub_is_away_is_not_stuck(
+    hub: FakeHub, start_agent: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks the hub for its broker in Celery's own thread, which also takes the signal to end; and the token is still good."""
+    agent = start_agent(NODE_POLL_SECONDS="60")
+    monkeypatch.setattr("gpu_node.agent.CLAIM_PATIENCE_SECONDS", 0.1)
+    hub.go_away()
+    asking: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            agent.rejoin()
+        except HubAway as away:
+            asking.append(away)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert len(asking) == 1
+    hub.come_back()
+    known = agent.registration["token"]
+    assert agent.client.call("/heartbeat", agent._heartbeat(), 30)["status"] == "HEALTHY" and agent.registration["token"] == known
+    agent.rejoin()
+    assert agent.registration["token"] != known
+    assert agent.client.call("/heartbeat", agent._heartbeat(), 30)["status"] == "HEALTHY"

@@ -11,10 +11,12 @@ from alembic.script import ScriptDirectory
 from kombu import Connection
 from psycopg import sql
 
+from app.config import Settings
 from app.stack.doctor.finding import FAIL, OK, WARN, Finding, reason_of
 from app.stack.doctor.place import Place
 from app.stack.postgres import BIN
 from app.stack.stack import ROOT
+from app.wiring import node_broker
 
 OLDEST_POSTGRES = 14
 SKEW_SECONDS = 2.0  # leases are seconds long, and the hub's clock and the database's are compared
@@ -126,6 +128,22 @@ def broker(place: Place) -> Iterator[Finding]:
         yield Finding(FAIL, "broker", f"{_without_secret(url)}: {reason_of(error)}", advice)
     else:
         yield Finding(OK, "broker", f"{_without_secret(url)} answers")
+    if place.settings.rabbitmq_api_url:
+        yield _management(place.settings)
+
+
+def _management(settings: Settings) -> Finding:
+    """RabbitMQ's, which gives GPU hosts their users."""
+    where = _without_secret(settings.rabbitmq_api_url)
+    try:
+        office = node_broker(settings)
+        if office is not None and office.may_administer():
+            return Finding(OK, "management", f"{where} gives GPU hosts users and queues")
+        text = f"{where}: the user there is no administrator"
+    except Exception as error:  # whatever answers there may be anything
+        text = f"{where}: {reason_of(error)}"
+    advice = "rabbitmq-plugins enable rabbitmq_management; rabbitmqctl set_user_tags USER administrator; mend RABBITMQ_API_URL"
+    return Finding(FAIL, "management", text, advice)
 
 
 def _without_secret(url: str) -> str:

@@ -19,6 +19,7 @@ from app.config import Settings
 from app.core import accounts, idempotency
 from app.errors import Unavailable
 from app.factory import create_app
+from app.flows import dispatching
 from app.models.accounts import IdempotencyKey
 from app.models.jobs import Job, WorkUnit
 from app.models.nodes import Node
@@ -305,6 +306,27 @@ def test_an_order_whose_answer_was_lost_is_found_again_while_no_node_is_there(
     assert (again.status_code, again.json["job_id"], again.json["node_id"]) == (200, job["id"], node.id)
     assert dispatch(rich, "render", **key).json == again.json
     assert rich.get("credits/balance").json["balance"] == "990.0000"
+
+
+def test_an_order_that_was_followed_while_its_scene_was_looked_at_is_made_once(
+    rich: User, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder was slow, not dead: whoever followed it after HOLD_SECONDS was done first."""
+    EdgeNode(client, "render")
+    look, made = dispatching._look, []
+
+    def look_slowly(*arguments: Any) -> Any:
+        if not made:
+            made.append(None)
+            with rich.client.application.extensions["lightyard"].database.unit_of_work() as session:
+                session.execute(update(IdempotencyKey).values(expires_at=clock.now() - timedelta(seconds=1)))
+            made.append(dispatch(rich, "render", **{"Idempotency-Key": "k"}))
+        return look(*arguments)
+
+    monkeypatch.setattr(dispatching, "_look", look_slowly)
+    slow = dispatch(rich, "render", **{"Idempotency-Key": "k"})
+    assert (slow.status_code, made[1].status_code, slow.json) == (200, 200, made[1].json)
+    assert rich.get("jobs").json["count"] == 1 and rich.get("credits/balance").json["balance"] == "990.0000"
 
 
 def test_a_key_is_free_after_a_refusal(rich: User, client: FlaskClient) -> None:

@@ -5,6 +5,7 @@ The host looks for work by itself once an hour, so whatever it does here a doorb
 
 import pickle
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,21 @@ import amqp
 import httpx
 import pytest
 from nacl.signing import SigningKey
+from sqlalchemy import select
 
+from app.adapters.rabbitmq import RabbitMQ as Administration
+from app.config import Settings
+from app.core import fleet
+from app.db import Database, make_engine
+from app.flows import broker_access
+from app.flows.broker_access import Office
+from app.models.nodes import Node
 from tests.e2e.test_dispatched_jobs import SMALL, Renter
 from tests.e2e.test_real_render import blend
 from tests.factories.rabbitmq import RabbitMQ
 from tests.factories.stacks import wait_until
 from tests.factories.strangers import Stranger, dial, revoke
+from tests.system.rabbitmq.conftest import CONNECTIONS
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 REF = "s3://theirs/key"
@@ -239,8 +249,40 @@ def test_the_operators_own_host_listens_to_the_shared_queue(
     process = own.start_host("render", ENROL_KEY=endpoints["operator_api_key"], NODE_CAPABILITIES="render")
     try:
         wait_until(lambda: consumers(rabbit, "render") == 1, "the host listens")
-        users = {item["user"] for item in rabbit.http.get("/connections").json()}
+        wait_until(lambda: "nodes.trusted" in users(rabbit), "it came in as one that the operator trusts")
     finally:
         process.terminate()
         code = process.wait(60)
-    assert code == 0 and "nodes.trusted" in users, own.log[-3000:]
+    assert code == 0, own.log[-3000:]
+
+
+def test_a_running_host_that_is_trusted_no_more_goes_back_to_its_providers_queues(
+    endpoints: dict[str, str], rabbit: RabbitMQ, farm: Stranger
+) -> None:
+    engine = make_engine(Settings(database_url=endpoints["database_url"]))
+    database = Database(engine)
+
+    def trust(is_trusted: bool) -> None:
+        with database.unit_of_work() as session:
+            node_id = session.scalars(select(Node.id).where(Node.provider_id == uuid.UUID(farm.provider_id))).one()
+            assert fleet.trust(session, node_id, is_trusted)
+
+    trust(True)
+    process = farm.start_host("render")
+    try:
+        wait_until(lambda: consumers(rabbit, "render") == 1, "the host listens to what it was told")
+        trust(False)
+        office = Office(database, Administration(rabbit.api_url, rabbit.url, "", "nodes", CONNECTIONS), "")
+        broker_access.revoke(office, None, lambda _: None)
+        wait_until(lambda: consumers(rabbit, farm.queue("render")) == 1, f"the host listens there: {farm.log[-500:]}", 60)
+        assert consumers(rabbit, "render") == 0
+    finally:
+        process.terminate()
+        code = process.wait(60)
+        engine.dispose()
+    assert code == 0, farm.log[-3000:]
+
+
+def users(rabbit: RabbitMQ) -> set[str]:
+    found = rabbit.http.get("/connections").raise_for_status().json()
+    return {connection["user"] for connection in found if "user" in connection}

@@ -20,6 +20,8 @@ from app.config import Settings
 from app.db import Database, make_engine
 from app.flows import broker_access
 from app.flows.broker_access import Office
+from app.stack.doctor import FAIL, OK, servers
+from app.stack.doctor.place import look_around
 from app.wiring import make_celery
 from gpu_node.celery_app import listen_at, make_app
 from gpu_node.config import read_settings
@@ -176,6 +178,19 @@ def test_the_hub_too_speaks_only_to_its_own_broker(rabbit: RabbitMQ, monkeypatch
     connect("127.0.0.1")
     with pytest.raises(ssl.SSLCertVerificationError, match="127.0.0.2"):
         connect("127.0.0.2")
+
+
+def test_the_doctor_knows_who_may_give_hosts_their_users(rabbit: RabbitMQ, tmp_path: Path) -> None:
+    def look(api_url: str) -> dict[str, tuple[str, str]]:
+        settings = Settings(lightyard_home=str(tmp_path), broker_url=rabbit.url, rabbitmq_api_url=api_url)
+        found = servers.broker(look_around(settings))
+        return {item.name: (item.mark, item.text) for item in found}
+
+    assert [mark for mark, _ in look(rabbit.api_url).values()] == [OK, OK]
+    rabbit.http.put("/users/monitor", json={"password": "does not matter", "tags": "monitoring"}).raise_for_status()
+    for user, said in (("monitor:does%20not%20matter", "no administrator"), ("monitor:wrong-password", "status 401")):
+        mark, text = look(rabbit.api_url.replace(f"{rabbit.user}:{rabbit.password}", user))["management"]
+        assert mark == FAIL and said in text and "wrong-password" not in text, text
 
 
 def test_the_operators_hosts_have_a_user_of_their_own(trusted_url: str, url: str, stranger: Stranger) -> None:
