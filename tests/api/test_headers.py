@@ -78,10 +78,11 @@ def check_sharing(shared: FlaskClient, path: str) -> None:
         answer = shared.options(path, headers={**wanted, "Origin": origin})
         assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (204, origin)
         allowed = {name.strip().lower() for name in answer.headers["Access-Control-Allow-Headers"].split(",")}
-        assert allowed >= {"authorization", "content-type", "idempotency-key", "x-wallet-signature", "x-nonce"}
+        assert allowed >= {"authorization", "content-type", "idempotency-key", "x-wallet-signature", "x-nonce", "traceparent"}
         assert "Origin" in answer.headers["Vary"]
         refused = shared.post(path, json={}, headers={"Origin": origin})
         assert refused.status_code >= 400 and refused.headers["Access-Control-Allow-Origin"] == origin, "errors can be read, too"
+        assert {"Retry-After", "Content-Range"} <= set(refused.headers["Access-Control-Expose-Headers"].split(", "))
         has_cookie = path == "/rnp/v1/wallet/login"
         for found in (answer, refused):
             assert found.headers.get("Access-Control-Allow-Credentials") == ("true" if has_cookie else None)
