@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+import structlog
 
 from app import cli
 
@@ -89,6 +90,14 @@ def leaves(group: click.Group = cli.cli, path: tuple[str, ...] = ()) -> Iterator
             yield " ".join((*path, name)), command
 
 
+_configure = structlog.configure
+
+
+def _uncached(**options: Any) -> None:
+    """Loggers that are first used here must not stay as quiet for the tests that come after in this process."""
+    _configure(**options | {"cache_logger_on_first_use": False})
+
+
 @dataclass
 class Entry:
     """`lightyard` with these arguments; what it printed and its exit status."""
@@ -101,6 +110,7 @@ class Entry:
             for name, value in settings.items():
                 patch.setenv(name, value)
             patch.setattr("sys.argv", ["lightyard", *arguments])
+            patch.setattr("structlog.configure", _uncached)
             self.capture.readouterr()
             with pytest.raises(SystemExit) as ended:
                 cli.main()
