@@ -9,6 +9,7 @@ from celery import shared_task
 
 from app.adapters import queue_depths
 from app.adapters.exposition_shelf import NODES, ExpositionShelf
+from app.adapters.publisher import HUB_QUEUE
 from app.adapters.turns import turn
 from app.core import watched
 from app.core.figures import Figure
@@ -21,7 +22,6 @@ from workers.parts import hub
 from workers.seats import seat
 
 log = structlog.get_logger()
-HUB_QUEUE = "hub"
 TURN_SECONDS, CHAIN_TURN_SECONDS, MONEY_TURN_SECONDS = 10, 60, 300
 NODES_GOOD_SECONDS = 90.0
 BOOKS_KEY = "lightyard.counted_books"

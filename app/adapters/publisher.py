@@ -18,7 +18,7 @@ EVENTS_CHANNEL = "lightyard.events"
 RELAY_CHANNEL = "lightyard.relay"
 RING_TASK = "gpu_node.ring"
 HUB_QUEUE = "hub"
-# As RabbitMQ's policy has it (app/adapters/rabbitmq.py): a node that is said to be idle and never reads must not fill the memory.
+# On Valkey and on RabbitMQ alike: a node that is said to be idle and never reads must not fill the memory.
 MOST_BELLS, UNHEARD_SECONDS = 1000, 3600
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 import structlog
 
+from app.adapters.publisher import MOST_BELLS, UNHEARD_SECONDS
 from app.db import assert_no_unit_of_work
 from app.errors import ConfigError, Unavailable
 from app.values import broker_users
@@ -23,8 +24,7 @@ ANYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 QUORUM = {"durable": True, "arguments": {"x-queue-type": "quorum"}}
 # A host that is said to be idle and never reads must not fill the disk: of doorbells the newest are enough. And whoever has many
 # wallets has many queues: one that nobody listened to for so long goes, and is made again when a host registers.
-UNHEARD_MILLISECONDS = 3_600_000
-BELLS = {"max-length": 1000, "overflow": "drop-head", "expires": UNHEARD_MILLISECONDS}
+BELLS = {"max-length": MOST_BELLS, "overflow": "drop-head", "expires": UNHEARD_SECONDS * 1000}
 POLICY = {"pattern": ".*", "apply-to": "queues", "definition": BELLS}
 CHANNELS_PER_CONNECTION = 4
 GONE = (400, 404)  # of a virtual host that is not there some calls say the one, some the other

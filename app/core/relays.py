@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import BigInteger, Float, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
@@ -15,7 +15,6 @@ from app.errors import Conflict
 from app.values import clock
 from app.values.states import HELD, AttemptState
 
-SEEN_SECONDS = 90
 _UUIDS = ARRAY(UUID(as_uuid=True))
 _BEGIN = text("""
 UPDATE nodes n SET relay_epoch = n.relay_epoch + 1, relay_seen_at = :now, last_heartbeat_at = :now,
@@ -132,8 +131,3 @@ def attempts_of(session: Session, node_id: uuid.UUID, job_id: uuid.UUID) -> list
 
 def still_live(session: Session, attempt_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     return {row[0] for row in session.execute(_STILL_LIVE, {"ids": list(attempt_ids)})}
-
-
-def seen_since() -> datetime:
-    """Who was seen on the relay since then is on it."""
-    return clock.now() - timedelta(seconds=SEEN_SECONDS)

@@ -19,7 +19,6 @@ from app.values.worker_stats import NotAWorker, WorkerStats
 log = structlog.get_logger()
 CHECK_SWITCH_SECONDS = 300
 BAD_ANSWER, CONTROL = "bad_answer", "control"
-ERROR_KINDS = ("timeout", "unreachable", "refused", "too_large", "redirected", BAD_ANSWER, CONTROL)
 
 
 class Client(Protocol):
