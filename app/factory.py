@@ -30,6 +30,8 @@ from app.api.rendertrust import document as rendertrust
 from app.api.rendertrust import routes as rendertrust_routes
 from app.api.rnp019 import document as rnp019
 from app.api.rnp019 import routes as rnp019_routes
+from app.api.robocompute import document as robocompute
+from app.api.robocompute import routes as robocompute_routes
 from app.config import Settings
 from app.config_checks import warnings
 from app.core import figures, tallies
@@ -92,7 +94,16 @@ COCOON = Dialect(
     error_schema=cocoon.ERROR_SCHEMA,
     security_schemes=cocoon.SECURITY_SCHEMES,
 )
-DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON)
+ROBOCOMPUTE = Dialect(
+    "robocompute",
+    ("/api/v1/tasks", "/api/v1/wallet", "/api/v1/billing", "/api/v1/providers"),
+    robocompute.error_body,
+    takes_forms=False,
+    title="RoboCompute: compute tasks in containers",
+    introduction=robocompute.INTRODUCTION,
+    security_schemes=robocompute.SECURITY_SCHEMES,
+)
+DIALECTS = (RAYMENT, NODE, RENDERTRUST, RNP019, COCOON, ROBOCOMPUTE)
 DIALECT_NAMES = (*(dialect.name for dialect in DIALECTS), OTHER)
 UNLIMITED = ("/metrics",)
 
@@ -125,6 +136,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         (RENDERTRUST, _install_dialect(app, RENDERTRUST, *rendertrust_routes.BLUEPRINTS)),
         (RNP019, _install_dialect(app, RNP019, *rnp019_routes.BLUEPRINTS)),
         (COCOON, _install_dialect(app, COCOON, *cocoon_routes.BLUEPRINTS)),
+        (ROBOCOMPUTE, _install_dialect(app, ROBOCOMPUTE, *robocompute_routes.BLUEPRINTS)),
     )
     docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])

@@ -15,7 +15,7 @@ from tests.api.conftest import TRIANGLE, UNKNOWN, FakeNode, Market
 from tests.api.test_paid_render import paid
 from tests.api.test_routes import ACCESS
 
-NAMES = ("rayment", "node", "rendertrust", "rnp019", "cocoon")
+NAMES = ("rayment", "node", "rendertrust", "rnp019", "cocoon", "robocompute")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -88,6 +88,7 @@ ACCESS = {
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/approve"): "reach payouts:write",
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/reject"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
+    ("GET", "/openapi/robocompute.json"): "public",
     ("GET", "/api/v1/workers"): "reach workers:read",
     ("POST", "/api/v1/workers"): "reach workers:write",
     ("GET", "/api/v1/workers/<worker_id>"): "reach workers:read",
