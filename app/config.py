@@ -192,6 +192,9 @@ class Settings:
     otel_exporter_otlp_endpoint: str = setting(
         "", "collector that traces go to, OTLP over HTTP; empty: no traces. Other OTEL_… variables are OpenTelemetry's own"
     )
+    accept_stub_signatures: bool = setting(
+        False, "take what RoboCompute's own SDK sends for a wallet's signature, which proves nothing; refused in production"
+    )
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps, and life of a wallet's challenge", "s")
 
     @property

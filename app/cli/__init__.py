@@ -10,6 +10,7 @@ import click
 
 from app import __version__
 from app.cli import (
+    accounts,
     backups,
     books,
     broker,
@@ -53,8 +54,8 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, ledger, proofs, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters, faucet,
-    wallet, settings, doctor, backups, secret_files,
+    running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters,
+    faucet, wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:
