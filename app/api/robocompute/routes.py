@@ -2,4 +2,9 @@
 
 from flask_smorest import Blueprint
 
-BLUEPRINTS: tuple[Blueprint, ...] = ()
+from app.api.robocompute import provider_tasks, tasks
+
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    tasks.blueprint,
+    provider_tasks.blueprint,
+)
