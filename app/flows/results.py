@@ -68,7 +68,7 @@ class Rules:
     max_pixels: int
     max_run_bytes: int
     terms: Terms
-    max_task_bytes: int = 2**30
+    max_task_bytes: int = 0
 
     def most_bytes(self, format: str) -> int:
         """Of a result of this format."""

@@ -15,7 +15,7 @@ from app.db import Database
 from app.errors import Conflict, LightyardError, PaymentRequired
 from app.models.nodes import Provider
 from app.values.money import parse
-from tests.factories.compute import PULL_SECONDS, Compute, Hours, moving_clock
+from tests.factories.task_market import PULL_SECONDS, Compute, Hours, moving_clock
 
 
 @pytest.fixture
