@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.models.nodes import Provider
 from app.models.reputation import ProviderMark, ProviderStanding
 from app.values import clock, reputation
+from app.values.money import Money
 from app.values.reputation import CLIENT_MOST, HALF_LIFE_DAYS, WEIGHTS, Outcome
 
 FOLD_AT_MOST = 5000
@@ -29,7 +30,8 @@ def _faded(since: str, until: str) -> str:
 _FOLD = text(f"""
 WITH taken AS (
     UPDATE provider_marks SET folded_at = :now WHERE id IN (
-        SELECT id FROM provider_marks WHERE folded_at IS NULL ORDER BY created_at LIMIT {FOLD_AT_MOST} FOR UPDATE SKIP LOCKED)
+        SELECT id FROM provider_marks WHERE is_counted AND folded_at IS NULL
+        ORDER BY created_at LIMIT {FOLD_AT_MOST} FOR UPDATE SKIP LOCKED)
     RETURNING provider_id, client_id, outcome, created_at),
 added AS (
     SELECT t.provider_id, t.client_id, sum(w.good * {_faded("t.created_at", ":now")}) AS good,
@@ -82,22 +84,27 @@ def note(
     client_id: uuid.UUID,
     outcome: Outcome,
     source_id: uuid.UUID,
-    paid_minor: int = 0,
+    earned: Money | None = None,
+    seconds: int = 0,
 ) -> None:
-    """A provider's work for a client has ended. `source_id` is the attempt's (or the dispute's): noting it again changes nothing.
+    """A provider's work for a client has ended, after so many seconds. `source_id` is the attempt's (or the dispute's): noting it
+    again changes nothing.
 
-    What an account orders from itself says nothing, nor does good work that cost nothing. Only inserts: no lock, no hot row.
+    What an account orders from itself counts for nothing, nor does good work that cost nothing: both are only kept for the
+    provider's figures. Only inserts: no lock, no hot row.
     """
-    if outcome == Outcome.COMPLETED and paid_minor <= 0:
-        return
-    if session.scalar(select(Provider.account_id).where(Provider.id == provider_id)) == client_id:
-        return
+    owner = session.scalar(select(Provider.account_id).where(Provider.id == provider_id))
+    is_paid = earned is not None and earned.minor > 0
     row = {
         "id": uuid.uuid4(),
         "provider_id": provider_id,
         "client_id": client_id,
         "outcome": outcome.value,
         "source_id": source_id,
+        "seconds": seconds,
+        "earned_minor": earned.minor if earned is not None else 0,
+        "asset": earned.asset if earned is not None else None,
+        "is_counted": owner != client_id and any(WEIGHTS[outcome]) and (is_paid or outcome != Outcome.COMPLETED),
         "created_at": clock.now(),
     }
     session.execute(insert(ProviderMark).values(row).on_conflict_do_nothing(index_elements=["source_id", "outcome"]))

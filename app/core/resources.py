@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, NotFound
 from app.models.jobs import Attempt, Job, WorkUnit
-from app.models.resources import BUSY, Resource
+from app.models.resources import BUSY, RESOURCE_STATUSES, Resource
 from app.models.tasks import Task
 from app.values import clock, locations
 from app.values.states import HELD, AttemptState
@@ -69,6 +69,15 @@ def listed(
     query = select(Resource, is_busy()).where(*wanted).order_by(Resource.created_at, Resource.id)
     rows = session.execute(query.limit(limit).offset(offset))
     return [Listed(row[0], BUSY if row[1] else row[0].status) for row in rows], total
+
+
+def counted(session: Session, provider_id: uuid.UUID) -> dict[str, int]:
+    """How many resources a provider has in each status, 0 too."""
+    query = select(Resource.status, is_busy(), func.count()).where(*_offered_by(provider_id))
+    found = dict.fromkeys((*RESOURCE_STATUSES, BUSY), 0)
+    for status, busy, count in session.execute(query.group_by(Resource.status, is_busy())):
+        found[BUSY if busy else status] += count
+    return found
 
 
 def change(session: Session, provider_id: uuid.UUID, resource_id: uuid.UUID, changes: Mapping[str, Any]) -> Listed:

@@ -7,18 +7,19 @@ from sqlalchemy import Date, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
-from app.models.columns import Created, Id, Moment, Str
+from app.models.columns import Created, Id, Minor, Moment, Str
 
 
 class ProviderMark(Base):
     """One end of a provider's work for one client (`values.reputation.Outcome`): inserted once per `source_id` (the attempt, the
-    dispute) and outcome, never changed but for `folded_at`: when a sweep has added it to the provider's records."""
+    dispute) and outcome, never changed but for `folded_at`: when a sweep has added it to the provider's records, where it is one
+    that counts. `seconds` and `earned_minor` are what it took and brought."""
 
     __tablename__ = "provider_marks"
     __table_args__ = (
         UniqueConstraint("source_id", "outcome"),
         Index("ix_provider_marks_provider_id", "provider_id", "created_at"),
-        Index("ix_provider_marks_unfolded", "created_at", postgresql_where=text("folded_at IS NULL")),
+        Index("ix_provider_marks_unfolded", "created_at", postgresql_where=text("is_counted AND folded_at IS NULL")),
     )
 
     id: Mapped[Id]
@@ -26,6 +27,10 @@ class ProviderMark(Base):
     client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"))
     outcome: Mapped[Str]
     source_id: Mapped[uuid.UUID]
+    seconds: Mapped[int] = mapped_column(default=0)
+    earned_minor: Mapped[Minor] = mapped_column(default=0)
+    asset: Mapped[Str | None]
+    is_counted: Mapped[bool]
     created_at: Mapped[Created]
     folded_at: Mapped[Moment | None]
 

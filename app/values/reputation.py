@@ -6,12 +6,13 @@ from enum import StrEnum
 
 class Outcome(StrEnum):
     """How a provider's work for a client ended. LATE: it ran into its time limit, or was not begun in time; LOST: the provider
-    fell silent with it; DISPUTED: a decision found the result bad."""
+    fell silent with it; CANCELLED: the client did not want it any more; DISPUTED: a decision found the result bad."""
 
     COMPLETED = "completed"
     LATE = "late"
     LOST = "lost"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     DISPUTED = "disputed"
 
 
@@ -21,6 +22,7 @@ WEIGHTS: dict[Outcome, tuple[float, float]] = {
     Outcome.LATE: (0.0, 0.5),
     Outcome.LOST: (0.0, 0.5),
     Outcome.FAILED: (0.0, 1.0),
+    Outcome.CANCELLED: (0.0, 0.0),
     Outcome.DISPUTED: (0.0, 10.0),
 }
 HALF_LIFE_DAYS = 180

@@ -55,6 +55,10 @@ def _reputation() -> None:
         sa.Column("client_id", sa.UUID(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("source_id", sa.UUID(), nullable=False),
+        sa.Column("seconds", sa.Integer(), nullable=False),
+        sa.Column("earned_minor", sa.BigInteger(), nullable=False),
+        sa.Column("asset", sa.Text()),
+        sa.Column("is_counted", sa.Boolean(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("folded_at", MOMENT),
         sa.ForeignKeyConstraint(["provider_id"], ["providers.id"], name="fk_provider_marks_provider_id"),
@@ -64,7 +68,10 @@ def _reputation() -> None:
     )
     op.create_index("ix_provider_marks_provider_id", "provider_marks", ["provider_id", "created_at"])
     op.create_index(
-        "ix_provider_marks_unfolded", "provider_marks", ["created_at"], postgresql_where=sa.text("folded_at IS NULL")
+        "ix_provider_marks_unfolded",
+        "provider_marks",
+        ["created_at"],
+        postgresql_where=sa.text("is_counted AND folded_at IS NULL"),
     )
     op.create_table(
         "provider_records",
