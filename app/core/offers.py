@@ -10,8 +10,6 @@ from sqlalchemy.orm import Session
 
 from app.core import resources
 from app.core.resources import Listed
-from app.errors import NotFound
-from app.models.nodes import Provider
 from app.models.reputation import ProviderMark
 from app.values import clock
 from app.values.reputation import Outcome
@@ -19,7 +17,7 @@ from app.values.reputation import Outcome
 SHOWN_RESOURCES = 100
 
 # A provider has what one of its resources has that are within the price and the place, or one of its nodes that are there: those
-# have no price or place of their own, so they speak only for a provider that has a resource within both, where either is asked for.
+# have no price or place of their own, so where either is asked for, they speak only for a provider with a resource within it.
 # `cpu_count` is what a node says, so anything may stand there.
 _OFFERS = """
 offers AS (
@@ -57,7 +55,9 @@ LIMIT :limit OFFSET :offset
 _COUNT = text(f"WITH {_OFFERS} SELECT count(*) FROM found")
 
 
-def search(session: Session, wanted: Mapping[str, Any], limit: int, offset: int, silence_seconds: int) -> tuple[Sequence[Row[Any]], int]:
+def search(
+    session: Session, wanted: Mapping[str, Any], limit: int, offset: int, silence_seconds: int
+) -> tuple[Sequence[Row[Any]], int]:
     """Providers that have what is wanted, and how many there are: those that are there first, then by reputation, then by price.
 
     `wanted` may hold gpu_memory_min and cpu_cores_min, max_price_minor by the hour, and a location.
@@ -67,15 +67,6 @@ def search(session: Session, wanted: Mapping[str, Any], limit: int, offset: int,
     asked = {name: wanted.get(name) for name in names} | {"now": now, "since": now - timedelta(seconds=silence_seconds)}
     rows = session.execute(_SEARCH, asked | {"limit": limit, "offset": offset}).all()
     return rows, int(session.execute(_COUNT, asked).scalar_one())
-
-
-def get_provider(session: Session, provider_id: uuid.UUID) -> Provider:
-    """NotFound PROVIDER_NOT_FOUND where there is none."""
-    found = session.get(Provider, provider_id)
-    if found is None:
-        details = {"provider_id": str(provider_id)}
-        raise NotFound(f"there is no provider {provider_id}", code="PROVIDER_NOT_FOUND", details=details)
-    return found
 
 
 def shown_resources(session: Session, provider_id: uuid.UUID) -> list[Listed]:

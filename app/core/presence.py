@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import any_, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -47,7 +47,7 @@ class Presence:
     status: str
     heard_at: datetime | None
     nodes: int
-    active_tasks: int | None
+    active_tasks: Any
     resources_available: Any
 
     @property
@@ -59,7 +59,7 @@ def note(
     session: Session,
     provider_id: uuid.UUID,
     status: str,
-    active_tasks: int | None = None,
+    active_tasks: Any = None,
     resources_available: Any = None,
 ) -> None:
     """A heartbeat of a provider's software. Locks its row: call it after whatever locks tasks."""
@@ -85,7 +85,7 @@ def read(session: Session, provider_id: uuid.UUID, silence_seconds: int) -> Pres
     """Whether a provider is there now."""
     since = clock.now() - timedelta(seconds=silence_seconds)
     row = session.get(ProviderPresence, provider_id, populate_existing=True)
-    working = (Node.provider_id == provider_id, Node.last_heartbeat_at > since, Node.capabilities.contains(["compute"]))
+    working = (Node.provider_id == provider_id, Node.last_heartbeat_at > since, any_(Node.capabilities) == "compute")
     alive, heard = session.execute(select(func.count(), func.max(Node.last_heartbeat_at)).where(*working)).one()
     if row is None:
         return Presence(ONLINE if alive else OFFLINE, heard, alive, None, None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, literal_column, select, text
 from sqlalchemy.orm import Session
 
 from app.models.reputation import ProviderMark
@@ -19,7 +19,7 @@ WHERE a.state = 'live' AND u.state IN ('assigned', 'rendering', 'uploaded') AND 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`ended` counts ends of work by outcome, `earned_minor` by asset; `days` are (day, completed, failed and the like, seconds)."""
+    """`ended` counts ends of work by outcome, `earned_minor` by asset; `days` are (day, completed, ended badly, seconds)."""
 
     ended: dict[str, int]
     seconds: int
@@ -42,8 +42,8 @@ def read(session: Session, provider_id: uuid.UUID, since: datetime) -> Figures:
     for outcome, count, took in session.execute(outcomes.group_by(ProviderMark.outcome)):
         ended[outcome], seconds = count, seconds + took
     money = select(ProviderMark.asset, func.sum(ProviderMark.earned_minor)).where(*mine, ProviderMark.asset.is_not(None))
-    earned = {asset: int(minor) for asset, minor in session.execute(money.group_by(ProviderMark.asset))}
-    day = func.date_trunc("day", ProviderMark.created_at, "UTC")
+    earned = {asset: int(minor) for asset, minor in session.execute(money.group_by(ProviderMark.asset)) if asset}
+    day: ColumnElement[datetime] = literal_column("date_trunc('day', created_at, 'UTC')")  # no parameters: it groups, too
     is_good = ProviderMark.outcome == Outcome.COMPLETED
     is_bad = ProviderMark.outcome.in_((Outcome.FAILED, Outcome.LATE, Outcome.LOST, Outcome.DISPUTED))
     series = select(day, func.count().filter(is_good), func.count().filter(is_bad), func.sum(ProviderMark.seconds))

@@ -51,7 +51,8 @@ FROM taken t GROUP BY t.provider_id ORDER BY t.provider_id
 # One client's tasks count up to CLIENT_MOST, in the proportion of good and bad that they have.
 _WEIGH = text(f"""
 SELECT provider_id, sum(good * share), sum(bad * share), count(*) FILTER (WHERE good >= 0.5) FROM (
-    SELECT provider_id, good * fade AS good, bad * fade AS bad, least(1, {CLIENT_MOST} / greatest((good + bad) * fade, 1e-9)) AS share
+    SELECT provider_id, good * fade AS good, bad * fade AS bad,
+        least(1, {CLIENT_MOST} / greatest((good + bad) * fade, 1e-9)) AS share
     FROM (SELECT *, {_faded("as_of", ":now")} AS fade FROM provider_records WHERE provider_id = ANY(:providers)) AS r) AS c
 GROUP BY provider_id
 """)

@@ -73,9 +73,10 @@ def listed(
 
 def counted(session: Session, provider_id: uuid.UUID) -> dict[str, int]:
     """How many resources a provider has in each status, 0 too."""
-    query = select(Resource.status, is_busy(), func.count()).where(*_offered_by(provider_id))
+    told = select(Resource.status, is_busy().label("busy")).where(*_offered_by(provider_id)).subquery()
     found = dict.fromkeys((*RESOURCE_STATUSES, BUSY), 0)
-    for status, busy, count in session.execute(query.group_by(Resource.status, is_busy())):
+    query = select(told.c.status, told.c.busy, func.count()).group_by(told.c.status, told.c.busy)
+    for status, busy, count in session.execute(query):
         found[BUSY if busy else status] += count
     return found
 

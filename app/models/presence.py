@@ -18,7 +18,7 @@ class ProviderPresence(Base):
 
     provider_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("providers.id"), primary_key=True)
     status: Mapped[Str]
-    active_tasks: Mapped[int | None]
+    active_tasks: Mapped[object | None] = mapped_column(JSONB(none_as_null=True))
     resources_available: Mapped[object | None] = mapped_column(JSONB(none_as_null=True))
     heard_at: Mapped[Moment]
 

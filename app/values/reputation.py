@@ -36,9 +36,9 @@ def lower_bound(good: float, bad: float) -> float:
     whole = good + bad
     if good <= 0.0 or whole <= 0.0:
         return 0.0
-    share, square = good / whole, _Z * _Z
-    spread = _Z * math.sqrt(share * (1 - share) / whole + square / (4 * whole * whole))
-    return max(0.0, (share + square / (2 * whole) - spread) / (1 + square / whole))
+    square = _Z * _Z
+    spread = _Z * math.sqrt(good * bad / whole + square / 4)
+    return max(0.0, good + square / 2 - spread) / (whole + square)
 
 
 def score(good: float, bad: float, days: int) -> float:

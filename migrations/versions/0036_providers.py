@@ -105,7 +105,7 @@ def _presence() -> None:
         "provider_presences",
         sa.Column("provider_id", sa.UUID(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("active_tasks", sa.Integer()),
+        sa.Column("active_tasks", postgresql.JSONB()),
         sa.Column("resources_available", postgresql.JSONB()),
         sa.Column("heard_at", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(["provider_id"], ["providers.id"], name="fk_provider_presences_provider_id"),

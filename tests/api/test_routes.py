@@ -13,7 +13,7 @@ from flask_jwt_extended import create_access_token
 
 from app.api.dialect import owner_of
 from app.core import accounts
-from app.factory import COCOON, DIALECTS, RENDERTRUST, create_app
+from app.factory import COCOON, DIALECTS, RENDERTRUST, ROBOCOMPUTE, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, FakeNode, Market
@@ -89,6 +89,16 @@ ACCESS = {
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/reject"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
     ("GET", "/openapi/robocompute.json"): "public",
+    ("GET", "/api/v1/providers/search"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>/status"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/heartbeat"): "providers:write",
+    ("GET", "/api/v1/providers/<provider_id>/metrics"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>/resources"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/resources"): "providers:write",
+    ("GET", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:read",
+    ("PATCH", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:write",
+    ("DELETE", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:write",
     ("GET", "/api/v1/workers"): "reach workers:read",
     ("POST", "/api/v1/workers"): "reach workers:write",
     ("GET", "/api/v1/workers/<worker_id>"): "reach workers:read",
@@ -128,6 +138,11 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
+    "/api/v1/providers/<provider_id>/heartbeat": {},
+    "/api/v1/providers/<provider_id>/resources": {
+        "resource_type": "gpu", "specifications": {"memory_gb": 24}, "pricing": {"per_hour": "8.00"}
+    },
+    "/api/v1/providers/<provider_id>/resources/<resource_id>": {"status": "offline"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
@@ -301,7 +316,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}
@@ -322,7 +337,7 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     if owner_of(path, DIALECTS) is RENDERTRUST:
         assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
         return str(body["detail"])
-    if path.startswith(("/node/", "/files/", "/rnp/")):
+    if path.startswith(("/node/", "/files/", "/rnp/")) or owner_of(path, DIALECTS) is ROBOCOMPUTE:
         assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
         return str(body["error"]["message"])
     assert body["success"] is False and isinstance(body["error"], str)

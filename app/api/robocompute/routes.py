@@ -1,5 +1,5 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from flask_smorest import Blueprint
+from app.api.robocompute import providers, resources
 
-BLUEPRINTS: tuple[Blueprint, ...] = ()
+BLUEPRINTS = (providers.blueprint, resources.blueprint)
