@@ -168,6 +168,9 @@ class Settings:
     max_attempts: int = setting(5, "attempts in all after which a job fails", "attempts")
     ring_again_seconds: int = setting(2, "an unclaimed unit is rung again after", "s")
     node_unhealthy_seconds: int = setting(90, "silence after which a node is UNHEALTHY", "s")
+    reputation_head_start_seconds: int = setting(
+        2, "by how much the best-reputed provider that is there sees a compute task before a newcomer does", "s", most=60
+    )
     heartbeat_seconds: int = setting(30, "how often nodes and sockets report", "s")
     relay_ping_seconds: int = setting(30, "how often a node on the relay is pinged", "s", least=1, most=3600)
     relay_silence_seconds: int = setting(90, "without a pong for so long, a node's socket is closed (4002)", "s", least=1)

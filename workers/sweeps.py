@@ -17,6 +17,8 @@ from app.core import (
     outcomes,
     payments,
     payout_reconciliation,
+    presence,
+    reputation,
     sign_ins,
     tallies,
     task_deadlines,
@@ -131,6 +133,15 @@ def sweep_pushes() -> None:
             return
         push.check_held(hub().database, hub().outbound, hub().settings)
         push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
+
+
+@shared_task(name="hub.sweep_providers")
+def sweep_providers() -> None:
+    """Add what was noted of providers' work to their reputation, and write down who is there in this minute."""
+    with hub().database.unit_of_work() as session:
+        reputation.fold(session)
+    with hub().database.unit_of_work() as session:
+        presence.note_minutes(session, hub().settings.node_unhealthy_seconds)
 
 
 @shared_task(name="hub.sweep_quotes")

@@ -89,6 +89,16 @@ ACCESS = {
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/reject"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
     ("GET", "/openapi/robocompute.json"): "public",
+    ("GET", "/api/v1/providers/search"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>/status"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/heartbeat"): "providers:write",
+    ("GET", "/api/v1/providers/<provider_id>/metrics"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>/resources"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/resources"): "providers:write",
+    ("GET", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:read",
+    ("PATCH", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:write",
+    ("DELETE", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:write",
     ("GET", "/api/v1/workers"): "reach workers:read",
     ("POST", "/api/v1/workers"): "reach workers:write",
     ("GET", "/api/v1/workers/<worker_id>"): "reach workers:read",
@@ -140,6 +150,11 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
+    "/api/v1/providers/<provider_id>/heartbeat": {},
+    "/api/v1/providers/<provider_id>/resources": {
+        "resource_type": "gpu", "specifications": {"memory_gb": 24}, "pricing": {"per_hour": "8.00"}
+    },
+    "/api/v1/providers/<provider_id>/resources/<resource_id>": {"status": "offline"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
     "/api/v1/tasks": {"name": "x", "type": "cpu", "docker_image": "debian:12", "max_price_per_hour": "1.00"},
     "/api/v1/tasks/<task_id>": {"priority": "low"},
@@ -319,7 +334,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}

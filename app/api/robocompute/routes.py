@@ -2,9 +2,11 @@
 
 from flask_smorest import Blueprint
 
-from app.api.robocompute import provider_tasks, tasks
+from app.api.robocompute import provider_tasks, providers, resources, tasks
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     tasks.blueprint,
     provider_tasks.blueprint,
+    providers.blueprint,
+    resources.blueprint,
 )
