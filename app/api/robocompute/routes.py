@@ -2,4 +2,6 @@
 
 from flask_smorest import Blueprint
 
-BLUEPRINTS: tuple[Blueprint, ...] = ()
+from app.api.robocompute import task_logs
+
+BLUEPRINTS: tuple[Blueprint, ...] = (task_logs.blueprint,)
