@@ -109,7 +109,14 @@ class Hub:
         settings = self.settings
         terms = Terms(settings.operator_share_percent, self.rates)
         limits = (settings.max_failures, settings.max_attempts)
-        return Rules(limits, settings.max_result_bytes, settings.max_pixels, settings.max_run_result_bytes, terms)
+        return Rules(
+            limits,
+            settings.max_result_bytes,
+            settings.max_pixels,
+            settings.max_run_result_bytes,
+            terms,
+            settings.max_task_result_bytes,
+        )
 
 
 def make_celery(settings: Settings) -> Celery:

@@ -19,6 +19,7 @@ from app.core import (
     payout_reconciliation,
     sign_ins,
     tallies,
+    task_deadlines,
     task_logs,
     ton_hub,
     wallet_challenges,
@@ -57,6 +58,8 @@ def sweep_work() -> None:
         with database.unit_of_work() as session:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
+        with database.unit_of_work() as session:
+            task_deadlines.end_overdue(session, settings.task_pull_seconds)
         with database.unit_of_work() as session:
             for topic, key, origin in outbox.take_waiting(session):
                 outbox.resend(session, topic, key, origin)

@@ -13,7 +13,7 @@ from flask_jwt_extended import create_access_token
 
 from app.api.dialect import owner_of
 from app.core import accounts
-from app.factory import COCOON, DIALECTS, RENDERTRUST, create_app
+from app.factory import COCOON, DIALECTS, RENDERTRUST, ROBOCOMPUTE, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, FakeNode, Market
@@ -109,6 +109,18 @@ ACCESS = {
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
+    ("POST", "/api/v1/tasks"): "tasks:write",
+    ("GET", "/api/v1/tasks"): "tasks:read",
+    ("GET", "/api/v1/tasks/<task_id>"): "tasks:read",
+    ("PATCH", "/api/v1/tasks/<task_id>"): "tasks:write",
+    ("DELETE", "/api/v1/tasks/<task_id>"): "tasks:write",
+    ("GET", "/api/v1/tasks/<task_id>/results"): "tasks:read",
+    ("GET", "/api/v1/providers/<provider_id>/tasks/available"): "tasks:read",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/accept"): "tasks:write",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/start"): "tasks:write",
+    ("PATCH", "/api/v1/providers/<provider_id>/tasks/<task_id>/progress"): "tasks:write",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/complete"): "tasks:write",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/fail"): "tasks:write",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",
@@ -134,6 +146,12 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
+    "/api/v1/tasks": {"name": "x", "type": "cpu", "docker_image": "debian:12", "max_price_per_hour": "1.00"},
+    "/api/v1/tasks/<task_id>": {"priority": "low"},
+    "/api/v1/providers/<provider_id>/tasks/accept": {"task_id": UNKNOWN},
+    "/api/v1/providers/<provider_id>/tasks/<task_id>/progress": {"progress": 1},
+    "/api/v1/providers/<provider_id>/tasks/<task_id>/complete": {"result_hash": "0" * 64},
+    "/api/v1/providers/<provider_id>/tasks/<task_id>/fail": {"error_code": "X"},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
 SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
@@ -306,7 +324,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}
@@ -327,7 +345,7 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     if owner_of(path, DIALECTS) is RENDERTRUST:
         assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
         return str(body["detail"])
-    if path.startswith(("/node/", "/files/", "/rnp/")):
+    if path.startswith(("/node/", "/files/", "/rnp/")) or owner_of(path, DIALECTS) is ROBOCOMPUTE:
         assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
         return str(body["error"]["message"])
     assert body["success"] is False and isinstance(body["error"], str)
@@ -366,7 +384,7 @@ def test_broken_json_is_400_in_the_envelope(client: FlaskClient, method: str, ru
     for broken in BROKEN:
         answer = client.open(path, method=method, data=broken, content_type="application/json")
         expected = {400} if "/webhooks/" in rule else {owner_of(path, DIALECTS).invalid_status}
-        if rule in NO_BODY or rule.endswith("/heartbeat") and broken == b"":  # no member is needed
+        if rule in NO_BODY or rule.endswith(("/heartbeat", "/start")) and broken == b"":  # no member is needed
             expected = expected | {401} if rule in NO_BODY else {401}
         assert answer.status_code in expected, (broken[:20], answer.data)
         assert error_of(client, path, answer)

@@ -2,6 +2,10 @@
 
 from flask_smorest import Blueprint
 
-from app.api.robocompute import task_logs
+from app.api.robocompute import provider_tasks, task_logs, tasks
 
-BLUEPRINTS: tuple[Blueprint, ...] = (task_logs.blueprint,)
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    tasks.blueprint,
+    task_logs.blueprint,
+    provider_tasks.blueprint,
+)
