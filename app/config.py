@@ -194,6 +194,10 @@ class Settings:
     metrics_waiting_bytes: int = setting(
         8_388_608, "what may wait for a slow reader of /ws/metrics; more closes its socket", "bytes", least=4096
     )
+    task_log_lines: int = setting(10_000, "so many of a compute task's newest lines are kept", "lines", least=100, most=10**7)
+    task_log_bytes: int = setting(4_194_304, "and how much they may be together", "bytes", least=65_536, most=2**30)
+    task_log_kept_days: int = setting(30, "a task's log and figures are kept so long after its end", "days", least=1)
+    task_follow_seconds: int = setting(20, "longest wait for a new line, where a log is asked for with `follow`", "s", most=60)
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)

@@ -32,6 +32,7 @@ from app.adapters.storage.local import LocalStore
 from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
+from app.adapters.task_news import TaskNews
 from app.config import Settings
 from app.config_checks import check
 from app.core import card_payments, ton_hub
@@ -39,6 +40,7 @@ from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
 from app.core.payouts import PayoutRules
+from app.core.task_logs import LogLimits
 from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.flows.broker_access import Broker, Office
@@ -66,6 +68,7 @@ class Hub:
     outbound: OutboundClient
     cache: redis.Redis
     signals: Signals
+    task_news: TaskNews
     rates: RateSource
     usd_rates: UsdRates
     celery: Celery
@@ -94,6 +97,11 @@ class Hub:
         settings = self.settings
         period = timedelta(hours=settings.payout_period_hours)
         return ProposalTerms(period, Decimal(settings.participant_share_percent), self.payout_rules.minimums["TON"])
+
+    @property
+    def log_limits(self) -> LogLimits:
+        """What is kept of a task's log."""
+        return LogLimits(self.settings.task_log_lines, self.settings.task_log_bytes)
 
     @property
     def result_rules(self) -> Rules:
@@ -198,6 +206,7 @@ def build(settings: Settings) -> Hub:
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),
+        task_news=TaskNews(cache),
         rates=read_table(settings.rates),
         usd_rates=read_days(settings.rates_usd_since, read_table(settings.rates)),
         celery=celery,

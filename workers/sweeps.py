@@ -22,6 +22,7 @@ from app.core import (
     sign_ins,
     tallies,
     task_deadlines,
+    task_logs,
     ton_hub,
     wallet_challenges,
 )
@@ -36,6 +37,7 @@ from workers.seats import seat
 
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
+AT_ONCE = 100
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
@@ -164,6 +166,15 @@ def sweep_uploads() -> None:
         hub().database, hub().store, settings.upload_unused_seconds, settings.upload_kept_seconds
     )
     log.info("uploads.forgotten", count=unneeded)
+
+
+@shared_task(name="hub.sweep_task_logs")
+def sweep_task_logs() -> None:
+    """Delete what compute tasks wrote that ended long ago."""
+    forgotten = AT_ONCE
+    while forgotten == AT_ONCE:
+        with hub().database.unit_of_work() as session:
+            forgotten = task_logs.forget_old(session, hub().settings.task_log_kept_days, AT_ONCE)
 
 
 @shared_task(name="hub.keep_books")

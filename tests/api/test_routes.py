@@ -21,7 +21,8 @@ from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
 # jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`,
-# `watcher socket`: likewise, refused by a close code; the latter takes an access token, a key or a cookie); `enrol` (open, and
+# `watcher socket`: likewise, refused by a close code; the latter takes an access token, a key or a cookie; `owner socket`: the
+# task's owner with tasks:read, others are refused before the handshake: tests/relay/test_task_streams.py); `enrol` (open, and
 # an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set); `signed in` (an
 # access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it); `operator` (likewise with
 # an admin scope, and the role); `reach <scope>` (Cocoon: likewise with that scope, of a participant, who sees its own rows, or
@@ -43,7 +44,7 @@ ACCESS = {
     ("GET", "/ws"): "wallet",
     ("POST", "/node/v1/nodes"): "enrol",
     **{("POST", f"/node/v1/{verb}"): "node" for verb in (
-        "proof", "heartbeat", "claims", "progress", "results", "failures", "releases")},
+        "proof", "heartbeat", "claims", "progress", "logs", "results", "failures", "releases")},
     ("GET", "/files/<path:key>"): "url",
     ("PUT", "/files/<path:key>"): "url",
     ("GET", "/metrics"): "metrics",
@@ -106,6 +107,9 @@ ACCESS = {
     ("GET", "/api/v1/workers/<worker_id>/metrics"): "reach workers:read",
     ("GET", "/api/v1/workers/<worker_id>/stats"): "reach workers:read",
     ("GET", "/ws/metrics"): "watcher socket",
+    ("GET", "/api/v1/tasks/<task_id>/logs"): "tasks:read",
+    ("GET", "/api/v1/tasks/<task_id>/metrics"): "tasks:read",
+    ("GET", "/api/v1/tasks/<task_id>/stream"): "owner socket",
     ("POST", "/rnp/v1/wallet/challenge"): "public",
     ("POST", "/rnp/v1/wallet/login"): "proof",
     ("POST", "/rnp/v1/wallet/link"): "signed in",
@@ -140,6 +144,7 @@ EMPTY_BODIES = {
     "heartbeat": {},
     "claims": {"capabilities": ["render"]},
     "progress": {"reports": [{"attempt_id": UNKNOWN, "fence": 1}]},
+    "logs": {"attempt_id": UNKNOWN, "fence": 1},
     "results": {"results": [{"attempt_id": UNKNOWN, "fence": 1, "sha256": "0" * 64, "size_bytes": 1}]},
     "failures": {"failures": [{"attempt_id": UNKNOWN, "fence": 1, "code": "CRASHED"}]},
     "releases": {"attempts": [{"attempt_id": UNKNOWN, "fence": 1}]},

@@ -15,8 +15,9 @@ from app.api import broker, idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
-from app.core import accounts, claims, expected_results, jobs, nodes, outcomes, tasks
+from app.core import accounts, claims, expected_results, jobs, nodes, outcomes, task_logs, tasks
 from app.core.claims import Claim, ClaimedJob
+from app.core.task_logs import Line, Told
 from app.db import Session
 from app.errors import Forbidden, Unauthenticated
 from app.failpoints import failpoint
@@ -240,6 +241,19 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
             for item in reports
         ]
     }
+
+
+@blueprint.post("/logs")
+@blueprint.arguments(schemas.LogsSchema)
+@blueprint.response(200)
+def log(body: dict[str, Any]) -> ResponseReturnValue:
+    """Keep what a task's container writes and uses; telling it again is harmless."""
+    lines = [Line(item["message"], item["level"], item["timestamp"], item["number"]) for item in body["lines"]]
+    told = Told(lines, body["metrics"], body["sampled_at"])
+    with unit_of_work() as session:
+        node = security.calling_node(session)
+        taken = task_logs.take(session, node.id, body["attempt_id"], body["fence"], told, hub().log_limits)
+    return {"attempt_id": str(body["attempt_id"]), "live": taken.is_live, "next": taken.next_number}
 
 
 @blueprint.post("/results")
