@@ -13,7 +13,7 @@ from flask_jwt_extended import create_access_token
 
 from app.api.dialect import owner_of
 from app.core import accounts
-from app.factory import COCOON, DIALECTS, RENDERTRUST, create_app
+from app.factory import COCOON, DIALECTS, RENDERTRUST, ROBOCOMPUTE, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, FakeNode, Market
@@ -105,6 +105,22 @@ ACCESS = {
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
+    ("GET", "/api/v1/providers/<provider_id>/earnings"): "billing:read",
+    ("POST", "/api/v1/providers/<provider_id>/payouts/request"): "payouts:write",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/history"): "payouts:read",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/pending"): "payouts:read",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/addresses"): "payouts:read",
+    ("POST", "/api/v1/providers/<provider_id>/payouts/addresses"): "payouts:write",
+    ("DELETE", "/api/v1/providers/<provider_id>/payouts/addresses/<address_id>"): "payouts:write",
+    ("GET", "/api/v1/providers/<provider_id>/staking"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/staking/stake"): "wallet:write",
+    ("POST", "/api/v1/providers/<provider_id>/staking/unstake"): "wallet:write",
+    ("GET", "/api/v1/providers/<provider_id>/disputes"): "tasks:read",
+    ("POST", "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer"): "tasks:write",
+    ("POST", "/api/v1/tasks/<task_id>/dispute"): "tasks:write",
+    ("GET", "/api/v1/tasks/<task_id>/dispute"): "tasks:read",
+    ("GET", "/api/v1/tasks/disputes"): "tasks:read",
+    ("POST", "/api/v1/tasks/disputes/<dispute_id>/decision"): "operator",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",
@@ -129,6 +145,13 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
+    "/api/v1/providers/<provider_id>/payouts/request": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/payouts/addresses": {"wallet_address": "1", "timestamp": 1, "signature": "1"},
+    "/api/v1/providers/<provider_id>/staking/stake": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/staking/unstake": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer": {"answer": "x"},
+    "/api/v1/tasks/<task_id>/dispute": {"reason": "x"},
+    "/api/v1/tasks/disputes/<dispute_id>/decision": {"decision": "reject", "reason": "x"},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
 SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
@@ -186,7 +209,7 @@ def test_operators_routes_want_the_role_and_the_scope(client: FlaskClient, hub, 
         operator = accounts.ensure_operator(session)
     for token, status in ((None, 401), ("ly_x", 401), (stranger, 403), (unscoped, 403), (operator, None)):
         head = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = client.open(concrete(rule), method=method, headers=head)
+        answer = client.open(concrete(rule), method=method, json=GOOD_BODIES.get(rule), headers=head)
         assert answer.status_code == status if status else answer.status_code in (200, 404), (token, answer.json)
 
 
@@ -303,7 +326,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
-           "<proposal_id>": "1",
+           "<proposal_id>": "1", "<task_id>": UNKNOWN, "<dispute_id>": UNKNOWN,
            "<wallet_address>": "0:" + "0" * 64}
 
 
@@ -322,7 +345,7 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     if owner_of(path, DIALECTS) is RENDERTRUST:
         assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
         return str(body["detail"])
-    if path.startswith(("/node/", "/files/", "/rnp/")):
+    if path.startswith(("/node/", "/files/", "/rnp/")) or owner_of(path, DIALECTS) is ROBOCOMPUTE:
         assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
         return str(body["error"]["message"])
     assert body["success"] is False and isinstance(body["error"], str)

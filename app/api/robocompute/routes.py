@@ -2,4 +2,12 @@
 
 from flask_smorest import Blueprint
 
-BLUEPRINTS: tuple[Blueprint, ...] = ()
+from app.api.robocompute import disputes, earnings, payouts, staking
+
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    earnings.blueprint,
+    payouts.blueprint,
+    staking.blueprint,
+    disputes.blueprint,
+    disputes.provider_blueprint,
+)
