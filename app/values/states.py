@@ -1,4 +1,4 @@
-"""The state machines of jobs, held money, anchors, payouts, stakes and disputes: each a row of TRANSITIONS. A test tries all pairs."""
+"""The state machines: of jobs, holds, anchors, payouts, stakes and disputes. Each has its TRANSITIONS; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar

@@ -116,13 +116,13 @@ def test_a_stake_comes_back_once_after_its_delay_and_counts_no_more_from_the_fir
         assert stakes.due(session) == [] and session.get_one(Unstaking, unstaking).released_minor == usdc("60").minor
 
 
-@pytest.mark.parametrize("amount", ["0", "40.000001", "1000000000"])
-def test_more_than_is_staked_is_not_given_back(database: Database, amount: str) -> None:
+def test_more_than_is_staked_is_not_given_back(database: Database) -> None:
     account = client(database, "100")
     stake(database, account, "40")
-    with pytest.raises(LightyardError) as refusal:
-        unstake(database, account, amount)
-    assert refusal.value.code == ("AMOUNT_NOT_POSITIVE" if amount == "0" else "INSUFFICIENT_STAKE")
+    for amount in ("0", "40.000001", "1000000000"):
+        with pytest.raises(LightyardError) as refusal:
+            unstake(database, account, amount)
+        assert refusal.value.code == ("AMOUNT_NOT_POSITIVE" if amount == "0" else "INSUFFICIENT_STAKE")
     assert has(database, account) == (60, 40, 0)
 
 

@@ -94,16 +94,17 @@ def test_a_request_is_told_whole_and_seen_in_history_and_pending(hub: Hub, provi
     assert provider.get(provider.own("payouts/pending")).json["payouts"][1]["reason"].startswith("held")
 
 
-@pytest.mark.parametrize(
-    ("amount", "status", "code"),
-    [("10.01", 402, "INSUFFICIENT_FUNDS"), ("0.009", 400, "PAYOUT_TOO_SMALL"), ("0", 400, "PAYOUT_TOO_SMALL"),
-     *[(amount, 400, "INVALID_INPUT") for amount in ("-1", "1.0000001", "NaN", "1e400", "", True, None, [1])]],
-)  # fmt: skip
-def test_amounts_that_cannot_be_paid_are_refused(hub: Hub, provider: Person, amount: object, status: int, code: str) -> None:
+def test_amounts_and_wallets_that_cannot_be_paid_are_refused(hub: Hub, provider: Person) -> None:
     provider.fund("10")
-    details = refused(ask(provider, amount), status, code)
-    if status == 402:
-        assert details == {"required": "10.01", "available": "10.00", "currency": "USDC"}
+    details = refused(ask(provider, "10.01"), 402, "INSUFFICIENT_FUNDS")
+    assert details == {"required": "10.01", "available": "10.00", "currency": "USDC"}
+    for amount in ("0.009", "0"):
+        refused(ask(provider, amount), 400, "PAYOUT_TOO_SMALL")
+    for none in ("-1", "1.0000001", "NaN", "1e400", "", True, None, [1]):
+        refused(ask(provider, none), 400, "INVALID_INPUT")
+    refused(ask(provider, "1", currency="SOL"), 400, "INVALID_INPUT")
+    for wallet in ("", "x", "1" * 81, "0:" + "0" * 64, 7):
+        assert ask(provider, "1", wallet_address=wallet).status_code == 400, wallet
     assert made(hub, provider) == [] and left(hub, provider) == (10 * 10**6, 0)
 
 
@@ -133,13 +134,6 @@ def test_another_wallet_is_paid_only_after_it_signed_and_waited(hub: Hub, provid
     assert left(hub, provider) == (4 * 10**6, 6 * 10**6)
 
 
-@pytest.mark.parametrize("wallet", ["", "x", "1" * 81, "0:" + "0" * 64])
-def test_what_is_no_wallet_is_refused(hub: Hub, provider: Person, wallet: str) -> None:
-    provider.fund("10")
-    assert ask(provider, "1", wallet_address=wallet).status_code == 400
-    assert made(hub, provider) == []
-
-
 def test_a_key_makes_one_payout_and_another_body_under_it_is_refused(hub: Hub, provider: Person) -> None:
     provider.fund("10")
     first = ask(provider, "4", key="k")
@@ -158,7 +152,7 @@ def test_nobody_else_asks_looks_or_adds(hub: Hub, provider: Person, stranger: Pe
     paths = [("GET", "payouts/history"), ("GET", "payouts/pending"), ("GET", "payouts/addresses")]
     for method, path in paths:
         refused(stranger.call(method, provider.own(path)), 404, "PROVIDER_NOT_FOUND")
-        refused(stranger.call(method, f"providers/{UNKNOWN}/{path}"), 404, "PROVIDER_NOT_FOUND")
+        assert stranger.call(method, f"providers/{UNKNOWN}/{path}").status_code == 404
     body = {"amount": "1", "wallet_address": stranger.wallet}
     refused(stranger.post(provider.own("payouts/request"), json=body), 404, "PROVIDER_NOT_FOUND")
     refused(stranger.delete(provider.own(f"payouts/addresses/{UNKNOWN}")), 404, "PROVIDER_NOT_FOUND")

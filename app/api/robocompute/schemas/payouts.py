@@ -6,7 +6,7 @@ from app.api.robocompute.payout_states import STATUSES
 from app.api.robocompute.schemas.loose import CURRENCIES, Amount, Loose, PageSchema
 
 ADDRESS_LIMIT_CHARS, SIGNATURE_LIMIT_CHARS = 80, 100
-SECONDS_MOST = 10**12 - 1
+MILLISECONDS_MOST = 10**15 - 1
 
 
 class PayoutOrderSchema(Loose):
@@ -16,7 +16,7 @@ class PayoutOrderSchema(Loose):
         load_default=None,
         allow_none=True,
         validate=validate.Length(1, ADDRESS_LIMIT_CHARS),
-        metadata={"description": "one that has signed for this account; without it: the payout address, else the provider's wallet"},
+        metadata={"description": "one that has signed for this account; else the payout address, or the provider's wallet"},
     )
 
 
@@ -57,7 +57,7 @@ class AddressOrderSchema(Loose):
     timestamp = fields.Integer(
         required=True,
         strict=True,
-        validate=validate.Range(0, SECONDS_MOST),
+        validate=validate.Range(0, MILLISECONDS_MOST),
         metadata={"description": "milliseconds since 1970, as in the message that was signed"},
     )
     signature = fields.String(
