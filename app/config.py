@@ -88,6 +88,9 @@ class Settings:
         "10,RENDER=3", "a smaller token payout waits for its payee to open a token account; the signer needs the same; `0`: none"
     )
     payout_cool_off_hours: int = setting(24, "a new payout address counts after", "h", most=8760)
+    minimum_stake: str = setting("0", "least stake to take tasks on, in units of their asset; some assets' own: `0,USDC=500`")
+    unstake_delay_hours: int = setting(72, "a stake that is asked back can still be slashed for so long", "h", most=8760)
+    dispute_hours: int = setting(48, "a completed task can be disputed for so long", "h", least=1, most=8760)
     payout_valid_seconds: int = setting(180, "a TON message of ours may be executed so long", "s", least=30, most=600)
     payout_lag_seconds: int = setting(120, "a chain's node whose newest final block is older is not believed", "s", least=5)
     signer_home: str = setting("", "the signer's folder with the hot wallets' keys and its journal; empty: LIGHTYARD_HOME/signer")

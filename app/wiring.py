@@ -40,6 +40,7 @@ from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
 from app.core.payouts import PayoutRules
+from app.core.stakes import StakeRules
 from app.core.task_logs import LogLimits
 from app.db import Database, make_engine
 from app.errors import ConfigError
@@ -90,6 +91,11 @@ class Hub:
         settings = self.settings
         proofs = {SOLANA: signatures.verify}
         return AddressRules(settings.payout_cool_off_hours, settings.signature_window_seconds, proofs, settings.ton_network)
+
+    @property
+    def stake_rules(self) -> StakeRules:
+        """What providers must stake here."""
+        return StakeRules(read_minimums(self.settings.minimum_stake, "MINIMUM_STAKE"), self.settings.unstake_delay_hours)
 
     @property
     def proposal_terms(self) -> ProposalTerms:
@@ -264,6 +270,7 @@ def malformed(settings: Settings) -> dict[str, str]:
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
         "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
+        "MINIMUM_STAKE": lambda: read_minimums(settings.minimum_stake, "MINIMUM_STAKE"),
         OPENS_FROM: lambda: read_minimums(settings.payout_opens_account_from, OPENS_FROM),
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),

@@ -20,6 +20,7 @@ from app.core import (
     presence,
     reputation,
     sign_ins,
+    stakes,
     tallies,
     task_deadlines,
     task_logs,
@@ -197,6 +198,19 @@ def sweep_proposals() -> None:
     """Propose what participants' workers earned in periods that are over; an operator approves it."""
     made = proposals.propose_all(hub().database, hub().proposal_terms)
     log.info("proposals.made", count=made)
+
+
+@shared_task(name="hub.sweep_stakes")
+def sweep_stakes() -> None:
+    """Give back stakes whose delay is over; one that can't be does not keep the others waiting."""
+    with hub().database.unit_of_work() as session:
+        waiting = stakes.due(session)
+    for unstaking_id in waiting:
+        try:
+            with hub().database.unit_of_work() as session:
+                stakes.release(session, unstaking_id)
+        except Exception:  # noqa: BLE001  logged, still pending, and tried by the next sweep
+            log.exception("stakes.not_released", unstaking_id=str(unstaking_id))
 
 
 @shared_task(name="hub.sweep_usd")

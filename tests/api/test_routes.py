@@ -131,6 +131,22 @@ ACCESS = {
     ("PATCH", "/api/v1/providers/<provider_id>/tasks/<task_id>/progress"): "tasks:write",
     ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/complete"): "tasks:write",
     ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/fail"): "tasks:write",
+    ("GET", "/api/v1/providers/<provider_id>/earnings"): "billing:read",
+    ("POST", "/api/v1/providers/<provider_id>/payouts/request"): "payouts:write",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/history"): "payouts:read",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/pending"): "payouts:read",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/addresses"): "payouts:read",
+    ("POST", "/api/v1/providers/<provider_id>/payouts/addresses"): "payouts:write",
+    ("DELETE", "/api/v1/providers/<provider_id>/payouts/addresses/<address_id>"): "payouts:write",
+    ("GET", "/api/v1/providers/<provider_id>/staking"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/staking/stake"): "wallet:write",
+    ("POST", "/api/v1/providers/<provider_id>/staking/unstake"): "wallet:write",
+    ("GET", "/api/v1/providers/<provider_id>/disputes"): "tasks:read",
+    ("POST", "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer"): "tasks:write",
+    ("POST", "/api/v1/tasks/<task_id>/dispute"): "tasks:write",
+    ("GET", "/api/v1/tasks/<task_id>/dispute"): "tasks:read",
+    ("GET", "/api/v1/tasks/disputes"): "tasks:read",
+    ("POST", "/api/v1/tasks/disputes/<dispute_id>/decision"): "operator",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",
@@ -167,6 +183,13 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/providers/<provider_id>/tasks/<task_id>/progress": {"progress": 1},
     "/api/v1/providers/<provider_id>/tasks/<task_id>/complete": {"result_hash": "0" * 64},
     "/api/v1/providers/<provider_id>/tasks/<task_id>/fail": {"error_code": "X"},
+    "/api/v1/providers/<provider_id>/payouts/request": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/payouts/addresses": {"wallet_address": "1", "timestamp": 1, "signature": "1"},
+    "/api/v1/providers/<provider_id>/staking/stake": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/staking/unstake": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer": {"answer": "x"},
+    "/api/v1/tasks/<task_id>/dispute": {"reason": "x"},
+    "/api/v1/tasks/disputes/<dispute_id>/decision": {"decision": "reject", "reason": "x"},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
 SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
@@ -224,7 +247,7 @@ def test_operators_routes_want_the_role_and_the_scope(client: FlaskClient, hub, 
         operator = accounts.ensure_operator(session)
     for token, status in ((None, 401), ("ly_x", 401), (stranger, 403), (unscoped, 403), (operator, None)):
         head = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = client.open(concrete(rule), method=method, headers=head)
+        answer = client.open(concrete(rule), method=method, json=GOOD_BODIES.get(rule), headers=head)
         assert answer.status_code == status if status else answer.status_code in (200, 404), (token, answer.json)
 
 
@@ -341,7 +364,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
-           "<proposal_id>": "1",
+           "<proposal_id>": "1", "<dispute_id>": UNKNOWN,
            "<wallet_address>": "0:" + "0" * 64}
 
 

@@ -2,7 +2,17 @@
 
 from flask_smorest import Blueprint
 
-from app.api.robocompute import provider_tasks, providers, resources, task_logs, tasks
+from app.api.robocompute import (
+    disputes,
+    earnings,
+    payouts,
+    provider_tasks,
+    providers,
+    resources,
+    staking,
+    task_logs,
+    tasks,
+)
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     tasks.blueprint,
@@ -10,4 +20,9 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     task_logs.blueprint,
     providers.blueprint,
     resources.blueprint,
+    earnings.blueprint,
+    payouts.blueprint,
+    staking.blueprint,
+    disputes.blueprint,
+    disputes.provider_blueprint,
 )
