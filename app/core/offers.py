@@ -49,7 +49,8 @@ WITH {_OFFERS}, told AS (
     FROM found f JOIN providers p ON p.id = f.provider_id
     LEFT JOIN provider_standings s ON s.provider_id = f.provider_id
     LEFT JOIN provider_presences h ON h.provider_id = f.provider_id)
-SELECT *, count(*) OVER () AS total FROM told ORDER BY status IN ('online', 'busy') DESC, score DESC, price_minor NULLS LAST, registered_at, provider_id
+SELECT *, count(*) OVER () AS total FROM told
+ORDER BY status IN ('online', 'busy') DESC, score DESC, price_minor NULLS LAST, registered_at, provider_id
 LIMIT :limit OFFSET :offset
 """)
 _COUNT = text(f"WITH {_OFFERS} SELECT count(*) FROM found")
