@@ -13,7 +13,7 @@ from flask_jwt_extended import create_access_token
 
 from app.api.dialect import owner_of
 from app.core import accounts
-from app.factory import COCOON, DIALECTS, RENDERTRUST, create_app
+from app.factory import COCOON, DIALECTS, RENDERTRUST, ROBOCOMPUTE, create_app
 from app.models.accounts import SCOPES
 from devnet.payer import Payer
 from tests.api.conftest import UNKNOWN, FakeNode, Market
@@ -105,6 +105,19 @@ ACCESS = {
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
+    ("GET", "/api/v1/wallet/balance"): "wallet:read",
+    ("POST", "/api/v1/wallet/deposit"): "wallet:write",
+    ("GET", "/api/v1/wallet/deposits"): "wallet:read",
+    ("GET", "/api/v1/wallet/deposits/<deposit_id>"): "wallet:read",
+    ("POST", "/api/v1/wallet/deposits/<deposit_id>/pay"): "wallet:write",
+    ("GET", "/api/v1/billing/history"): "billing:read",
+    ("GET", "/api/v1/billing/usage"): "billing:read",
+    ("GET", "/api/v1/billing/payment-method"): "billing:read",
+    ("POST", "/api/v1/billing/payment-method"): "billing:write",
+    ("GET", "/api/v1/billing/invoices"): "billing:read",
+    ("POST", "/api/v1/billing/invoices"): "billing:write",
+    ("GET", "/api/v1/billing/invoices/<invoice_id>"): "billing:read",
+    ("GET", "/api/v1/billing/invoices/<invoice_id>.pdf"): "billing:read",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",
@@ -129,6 +142,8 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
+    "/api/v1/wallet/deposit": {"amount": "1.00"},
+    "/api/v1/wallet/deposits/<deposit_id>/pay": {"tx_signature": "1" * 64},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
 SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
@@ -301,7 +316,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<key_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<key_id>": UNKNOWN, "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1",
            "<wallet_address>": "0:" + "0" * 64}
@@ -322,7 +337,7 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
     if owner_of(path, DIALECTS) is RENDERTRUST:
         assert set(body) - {"available", "requested"} == {"detail"} and isinstance(body["detail"], str)
         return str(body["detail"])
-    if path.startswith(("/node/", "/files/", "/rnp/")):
+    if path.startswith(("/node/", "/files/", "/rnp/")) or owner_of(path, DIALECTS) is ROBOCOMPUTE:
         assert set(body) == {"error"} and set(body["error"]) == {"code", "message", "details"}
         return str(body["error"]["message"])
     assert body["success"] is False and isinstance(body["error"], str)
@@ -348,7 +363,7 @@ def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(c
 
 JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
-NO_BODY = ("/api/v1/auth/logout",
+NO_BODY = ("/api/v1/auth/logout", "/api/v1/billing/invoices", "/api/v1/billing/payment-method",
            "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
            "/api/v1/jobs/dead-letters/<letter_id>/replay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,

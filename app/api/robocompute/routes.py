@@ -2,4 +2,6 @@
 
 from flask_smorest import Blueprint
 
-BLUEPRINTS: tuple[Blueprint, ...] = ()
+from app.api.robocompute import billing, invoices, wallet
+
+BLUEPRINTS: tuple[Blueprint, ...] = (wallet.blueprint, billing.blueprint, invoices.blueprint)
