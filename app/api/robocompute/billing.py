@@ -135,7 +135,7 @@ def _usage(item: Usage) -> dict[str, Any]:
         "name": item.name,
         "status": "running" if item.is_running else ended,
         "seconds": item.seconds,
-        "max_price_per_hour": item.price,
+        "price_per_hour": item.price,
         "amount": item.amount,
         "held": item.held,
         "currency": item.amount.asset,

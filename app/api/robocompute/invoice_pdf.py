@@ -14,11 +14,11 @@ from app.core.invoices import InvoiceView
 from app.models.billing import InvoiceLine
 
 FONT, FONT_FILE = "DejaVuSans", Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
-WIDTH, HEIGHT, MARGIN = 595, 842, 50  # A4, in points
+WIDTH, HEIGHT, MARGIN, TO_X = 595, 842, 50, 280  # A4, in points
 LEADING, TEXT_SIZE, TITLE_SIZE = 13, 8, 16
 LINES_PER_PAGE, NAME_LIMIT_CHARS, PARTY_LINES, PARTY_LINE_CHARS = 40, 42, 11, 52
 # Where each column of the table begins, or, with a minus, ends.
-COLUMNS = (("#", 50), ("Task", 75), ("Charged (UTC)", 305), ("Seconds", -435), ("Most per hour", -490), ("Amount", -545))
+COLUMNS = (("#", 50), ("Task", 75), ("Charged (UTC)", 295), ("Seconds", -425), ("Per hour", -485), ("Amount", -545))
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 TERMS = "Paid in advance from the account's balance: nothing is due."
 
@@ -78,7 +78,7 @@ def _print_parties(paper: Any, found: InvoiceView, y: int) -> int:
     period = f"charges from {_moment(invoice.period_start)} to {_moment(invoice.period_end)}"
     paper.drawString(MARGIN, y, f"Issued {_moment(invoice.issued_at)}, {period}, all in UTC")
     y -= 25
-    for x, title, party in ((MARGIN, "From", invoice.seller), (WIDTH // 2, "To", invoice.buyer)):
+    for x, title, party in ((MARGIN, "From", invoice.seller), (TO_X, "To", invoice.buyer)):
         for row, line in enumerate((title, *_wrapped(party))):
             paper.drawString(x, y - row * LEADING, line)
     return y - (PARTY_LINES + 2) * LEADING

@@ -118,7 +118,7 @@ def _line(found: InvoiceView, item: InvoiceLine) -> dict[str, Any]:
         "task_id": item.job_id,
         "name": item.name,
         "seconds": item.seconds,
-        "max_price_per_hour": found.money(item.price_minor),
+        "price_per_hour": found.money(item.price_minor),
         "amount": found.money(item.amount_minor),
         "started_at": item.started_at and moments.written(item.started_at),
         "charged_at": moments.written(item.charged_at),

@@ -113,9 +113,9 @@ def test_usage_is_told_by_the_second(buyer: Person, provider: Person, stranger: 
     seconds, amount = rows[str(running)]["seconds"], rows[str(running)]["amount"]
     assert seconds >= 101 and parse(amount, "USDC") == Money(1000 * seconds, "USDC")
     assert (rows[str(capped)]["amount"], rows[str(capped)]["held"]) == ("0.05", "0.05")
-    told = {name: rows[str(done)][name] for name in ("name", "status", "seconds", "max_price_per_hour", "amount", "held")}
+    told = {name: rows[str(done)][name] for name in ("name", "status", "seconds", "price_per_hour", "amount", "held")}
     assert told == {
-        "name": "train", "status": "charged", "seconds": 500, "max_price_per_hour": "3.60", "amount": "0.50", "held": "0.00"
+        "name": "train", "status": "charged", "seconds": 500, "price_per_hour": "3.60", "amount": "0.50", "held": "0.00"
     }
     assert (rows[str(gone)]["status"], rows[str(gone)]["amount"]) == ("released", "0.00")
     assert found["total_usdt"] == "0.05"
