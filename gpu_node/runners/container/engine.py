@@ -21,6 +21,7 @@ PROBE_SECONDS = 10.0
 NVIDIA = "nvidia"
 TROUBLES = (DockerException, requests.RequestException, OSError)
 CONTAINERS_USER = "containers"
+PODMANS_OWN = "auto:size=65536"
 SUBORDINATE = (Path("/etc/subuid"), Path("/etc/subgid"))
 
 
@@ -119,7 +120,7 @@ def describe(address: str, version: dict[str, Any], about: dict[str, Any]) -> En
         address=address, name="podman" if is_podman else "docker", version=str(version.get("Version")),
         cpu_count=int(about.get("NCPU") or os.cpu_count() or 1), memory_bytes=int(about.get("MemTotal") or 0),
         has_user_namespace=is_rootless or "name=userns" in options or can_ask,
-        user_namespace="auto" if can_ask else None, is_rootless=is_rootless,
+        user_namespace=PODMANS_OWN if can_ask else None, is_rootless=is_rootless,
         # podman's Docker API takes device requests and passes over them without a word.
         gives_gpus=not is_podman and NVIDIA in (about.get("Runtimes") or {}),
     )

@@ -16,8 +16,9 @@ from gpu_node.runners.container.engine import TROUBLES
 
 log = logging.getLogger(__name__)
 
+INVALID = "invalid reference"
 UNKNOWN = ("manifest unknown", "not found", "no such image", "does not exist", "unauthorized", "denied", "name unknown", "name_unknown",
-           "invalid reference", "short-name", "no matching manifest", "requested access")
+           INVALID, "short-name", "no matching manifest", "requested access")
 
 
 def get(client: docker.APIClient, name: str, may_pull: bool, max_bytes: int, max_seconds: float,
@@ -42,8 +43,8 @@ def _find(client: docker.APIClient, name: str) -> dict[str, Any] | None:
     except (ImageNotFound, NotFound):
         return None
     except APIError as error:
-        if error.status_code == 400:
-            raise _unknown(f"{name} is no image's name") from error
+        if INVALID in str(error.explanation):
+            raise _unknown(f"{name[:200]} is no image's name") from error
         raise
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ PATIENCE_SECONDS = 60.0
 LAST_WORDS_SECONDS = 5.0
 NOT_STARTED = (126, 127)
 KILLED = 137
+NO_COMMAND = ("executable file", "no such file", "permission denied", "not a directory", "exec format", "is a directory")
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,14 @@ class Life:
         return time.monotonic() - started
 
     def _start(self) -> None:
-        try:
+        with _starting():
             self._client.start(self._container)
-        except TROUBLES as trouble:
-            said = str(getattr(trouble, "explanation", None) or trouble)
-            if any(word in said.lower() for word in ("executable file", "no such file", "permission denied", "not a directory", "exec format")):
-                raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command could not be started: {said[:500]}") from trouble
-            raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container could not be started: {said[:500]}") from trouble
 
     def _read(self) -> threading.Thread:
         """Reads what it prints from before its start on, so that not a line is missed."""
         client = self._engine.open(None)
-        stream = client.attach(self._container, stdout=True, stderr=True, stream=True, demux=True)
+        with _starting():
+            stream = client.attach(self._container, stdout=True, stderr=True, stream=True, demux=True)
 
         def read() -> None:
             try:
@@ -96,9 +94,9 @@ class Life:
         """Until it has ended. An engine that is away (restarted, say) is asked again for a while: its containers may go on."""
         silent_since: float | None = None
         while not self._ended.is_set():
-            client = self._engine.open(None)
             try:
-                self._exit_code = int(client.wait(self._container)["StatusCode"])
+                with closing(self._engine.open(None)) as client:
+                    self._exit_code = int(client.wait(self._container)["StatusCode"])
                 break
             except NotFound:
                 break
@@ -108,8 +106,6 @@ class Life:
                     log.error("the container engine is gone", extra={"reason": str(trouble)})
                     break
                 self._ended.wait(1.0)
-            finally:
-                client.close()
         self._ended.set()
 
     def _watch(self, started: float, manners: Manners, stopped: Callable[[], bool]) -> None:
@@ -150,16 +146,15 @@ class Life:
         """Raises WorkFailed unless it ended with 0 by itself."""
         state = self._state()
         code = self._exit_code if self._exit_code is not None else state.get("ExitCode")
-        if state.get("OOMKilled") or (code == KILLED and self._is_full()):
-            raise self._failed(FailureCode.OUT_OF_MEMORY, f"used more than the {self._order.memory_bytes} bytes of memory allowed")
+        if state.get("OOMKilled") or code == KILLED:
+            # Nobody inside can kill a container's first process, and not every engine says that the kernel did.
+            raise self._failed(FailureCode.OUT_OF_MEMORY, "was killed by the kernel, as what uses more memory than the "
+                               f"{self._order.memory_bytes} bytes allowed")
         if code is None:
             raise self._failed(FailureCode.SANDBOX_ERROR, "the container engine lost the container")
         if code:
             why = " (the command could not be started)" if code in NOT_STARTED else ""
             raise self._failed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}")
-
-    def _is_full(self) -> bool:
-        return self._meter.peak_memory_bytes >= 0.98 * self._order.memory_bytes
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -170,3 +165,15 @@ class Life:
 
     def _failed(self, code: FailureCode, message: str) -> WorkFailed:
         return WorkFailed(code, message, self._printing.tail())
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Tells a command that is not in the image from trouble with the engine."""
+    try:
+        yield
+    except TROUBLES as trouble:
+        said = str(getattr(trouble, "explanation", None) or trouble)
+        if any(word in said.lower() for word in NO_COMMAND):
+            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command could not be started: {said[-300:]}") from trouble
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container could not be started: {said[:500]}") from trouble

@@ -19,12 +19,12 @@ Measures = dict[str, float | None]
 
 
 class Meter:
-    """One container's. `cpu_usage_percent` is of the cores that it may use, since the sample before."""
+    """One container's. `cpu_usage_percent` is of the cores that it may use, since the sample before, or the start:
+    make one just before it."""
 
     def __init__(self, client: docker.APIClient, container: str, order: Order, disk: Disk, gpu_uuids: tuple[str, ...]) -> None:
         self._client, self._container, self._order, self._disk, self._gpus = client, container, order, disk, gpu_uuids
-        self._before: tuple[float, int] | None = None
-        self.peak_memory_bytes = 0
+        self._before = (time.monotonic(), 0)
 
     def sample(self) -> Measures | None:
         """None where the engine says nothing, as when the container has just ended."""
@@ -33,10 +33,7 @@ class Meter:
         except TROUBLES as trouble:
             log.debug("no figures of a container", extra={"reason": str(trouble)})
             return None
-        memory = told.get("memory_stats") or {}
-        used = memory.get("usage")
-        if used is not None:
-            self.peak_memory_bytes = max(self.peak_memory_bytes, int(memory.get("max_usage") or 0), int(used))
+        used = (told.get("memory_stats") or {}).get("usage")
         return {
             "cpu_usage_percent": self._cpu(told),
             "memory_used_bytes": used,
@@ -48,11 +45,9 @@ class Meter:
     def _cpu(self, told: dict[str, Any]) -> float | None:
         total = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
         now, before = time.monotonic(), self._before
-        if total is None:
+        if total is None or now <= before[0]:
             return None
         self._before = (now, int(total))
-        if before is None or now <= before[0]:
-            return None
         share = (int(total) - before[1]) / 1e9 / (now - before[0]) / self._order.cpu_cores
         return round(min(100.0, max(0.0, 100 * share)), 1)
 

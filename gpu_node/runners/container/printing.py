@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,8 +37,7 @@ class Printing:
         self._begun = {name: bytearray() for name in LEVELS}
         self._waiting: list[Line] = []
         self._flushed_at = time.monotonic()
-        self._tail: deque[str] = deque()
-        self._tail_bytes = 0
+        self._tail = b""
         self._dropped = 0
         self._lock = threading.Lock()
 
@@ -72,19 +70,28 @@ class Printing:
     def tail(self) -> str:
         """The end of it, dropped lines included."""
         with self._lock:
-            return "\n".join(self._tail)
+            return _clean(self._tail)
 
     def _split(self, stream: str, data: bytes) -> None:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
         begun = self._begun[stream]
-        begun += data
-        *whole, rest = bytes(begun).split(b"\n")
-        while len(rest) > MAX_LINE_BYTES:
-            whole.append(rest[:MAX_LINE_BYTES])
-            rest = rest[MAX_LINE_BYTES:]
-        self._begun[stream] = bytearray(rest)
+        if not self._may_keep(0):
+            # Far more than anybody reads: counted, so that whoever prints it is not held up.
+            ends = data.count(b"\n")
+            if ends:
+                self._dropped += ends
+                begun[:] = data[data.rindex(b"\n") + 1:][:MAX_LINE_BYTES]
+            else:
+                begun[:] = (begun + data)[:MAX_LINE_BYTES]
+            return
+        *whole, rest = (bytes(begun) + data).split(b"\n")
         for line in whole:
             for start in range(0, len(line) or 1, MAX_LINE_BYTES):
                 self._keep(LEVELS[stream], line[start:start + MAX_LINE_BYTES].rstrip(b"\r"))
+        while len(rest) > MAX_LINE_BYTES:
+            self._keep(LEVELS[stream], rest[:MAX_LINE_BYTES])
+            rest = rest[MAX_LINE_BYTES:]
+        begun[:] = rest
 
     def _say(self, message: str) -> None:
         self._waiting.append(Line(_now(), "WARNING", message))
@@ -96,23 +103,17 @@ class Printing:
             self._on_lines(some)
 
     def _keep(self, level: str, line: bytes) -> None:
-        # PostgreSQL keeps no text with a zero byte.
-        message = line.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
-        self._tail.append(message)
-        self._tail_bytes += len(line) + 1
-        while self._tail_bytes > TAIL_BYTES and len(self._tail) > 1:
-            self._tail_bytes -= len(self._tail.popleft().encode("utf-8", "replace")) + 1
         if not self._may_keep(len(line) + LINE_COST_BYTES):
             self._dropped += 1
             return
         self._own_up()
-        self._waiting.append(Line(_now(), level, message))
+        self._waiting.append(Line(_now(), level, _clean(line)))
 
     def _may_keep(self, size: int) -> bool:
         now = time.monotonic()
         self._left = min(self._max_bytes, self._left + (now - self._refilled_at) * self._max_bytes / REFILL_SECONDS)
         self._refilled_at = now
-        if self._left < size:
+        if self._left < max(size, LINE_COST_BYTES):
             return False
         self._left -= size
         return True
@@ -121,6 +122,11 @@ class Printing:
         if self._dropped:
             self._say(f"{self._dropped} lines came faster than they are kept, and are dropped")
             self._dropped = 0
+
+
+def _clean(data: bytes) -> str:
+    """PostgreSQL keeps no text with a zero byte."""
+    return data.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _now() -> str:

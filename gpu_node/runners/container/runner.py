@@ -11,19 +11,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import NotFound
 
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.runners.container import disk as disks
 from gpu_node.runners.container import gpus, images
 from gpu_node.runners.container.confinement import LABEL, Place, confine
-from gpu_node.runners.container.disk import Disk
+from gpu_node.runners.container.disk import RESULTS, Disk
 from gpu_node.runners.container.engine import TROUBLES, Engine
 from gpu_node.runners.container.life import Life, Manners
 from gpu_node.runners.container.measures import Measures, Meter
@@ -34,6 +34,8 @@ from gpu_node.runners.outputs import Output
 from gpu_node.session import Limits
 
 log = logging.getLogger(__name__)
+
+REMOVAL_TRIES, REMOVAL_SECONDS = 10, 0.5
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class ContainerRunner:
 
     def _run(self, order: Order, limits: Limits, uuids: tuple[str, ...], printing: Printing, manners: Manners,
              stopped: Callable[[], bool]) -> Output:
-        with _closing(self.engine.open()) as client:
+        with closing(self.engine.open()) as client:
             rules = self.rules
             image = images.get(client, order.image, rules.may_pull, rules.max_image_bytes, rules.pull_seconds, stopped)
             config = image.get("Config") or {}
@@ -112,6 +114,7 @@ class ContainerRunner:
         container = str(client.create_container(**confine(order, place))["Id"])
         try:
             gpus.check_given(uuids, client.inspect_container(container))
+            _check_seen(client, container, disk)
             yield container
         finally:
             _remove(client, container)
@@ -127,7 +130,7 @@ class ContainerRunner:
     def _remove_leftovers(self) -> None:
         """What a node before this one left when it was killed: containers, disks, archives."""
         try:
-            with _closing(self.engine.open()) as client:
+            with closing(self.engine.open()) as client:
                 for found in client.containers(all=True, filters={"label": f"{LABEL}={self._node}"}):
                     log.warning("removing a container of a node before this one", extra={"container": found["Id"]})
                     _remove(client, found["Id"])
@@ -142,14 +145,6 @@ class ContainerRunner:
 
 
 @contextmanager
-def _closing(client: docker.APIClient) -> Iterator[docker.APIClient]:
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-@contextmanager
 def _engine_troubles() -> Iterator[None]:
     """What the engine refuses or does not answer is this host's trouble."""
     try:
@@ -159,11 +154,31 @@ def _engine_troubles() -> Iterator[None]:
         raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container engine failed: {said[:500]}") from trouble
 
 
-def _remove(client: docker.APIClient, container: str) -> None:
-    """With the anonymous volumes that an engine made for it."""
+def _check_seen(client: docker.APIClient, container: str, disk: Disk) -> None:
+    """An engine that sees other files than this node (in a container of its own, say) makes up an empty folder without a bound."""
+    mark = disk.results / uuid.uuid4().hex
+    mark.touch()
     try:
-        client.remove_container(container, force=True, v=True)
+        stream, _ = client.get_archive(container, f"{RESULTS}/{mark.name}")
+        for _ in stream:
+            pass
     except NotFound:
-        log.debug("the container is gone already")
-    except TROUBLES as trouble:
-        log.error("a container could not be removed", extra={"container": container, "reason": str(trouble)})
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine does not see this node's files: both must run on the host "
+                         "itself") from None
+    finally:
+        mark.unlink()
+
+
+def _remove(client: docker.APIClient, container: str) -> None:
+    """With the anonymous volumes that an engine made for it. podman tidies up after a container that has just ended, and until then
+    refuses; what stays is removed at the next start."""
+    for left in reversed(range(REMOVAL_TRIES)):
+        try:
+            return client.remove_container(container, force=True, v=True)
+        except NotFound:
+            return None
+        except TROUBLES as trouble:
+            if not left:
+                log.error("a container could not be removed", extra={"container": container, "reason": str(trouble)})
+        time.sleep(REMOVAL_SECONDS)
+    return None

@@ -38,7 +38,10 @@ class Podman:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        """Mounts of this machine show in there, and none of its own show here."""
+        """What is mounted below the folder shows in there, and none of its own mounts show here."""
+        if not os.path.ismount(self.folder):
+            subprocess.run(["mount", "--bind", str(self.folder), str(self.folder)], check=True)
+            subprocess.run(["mount", "--make-shared", str(self.folder)], check=True)
         names = self.folder / "subordinate"
         inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
                   + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
@@ -48,11 +51,18 @@ class Podman:
         wait_until(self.socket.exists, f"podman's service: {self.log.read_text()[-500:]}")
 
     def stop(self) -> None:
+        """The service alone: its containers go on, as when an engine is restarted."""
         if self._service is not None:
             self._service.terminate()
             self._service.wait(30)
             self._service = None
         self.socket.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """With everything that is left of it."""
+        self.stop()
+        self.command("rm", "--all", "--force", "--time", "0")
+        subprocess.run(["umount", "--recursive", "--lazy", str(self.folder)], check=True)
 
     def command(self, *arguments: str) -> str:
         done = subprocess.run(["podman", *self._options, *arguments], capture_output=True, text=True, timeout=120)
