@@ -27,6 +27,8 @@ class Podman:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "podman.sock"
+        subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+        subprocess.run(["mount", "--make-shared", str(folder)], check=True)
         self._service: subprocess.Popen[bytes] | None = None
         self.log = folder / "podman.log"
         (folder / "subordinate").write_text(SUBORDINATE)
@@ -39,9 +41,6 @@ class Podman:
 
     def start(self) -> None:
         """What is mounted below the folder shows in there, and none of its own mounts show here."""
-        if not os.path.ismount(self.folder):
-            subprocess.run(["mount", "--bind", str(self.folder), str(self.folder)], check=True)
-            subprocess.run(["mount", "--make-shared", str(self.folder)], check=True)
         names = self.folder / "subordinate"
         inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
                   + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
