@@ -160,7 +160,7 @@ class Agent:
         return time.monotonic() > self._grace_ends
 
     def claim(self, limit: int, hint: str | None, job_id: str | None) -> list[Attempt]:
-        """Up to `limit` attempts, held from here on; a container at most, and none while one runs. Raises HubRefused or HubAway."""
+        """Up to `limit` attempts, held from here on; one container at most, none while one runs. Raises HubRefused or HubAway."""
         capabilities = [name for name in self.settings.capabilities if name != offer.COMPUTE or self._has_room()]
         if not capabilities:
             return []

@@ -142,8 +142,8 @@ def _check_containers(settings: NodeSettings) -> None:
     if engine not in ("auto", "off") and not engine.startswith(("unix:///", "tcp://127.0.0.1:", "http+unix://")):
         raise SettingError(f"NODE_CONTAINER_ENGINE is {engine!r}: use auto, off, or a socket such as unix:///run/podman/podman.sock")
     if settings.container_network in ("host", "default") or (settings.container_network or "").startswith("container:"):
-        raise SettingError(f"NODE_CONTAINER_NETWORK is {settings.container_network!r}: name a network that is made for strangers' "
-                           "containers, and leads nowhere else on this host")
+        raise SettingError(f"NODE_CONTAINER_NETWORK is {settings.container_network!r}: name a network that is made for "
+                           "strangers' containers, and leads nowhere else on this host")
 
 
 def _check_production(settings: NodeSettings, env: Mapping[str, str]) -> None:

@@ -35,8 +35,8 @@ class Finding:
 
 def examine(settings: NodeSettings) -> list[Finding]:
     """Everything looked at, good or bad; BAD means that this host can't work."""
-    return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), *_containers(settings), _disk(settings),
-            _hub(settings)]
+    return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), *_containers(settings),
+            _disk(settings), _hub(settings)]
 
 
 def missing_packages() -> list[str]:
@@ -113,7 +113,7 @@ def _containers(settings: NodeSettings) -> list[Finding]:
     if not engine.has_user_namespace:
         findings.append(Finding(WARN, "containers", "root in a container is root of this host", advice(engine.name)))
     if read_gpus() and not engine.gives_gpus:
-        findings.append(Finding(WARN, "containers", f"{engine.name} gives containers no GPU: tasks that want one go to other nodes",
+        findings.append(Finding(WARN, "containers", f"{engine.name} gives containers no GPU: tasks that want one go elsewhere",
                                 "use Docker with the NVIDIA container toolkit (nvidia-ctk runtime configure --runtime=docker)"))
     return findings
 

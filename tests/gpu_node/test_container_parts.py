@@ -33,16 +33,17 @@ def wanted() -> bool:
 
 
 def test_an_order_is_read_to_the_byte() -> None:
-    order = read_order({"docker_image": "a/b:1", "command": ["x", "y"], "environment": {"A": "1"}, "has_network": True, "cpu_cores": "1.5",
-                        "gpu_count": 2, "gpu_memory_gb": 8, "ram_gb": 4.0, "storage_gb": 10, "timeout_seconds": 3600, "more": 1})
+    order = read_order({"docker_image": "a/b:1", "command": ["x", "y"], "environment": {"A": "1"}, "has_network": True,
+                        "cpu_cores": "1.5", "gpu_count": 2, "gpu_memory_gb": 8, "ram_gb": 4.0, "storage_gb": 10,
+                        "timeout_seconds": 3600, "more": 1})
     assert order == Order("a/b:1", ("x", "y"), {"A": "1"}, True, 1.5, 2, 8 * 10**9, 4 * 10**9, 10**10, 3600.0)
 
 
 BAD_ORDERS: list[dict[str, Any]] = [
-    {"docker_image": None}, {"docker_image": ""}, {"docker_image": "a b"}, {"docker_image": ["a"]}, {"command": "x"}, {"command": [1]},
-    {"command": ["a\0b"]}, {"environment": {"A=": "x"}}, {"environment": {"A": 1}}, {"environment": ["A=1"]}, {"cpu_cores": 0},
-    {"cpu_cores": "many"}, {"cpu_cores": float("nan")}, {"cpu_cores": True}, {"ram_gb": -1}, {"storage_gb": 1e12}, {"gpu_count": -1},
-    {"timeout_seconds": 0}, {"timeout_seconds": float("inf")},
+    {"docker_image": None}, {"docker_image": ""}, {"docker_image": "a b"}, {"docker_image": ["a"]}, {"command": "x"},
+    {"command": [1]}, {"command": ["a\0b"]}, {"environment": {"A=": "x"}}, {"environment": {"A": 1}}, {"environment": ["A=1"]},
+    {"cpu_cores": 0}, {"cpu_cores": "many"}, {"cpu_cores": float("nan")}, {"cpu_cores": True}, {"ram_gb": -1}, {"gpu_count": -1},
+    {"storage_gb": 1e12}, {"timeout_seconds": 0}, {"timeout_seconds": float("inf")},
 ]
 
 
@@ -55,7 +56,8 @@ def test_an_order_of_nonsense_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_an_image_must_start_something_that_is_no_init_system() -> None:
     check_start(ORDER, [], [])
-    for order, entrypoint in ((replace(ORDER, command=()), []), (replace(ORDER, command=("/sbin/init",)), []), (ORDER, ["/x/systemd"])):
+    nothing, init = replace(ORDER, command=()), replace(ORDER, command=("/sbin/init",))
+    for order, entrypoint in ((nothing, []), (init, []), (ORDER, ["/x/systemd"])):
         with pytest.raises(WorkFailed) as failed:
             check_start(order, entrypoint, [])
         assert failed.value.code == FailureCode.IMAGE_INVALID
@@ -119,7 +121,8 @@ def printed(max_bytes: int, *said: tuple[str, bytes]) -> tuple[list[Line], Print
 
 
 def test_lines_are_whole_in_order_and_safe_to_keep() -> None:
-    lines, printing = printed(1 << 20, ("stdout", b"one\ntw"), ("stderr", b"wrong\r\n"), ("stdout", b"o\n\nna\0me \xff"), ("stdout", b""))
+    said = [("stdout", b"one\ntw"), ("stderr", b"wrong\r\n"), ("stdout", b"o\n\nna\0me \xff"), ("stdout", b"")]
+    lines, printing = printed(1 << 20, *said)
     assert [(line.level, line.message) for line in lines] == [
         ("INFO", "one"), ("ERROR", "wrong"), ("INFO", "two"), ("INFO", ""), ("INFO", "na\ufffdme \ufffd")]
     assert printing.tail() == "one\ntwwrong\r\no\n\nna\ufffdme \ufffd", "the end of all of it, for the failure's report"

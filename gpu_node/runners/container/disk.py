@@ -1,4 +1,4 @@
-"""The disk that one container may write to: its results, its temporary files and the volumes that its image names, together bounded.
+"""The disk that one container may write to: results, temporary files and the volumes that its image names, together bounded.
 
 As root the bound is a file system of that size in a file of its own, which the kernel keeps. Elsewhere the folders are measured
 again and again, and a container that is over the bound is ended.
@@ -50,7 +50,8 @@ class Disk:
         free = shutil.disk_usage(self._folder).free
         if free < self._max_bytes + RESERVE_BYTES:
             self._folder.rmdir()
-            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"{self._max_bytes} bytes of disk were asked for; this host has {free} free")
+            said = f"{self._max_bytes} bytes of disk were asked for; this host has {free} free"
+            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, said)
         root = self._folder / "files"
         root.mkdir(mode=0o711)
         self.is_kept_by_kernel = _mount_bounded(self._folder / "image", root, self._max_bytes)

@@ -70,8 +70,8 @@ def find_engine(address: str, is_production: bool) -> Engine:
             continue
         check(engine, is_production)
         return engine
-    raise EngineMissing(f"no container engine answers at {', '.join(tried) or 'any usual place'}: install Docker, or podman and start "
-                        "its service (systemctl enable --now podman.socket), or set NODE_CONTAINER_ENGINE")
+    raise EngineMissing(f"no container engine answers at {', '.join(tried) or 'any usual place'}: install Docker, or podman and "
+                        "start its service (systemctl enable --now podman.socket), or set NODE_CONTAINER_ENGINE")
 
 
 def usual_addresses() -> list[str]:
@@ -84,10 +84,10 @@ def usual_addresses() -> list[str]:
 def check(engine: Engine, is_production: bool) -> None:
     """Raises EngineMissing where strangers' containers can't be run safely, or not cleaned up."""
     if os.geteuid() != 0 and not engine.is_rootless:
-        raise EngineMissing(f"{engine.name} runs as root and this node does not, so that it could not remove what containers leave: "
+        raise EngineMissing(f"{engine.name} runs as root and this node does not: it could not remove what containers leave; "
                             "use a rootless engine of this user's, or run the node as root")
     if not engine.has_user_namespace:
-        said = f"{engine.name} gives containers no user namespace, so that root in one is root of this host: {advice(engine.name)}"
+        said = f"{engine.name} gives containers no user namespace: root in one is root of this host; {advice(engine.name)}"
         if is_production:
             raise EngineMissing(said)
         log.warning(said)

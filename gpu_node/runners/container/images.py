@@ -17,8 +17,8 @@ from gpu_node.runners.container.engine import TROUBLES
 log = logging.getLogger(__name__)
 
 INVALID = "invalid reference"
-UNKNOWN = ("manifest unknown", "not found", "no such image", "does not exist", "unauthorized", "denied", "name unknown", "name_unknown",
-           INVALID, "short-name", "no matching manifest", "requested access")
+UNKNOWN = ("manifest unknown", "not found", "no such image", "does not exist", "unauthorized", "denied", "name unknown",
+           "name_unknown", INVALID, "short-name", "no matching manifest", "requested access")
 
 
 def get(client: docker.APIClient, name: str, may_pull: bool, max_bytes: int, max_seconds: float,

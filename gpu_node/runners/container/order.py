@@ -34,7 +34,7 @@ class Order:
 
 
 def read_order(settings: dict[str, Any]) -> Order:
-    """The order of a job's settings (PROTOCOL.md, section 8). Raises WorkFailed."""
+    """The order of a job's settings (PROTOCOL.md, section 11). Raises WorkFailed."""
     image = settings.get("docker_image")
     if not isinstance(image, str) or not image or len(image) > 500 or any(character.isspace() for character in image):
         raise _refused("docker_image must be an image's name")

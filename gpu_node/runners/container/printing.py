@@ -1,5 +1,5 @@
-"""What a container prints, as lines for people: cut, bounded, handed on a few at a time. What comes too fast is read and dropped, so
-that a container that prints for ever neither stops nor fills anything."""
+"""What a container prints, as lines for people: cut, bounded, handed on a few at a time. What comes too fast is read and dropped,
+so that a container that prints for ever neither stops nor fills anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LEVELS = {"stdout": "INFO", "stderr": "ERROR"}
 
 @dataclass(frozen=True)
 class Line:
-    """`timestamp` is ISO 8601, when the node read it; `level` is INFO for stdout, ERROR for stderr, WARNING for the node's own."""
+    """`timestamp` is ISO 8601, when the node read it; `level` is INFO for stdout, ERROR for stderr, WARNING for what the node
+    itself has to say."""
 
     timestamp: str
     level: str
@@ -27,8 +28,8 @@ class Line:
 
 
 class Printing:
-    """One container's output: `max_bytes` at once, and as many again each minute. Thread-safe; `on_lines` is called by one thread at
-    a time, with up to `FLUSH_LINES` lines."""
+    """One container's output: `max_bytes` at once, and as many again each minute. Thread-safe; `on_lines` is called by one
+    thread at a time, with up to `FLUSH_LINES` lines."""
 
     def __init__(self, on_lines: Callable[[list[Line]], None], max_bytes: int) -> None:
         self._on_lines = on_lines

@@ -6,7 +6,6 @@ One at a time on a host: what the engine and the disk have is promised to that o
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 import uuid
@@ -82,8 +81,9 @@ class ContainerRunner:
         """What can be refused without asking anybody."""
         engine = self.engine
         if order.cpu_cores > engine.cpu_count or order.memory_bytes > engine.memory_bytes:
-            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"{order.cpu_cores:g} cores and {order.memory_bytes} bytes of memory were "
-                             f"asked for; this host has {engine.cpu_count} and {engine.memory_bytes}")
+            asked = f"{order.cpu_cores:g} cores and {order.memory_bytes} bytes of memory were asked for"
+            has = f"this host has {engine.cpu_count} and {engine.memory_bytes}"
+            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"{asked}; {has}")
         if order.has_network and self.rules.network is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this host gives containers no network")
 
@@ -155,7 +155,7 @@ def _engine_troubles() -> Iterator[None]:
 
 
 def _check_seen(client: docker.APIClient, container: str, disk: Disk) -> None:
-    """An engine that sees other files than this node (in a container of its own, say) makes up an empty folder without a bound."""
+    """An engine that sees other files than this node, which may be in a container, makes up an empty folder without a bound."""
     mark = disk.results / uuid.uuid4().hex
     mark.touch()
     try:
@@ -163,15 +163,15 @@ def _check_seen(client: docker.APIClient, container: str, disk: Disk) -> None:
         for _ in stream:
             pass
     except NotFound:
-        raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine does not see this node's files: both must run on the host "
-                         "itself") from None
+        said = "the container engine does not see this node's files: both must run on the host itself"
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, said) from None
     finally:
         mark.unlink()
 
 
 def _remove(client: docker.APIClient, container: str) -> None:
-    """With the anonymous volumes that an engine made for it. podman tidies up after a container that has just ended, and until then
-    refuses; what stays is removed at the next start."""
+    """With the anonymous volumes that an engine made for it. podman tidies up after a container that has just ended, and until
+    then refuses; what stays is removed at the next start."""
     for left in reversed(range(REMOVAL_TRIES)):
         try:
             return client.remove_container(container, force=True, v=True)

@@ -13,8 +13,8 @@ from tests.factories.stacks import wait_until
 
 SUBORDINATE = "containers:2147483647:2147483648\n"
 COMMANDS = ("podman", "runc", "busybox", "unshare", "mkfs.ext4")
-APPLETS = ("sh", "dd", "cat", "sleep", "nc", "ls", "id", "env", "tail", "mkdir", "ln", "chmod", "mkfifo", "head", "true", "yes", "mount",
-           "touch", "grep", "wc", "df", "seq", "usleep")
+APPLETS = ("sh", "dd", "cat", "sleep", "nc", "ls", "id", "tail", "mkdir", "ln", "chmod", "head", "true", "yes", "mount", "touch",
+           "grep", "wc", "usleep")
 
 
 def missing() -> list[str]:
@@ -45,8 +45,8 @@ class Podman:
         inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
                   + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
         with self.log.open("ab") as log:
-            self._service = subprocess.Popen(["unshare", "--mount", "--propagation", "slave", "sh", "-c", inside], stdout=log, stderr=log,
-                                             stdin=subprocess.DEVNULL)
+            box = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", inside]
+            self._service = subprocess.Popen(box, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_until(self.socket.exists, f"podman's service: {self.log.read_text()[-500:]}")
 
     def stop(self) -> None:
