@@ -2,4 +2,27 @@
 
 from flask_smorest import Blueprint
 
-BLUEPRINTS: tuple[Blueprint, ...] = ()
+from app.api.robocompute import (
+    disputes,
+    earnings,
+    payouts,
+    provider_tasks,
+    providers,
+    resources,
+    staking,
+    task_logs,
+    tasks,
+)
+
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    tasks.blueprint,
+    provider_tasks.blueprint,
+    task_logs.blueprint,
+    providers.blueprint,
+    resources.blueprint,
+    earnings.blueprint,
+    payouts.blueprint,
+    staking.blueprint,
+    disputes.blueprint,
+    disputes.provider_blueprint,
+)
