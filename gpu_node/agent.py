@@ -19,7 +19,7 @@ from gpu_node.attempts import Attempt, HeldAttempts, read_claim
 from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings
 from gpu_node.delivery import Delivery
-from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
 from gpu_node.home import hold_home
 from gpu_node.host import find_host
 from gpu_node.keys import load_or_create_key, public_key_text
@@ -27,18 +27,19 @@ from gpu_node.machine import describe_engine, describe_machine, free_disk_bytes,
 from gpu_node.registration import register
 from gpu_node.relay import RelayClient
 from gpu_node.runners.blender.runner import BlenderRunner, Host
-from gpu_node.runners.container.measures import Measures
-from gpu_node.runners.container.printing import Line
+from gpu_node.runners.container.room import HostBusy
 from gpu_node.runners.container.runner import ContainerRunner
 from gpu_node.runners.outputs import Output
 from gpu_node.runs import Runs
 from gpu_node.scenes import SceneStore
 from gpu_node.slot import Ring, Slot
+from gpu_node.task_logs import TaskLogs
 
 log = logging.getLogger(__name__)
 
 CLAIM_PATIENCE_SECONDS = 5.0
 KEEPER_PATIENCE_SECONDS = 2.0
+LOGS_PATIENCE_SECONDS = 5.0
 JOIN_PATIENCE_SECONDS = 86400.0 * 365
 SHORTEST_LEASE_SECONDS = 3.0
 
@@ -54,8 +55,6 @@ class Agent:
         self._key = load_or_create_key(settings.home)
         mark = public_key_text(self._key)
         self.containers = ContainerRunner(engine, settings.home / "containers", mark, offer.rules(settings)) if engine else None
-        self.on_lines: Callable[[Attempt, list[Line]], None] = lambda attempt, lines: None
-        self.on_measures: Callable[[Attempt, Measures], None] = lambda attempt, measures: None
         self._work_folder = settings.home / "work"
         shutil.rmtree(self._work_folder, ignore_errors=True)
         if host is None:
@@ -68,6 +67,7 @@ class Agent:
         self.client = self._make_client()
         self.client.join = self._join
         self.delivery = Delivery(self.client, self.held, settings.hub_patience_seconds)
+        self.logs = TaskLogs(self.client)
         self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
                                  settings.hub_patience_seconds)
         self.runs = Runs(settings, self.client, self._work_folder / "runs")
@@ -106,7 +106,7 @@ class Agent:
 
     def start(self) -> None:
         """Begins to work: keepers, delivery and slots. `join` comes first."""
-        for thread in (*self._keepers, self.delivery, *self.slots):
+        for thread in (*self._keepers, self.delivery, self.logs, *self.slots):
             thread.start()
 
     def ring(self, hint: str | None = None) -> Ring:
@@ -147,6 +147,7 @@ class Agent:
         if self.delivery.is_alive():
             self.delivery.close(max(2.0, self._grace_ends - time.monotonic()))
         self._release(self.held.all())
+        self.logs.close(LOGS_PATIENCE_SECONDS)
         self.stopping.set()
         self.changed.set()
         for keeper in self._keepers:
@@ -160,8 +161,8 @@ class Agent:
         return time.monotonic() > self._grace_ends
 
     def claim(self, limit: int, hint: str | None, job_id: str | None) -> list[Attempt]:
-        """Up to `limit` attempts, held from here on; one container at most, none while one runs. Raises HubRefused or HubAway."""
-        capabilities = [name for name in self.settings.capabilities if name != offer.COMPUTE or self._has_room()]
+        """Up to `limit` attempts, held from here on, one container at most. Raises HubRefused or HubAway."""
+        capabilities = [name for name in self.settings.capabilities if name != offer.COMPUTE or self._has_engine()]
         if not capabilities:
             return []
         gpus = read_gpus() if self._machine["gpus"] else []
@@ -180,17 +181,23 @@ class Agent:
         self._release(surplus)
         return [attempt for attempt in attempts if attempt not in surplus]
 
-    def _has_room(self) -> bool:
-        """Whether a container could start now: they run one at a time."""
-        return self.containers is not None and not self.containers.is_busy and self.containers.engine.answers()
+    def _has_engine(self) -> bool:
+        """Whether a container could be run now."""
+        return self.containers is not None and self.containers.engine.answers()
 
     def run_container(self, attempt: Attempt, stopped: Callable[[], bool]) -> Output:
-        """A compute task, whole. Raises WorkFailed or WorkStopped."""
+        """A compute task, whole; its owner has read what it printed when this returns. Raises WorkFailed or WorkStopped."""
         if self.containers is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this node runs no containers")
-        return self.containers.run(attempt.job.settings, attempt.job.limits, stopped,
-                                   lambda lines: self.on_lines(attempt, lines),
-                                   lambda measures: self.on_measures(attempt, measures))
+        try:
+            return self.containers.run(attempt.job.settings, attempt.job.limits, stopped,
+                                       lambda lines: self.logs.write(attempt, lines),
+                                       lambda measures: self.logs.note(attempt, measures))
+        except HostBusy as busy:
+            self._release([attempt])
+            raise WorkStopped(str(busy)) from busy
+        finally:
+            self.logs.finish(attempt, LOGS_PATIENCE_SECONDS)
 
     def _release(self, attempts: list[Attempt]) -> None:
         """Gives units back without prejudice; a hub that is away gets them back when the lease ends."""

@@ -22,6 +22,7 @@ from gpu_node.runners.container.engine import Engine, EngineMissing, check, desc
 from gpu_node.runners.container.order import Order, check_start, read_order
 from gpu_node.runners.container.packing import pack
 from gpu_node.runners.container.printing import Line, Printing
+from gpu_node.runners.container.room import HostBusy, Room
 
 ORDER = read_order({"docker_image": "a/b:1", "command": ["x"], "cpu_cores": 0.5, "ram_gb": 0.1, "storage_gb": 0.05,
                     "timeout_seconds": 20})
@@ -216,10 +217,17 @@ def test_volumes_that_cannot_be_given_are_refused(tmp_path: Path, volumes: list[
     assert failed.value.code == FailureCode.IMAGE_INVALID
 
 
-def test_a_host_without_room_says_so(tmp_path: Path) -> None:
-    with pytest.raises(WorkFailed) as failed, Disk(tmp_path / "disk", 1 << 60, []):
+def test_nothing_of_a_host_is_promised_twice(tmp_path: Path) -> None:
+    room = Room(replace(DOCKER, cpu_count=1, memory_bytes=10**9), tmp_path)
+    for much in ({"cpu_cores": 1.5}, {"memory_bytes": 2 * 10**9}, {"storage_bytes": 1 << 60}):
+        with pytest.raises(WorkFailed, match="this host has") as failed, room.promised(replace(ORDER, **much)):
+            pass
+        assert failed.value.code == FailureCode.ENGINE_UNSUPPORTED
+    with room.promised(ORDER), room.promised(ORDER):
+        with pytest.raises(HostBusy, match="2 containers"), room.promised(ORDER):
+            pass
+    with room.promised(replace(ORDER, cpu_cores=1.0)):
         pass
-    assert failed.value.code == FailureCode.ENGINE_UNSUPPORTED and not (tmp_path / "disk").exists()
 
 
 @pytest.mark.parametrize(("said", "code"), [

@@ -22,7 +22,6 @@ RESULTS = "/results"
 TEMPORARY = ("/tmp", "/var/tmp")
 MOST_FILES = 100_000
 MOST_VOLUMES = 16
-RESERVE_BYTES = 256 * 1024**2
 LEAST_FILE_SYSTEM_BYTES = 16 * 1024**2
 MEASURE_SHARE = 10
 MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1,nodiscard")
@@ -45,13 +44,7 @@ class Disk:
         return self.folders[RESULTS]
 
     def __enter__(self) -> Disk:
-        """Raises WorkFailed where this host has no room."""
         self._folder.mkdir(parents=True, mode=0o700)
-        free = shutil.disk_usage(self._folder).free
-        if free < self._max_bytes + RESERVE_BYTES:
-            self._folder.rmdir()
-            said = f"{self._max_bytes} bytes of disk were asked for; this host has {free} free"
-            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, said)
         root = self._folder / "files"
         root.mkdir(mode=0o711)
         self.is_kept_by_kernel = _mount_bounded(self._folder / "image", root, self._max_bytes)

@@ -1,12 +1,8 @@
-"""Runs compute tasks: a stranger's container, confined, bounded and watched; its results become one archive.
-
-One at a time on a host: what the engine and the disk have is promised to that one.
-"""
+"""Runs compute tasks: a stranger's container, confined, bounded and watched; its results become one archive."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,6 +25,7 @@ from gpu_node.runners.container.measures import Measures, Meter
 from gpu_node.runners.container.order import Order, check_start, read_order
 from gpu_node.runners.container.packing import GZIP_TYPE, pack
 from gpu_node.runners.container.printing import Line, Printing
+from gpu_node.runners.container.room import Room
 from gpu_node.runners.outputs import Output
 from gpu_node.session import Limits
 
@@ -56,36 +53,24 @@ class ContainerRunner:
     def __init__(self, engine: Engine, folder: Path, node: str, rules: Rules) -> None:
         self.engine, self.rules = engine, rules
         self._folder, self._node = folder, node
-        self._turn = threading.Lock()
         self._remove_leftovers()
-
-    @property
-    def is_busy(self) -> bool:
-        return self._turn.locked()
+        self._room = Room(engine, folder)
 
     def run(self, settings: dict[str, Any], limits: Limits, stopped: Callable[[], bool],
             on_lines: Callable[[list[Line]], None] = lambda lines: None,
             on_measures: Callable[[Measures], None] = lambda measures: None) -> Output:
-        """One task, whole: its results packed, and how long the container ran. Raises WorkFailed or WorkStopped."""
+        """One task, whole: its results packed, and how long the container ran. Raises WorkFailed, WorkStopped or HostBusy.
+        Thread-safe."""
         order = read_order(settings)
-        self._check_room(order)
-        printing = Printing(on_lines, self.rules.max_log_bytes)
-        with self._turn:
-            try:
-                with _engine_troubles(), gpus.lent(order, self.engine.gives_gpus) as uuids:
-                    return self._run(order, limits, uuids, printing, Manners(self.rules.grace_seconds, on_measures), stopped)
-            finally:
-                printing.end()
-
-    def _check_room(self, order: Order) -> None:
-        """What can be refused without asking anybody."""
-        engine = self.engine
-        if order.cpu_cores > engine.cpu_count or order.memory_bytes > engine.memory_bytes:
-            asked = f"{order.cpu_cores:g} cores and {order.memory_bytes} bytes of memory were asked for"
-            has = f"this host has {engine.cpu_count} and {engine.memory_bytes}"
-            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"{asked}; {has}")
         if order.has_network and self.rules.network is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this host gives containers no network")
+        printing = Printing(on_lines, self.rules.max_log_bytes)
+        manners = Manners(self.rules.grace_seconds, on_measures)
+        try:
+            with _engine_troubles(), self._room.promised(order), gpus.lent(order, self.engine.gives_gpus) as uuids:
+                return self._run(order, limits, uuids, printing, manners, stopped)
+        finally:
+            printing.end()
 
     def _run(self, order: Order, limits: Limits, uuids: tuple[str, ...], printing: Printing, manners: Manners,
              stopped: Callable[[], bool]) -> Output:

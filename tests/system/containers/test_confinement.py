@@ -11,10 +11,11 @@ import pytest
 
 from gpu_node.failures import WorkStopped
 from gpu_node.runners.container import disk
+from gpu_node.runners.container.engine import Engine
+from gpu_node.runners.container.room import HostBusy
 from gpu_node.runners.container.runner import ContainerRunner
 from gpu_node.session import Limits
-from tests.factories.stacks import wait_until
-from tests.system.containers.conftest import SMALL, Run, run_on
+from tests.system.containers.conftest import SMALL, Run
 from tests.system.containers.podman import Podman
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -195,20 +196,23 @@ def test_an_engine_that_is_restarted_loses_nothing(make_runner: Callable[..., Co
         assert archive.getnames() == ["kept"]
 
 
-def test_one_runs_at_a_time_and_says_so(make_runner: Callable[..., ContainerRunner]) -> None:
-    runner, over = make_runner(), threading.Event()
-    assert not runner.is_busy
-    thread = threading.Thread(target=_until, args=(runner, over))
+def test_what_one_container_has_another_does_not_get(make_runner: Callable[..., ContainerRunner], engine: Engine) -> None:
+    runner, begun, over = make_runner(), threading.Event(), threading.Event()
+    settings = {**SMALL, "cpu_cores": engine.cpu_count, "command": ["sh", "-c", "echo begun; sleep 60"]}
+
+    def hold() -> None:
+        with pytest.raises(WorkStopped):
+            runner.run(settings, Limits(), over.is_set, lambda lines: begun.set())
+
+    thread = threading.Thread(target=hold)
     thread.start()
-    wait_until(lambda: runner.is_busy, "the container runs")
-    over.set()
-    thread.join(60)
-    assert not runner.is_busy
-
-
-def _until(runner: ContainerRunner, over: threading.Event) -> None:
-    with pytest.raises(WorkStopped):
-        run_on(runner, "sleep", "60", stopped=over.is_set)
+    try:
+        assert begun.wait(60)
+        with pytest.raises(HostBusy):
+            runner.run(settings, Limits(), lambda: False)
+    finally:
+        over.set()
+        thread.join(60)
 
 
 def test_nothing_of_a_run_is_left_on_the_disk(run: Run, podman: Podman) -> None:
