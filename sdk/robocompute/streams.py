@@ -32,11 +32,14 @@ def _read(transport: Transport, subscription: Subscription) -> Iterator[Document
     with connect(
         address, additional_headers=headers, open_timeout=OPEN_SECONDS, ping_interval=PING_SECONDS, close_timeout=1
     ) as socket:
-        socket.send(subscription.request())
-        while not subscription.is_over:
-            update = subscription.hear(socket.recv())
-            if update is not None:
-                yield update
+        try:
+            socket.send(subscription.request())
+            while not subscription.is_over:
+                update = subscription.hear(socket.recv())
+                if update is not None:
+                    yield update
+        finally:  # whoever leaves the loop early says goodbye, too
+            socket.close()
 
 
 async def async_updates(transport: AsyncTransport, subscription: Subscription) -> AsyncIterator[Document]:
@@ -57,8 +60,11 @@ async def _read_async(transport: AsyncTransport, subscription: Subscription) -> 
     async with connect_async(
         address, additional_headers=headers, open_timeout=OPEN_SECONDS, ping_interval=PING_SECONDS, close_timeout=1
     ) as socket:
-        await socket.send(subscription.request())
-        while not subscription.is_over:
-            update = subscription.hear(await socket.recv())
-            if update is not None:
-                yield update
+        try:
+            await socket.send(subscription.request())
+            while not subscription.is_over:
+                update = subscription.hear(await socket.recv())
+                if update is not None:
+                    yield update
+        finally:  # whoever leaves the loop early says goodbye, too
+            await socket.close()
