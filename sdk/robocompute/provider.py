@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from functools import cached_property
 from typing import Any, TypeVar
 
+from robocompute.apis.disputes import Disputes
 from robocompute.apis.earnings import Earnings, Payouts
 from robocompute.apis.monitoring import Monitoring
 from robocompute.apis.resources import Resources
@@ -50,6 +51,10 @@ class RoboComputeProvider(Connection):
     @cached_property
     def staking(self) -> Staking[Document]:
         return Staking(self.transport.send, self._prefix)
+
+    @cached_property
+    def disputes(self) -> Disputes[Document]:
+        return Disputes(self.transport.send, self._prefix)
 
     @cached_property
     def monitoring(self) -> Monitoring[Document]:
@@ -118,6 +123,10 @@ class AsyncRoboComputeProvider(AsyncConnection):
     @cached_property
     def staking(self) -> Staking[Awaitable[Document]]:
         return Staking(self.transport.send, self._prefix)
+
+    @cached_property
+    def disputes(self) -> Disputes[Awaitable[Document]]:
+        return Disputes(self.transport.send, self._prefix)
 
     @cached_property
     def monitoring(self) -> Monitoring[Awaitable[Document]]:

@@ -13,8 +13,23 @@ class BillingCalls(Noun[Answer]):
         """Of the days from `start_date` to `end_date` (YYYY-MM-DD, both included)."""
         return self._send(get("/billing/history", start_date=start_date, end_date=end_date))
 
+    def get_usage(self, start_date: str | None = None, end_date: str | None = None) -> Answer:
+        """What each task used, by the second."""
+        return self._send(get("/billing/usage", start_date=start_date, end_date=end_date))
+
+    def list_invoices(self, limit: int | None = None, offset: int | None = None) -> Answer:
+        """{invoices: […]}, the newest first."""
+        return self._send(get("/billing/invoices", limit=limit, offset=offset))
+
+    def issue_invoices(self, *, idempotency_key: str | None = None) -> Answer:
+        """Have everything that stands on no invoice yet put on one now, before the month is over."""
+        return self._send(post("/billing/invoices", {}, idempotency_key))
+
     def get_invoice(self, invoice_id: str) -> Answer:
         return self._send(get(f"/billing/invoices/{segment(invoice_id, 'invoice_id')}"))
+
+    def get_payment_method(self) -> Answer:
+        return self._send(get("/billing/payment-method"))
 
     def set_payment_method(
         self,

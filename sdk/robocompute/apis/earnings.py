@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robocompute.apis import Answer, ProvidersNoun
-from robocompute.calls import Amount, decimal_text, get, post
+from robocompute.calls import Amount, decimal_text, delete, get, post, segment
 
 
 class Payouts(ProvidersNoun[Answer]):
@@ -24,6 +24,19 @@ class Payouts(ProvidersNoun[Answer]):
 
     def get_pending(self) -> Answer:
         return self._send(get(f"{self._prefix}/payouts/pending"))
+
+    def list_addresses(self) -> Answer:
+        """The wallets that may be paid, and the `message` that another one signs to be added."""
+        return self._send(get(f"{self._prefix}/payouts/addresses"))
+
+    def add_address(self, wallet_address: str, timestamp: int, signature: str, automatic: bool = False) -> Answer:
+        """Let another wallet be paid, after a cool-off: `signature` is its own, over the message of `list_addresses` with its
+        address and `timestamp` (milliseconds) put in. `automatic`: what is due goes there by itself."""
+        body = {"wallet_address": wallet_address, "timestamp": timestamp, "signature": signature, "automatic": automatic}
+        return self._send(post(f"{self._prefix}/payouts/addresses", body))
+
+    def remove_address(self, address_id: str) -> Answer:
+        return self._send(delete(f"{self._prefix}/payouts/addresses/{segment(address_id, 'address_id')}"))
 
 
 class Earnings(ProvidersNoun[Answer]):

@@ -80,6 +80,27 @@ class TaskCalls(Noun[Answer]):
         """{result_url, result_hash, size_bytes, …}: a signed address, and the SHA-256 of its bytes."""
         return self._send(get(_path(task_id, "/results")))
 
+    def open_dispute(
+        self,
+        task_id: str,
+        reason: str,
+        grounds: str = "other",
+        expected_hash: str | None = None,
+        rerun_task_id: str | None = None,
+    ) -> Answer:
+        """Say that the result of a completed task is bad. `grounds` is result_hash (with `expected_hash`), rerun (with
+        `rerun_task_id`, the same task done by another provider), or other."""
+        body = {"reason": reason, "grounds": grounds, "expected_hash": expected_hash, "rerun_task_id": rerun_task_id}
+        return self._send(post(_path(task_id, "/dispute"), body))
+
+    def get_dispute(self, task_id: str) -> Answer:
+        """What became of it, and what the hub itself can say of the result."""
+        return self._send(get(_path(task_id, "/dispute")))
+
+    def list_disputes(self, status: str | None = None, limit: int = 50, offset: int = 0) -> Answer:
+        """{disputes: […]} of one's own tasks, the newest first."""
+        return self._send(get("/tasks/disputes", status=status, limit=limit, offset=offset))
+
 
 def logs(task_id: str, lines: int, after: int | None = None, follow: bool | None = None) -> Call:
     """With `follow` the answer waits a while for a line where none is there yet."""

@@ -22,5 +22,10 @@ class Wallet(Noun[Answer]):
     def get_deposit(self, deposit_id: str) -> Answer:
         return self._send(get(f"/wallet/deposits/{segment(deposit_id, 'deposit_id')}"))
 
+    def pay_deposit(self, deposit_id: str, tx_signature: str) -> Answer:
+        """Show the transaction that pays a deposit, which is then credited as soon as it is final; nobody needs to."""
+        path = f"/wallet/deposits/{segment(deposit_id, 'deposit_id')}/pay"
+        return self._send(post(path, {"tx_signature": tx_signature}))
+
     def list_deposits(self, limit: int | None = None, offset: int | None = None) -> Answer:
         return self._send(get("/wallet/deposits", limit=limit, offset=offset))
