@@ -40,7 +40,7 @@ class InvalidResourceRequirementsError(InvalidRequestError):
     """What was asked for cannot be had anywhere."""
 
 
-class VerificationFailedError(InvalidRequestError):
+class VerificationFailedError(RoboComputeError):
     """A result is not what its hash says."""
 
 
