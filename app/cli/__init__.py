@@ -16,6 +16,7 @@ from app.cli import (
     broker,
     credits,
     dead_letters,
+    disputes,
     doctor,
     failures,
     faucet,
@@ -55,7 +56,7 @@ def cli() -> None:
 
 MODULES = (
     running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters,
-    faucet, wallet, settings, doctor, backups, secret_files,
+    disputes, faucet, wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:

@@ -20,7 +20,7 @@ USUAL_SCOPES = {
     "provider": tuple(f"{noun}:{right}" for noun in ("providers", "nodes", "tasks", "billing", "wallet", "payouts", "keys")
                       for right in ("read", "write")) + ("jobs:read",),
     "client": tuple(f"{noun}:{right}" for noun in ("jobs", "scenes", "credits", "keys", "tasks", "wallet", "billing")
-                    for right in ("read", "write")),
+                    for right in ("read", "write")) + ("providers:read",),
 }
 COLUMNS = ("id", "prefix", "name", "identities", "roles", "expires_at", "revoked_at")
 LIFE = re.compile(r"(\d{1,6})([hd])")

@@ -17,6 +17,15 @@ signature in every API of this hub.
 
 Amounts are strings with at least two decimals, at most six, of USDC unless `currency` says USDT. Times are ISO 8601 in UTC.
 
+Follow a task at `GET /api/v1/tasks/{task_id}/stream`, a websocket (a browser signs in with `?token=`, an access token). Send
+`{"action": "subscribe", "task_id": …, "after"?, "logs"?: true, "logs_after"?}`; you are told each change as `{"type": "update",
+"task_id", "sequence", "status", "progress" (of a hundred), "reason", "timestamp"}`, the present one first, and with `logs` each
+line as `{"type": "logs", "task_id", "logs": [{"sequence", "timestamp", "level", "message"}]}`. The socket is closed (1000) after
+the update that says `completed`, `failed`, `cancelled` or `timeout`; all lines come before it. Numbers have no gaps: whoever was
+cut off connects again with the last `sequence` of updates as `after` and of lines as `logs_after`, misses nothing and hears
+nothing twice. `skipped` says how many were deleted before they could be told. Without a websocket,
+`GET /api/v1/tasks/{task_id}/logs?follow=true&after=…` waits for lines.
+
 Errors are `{"error": {"code", "message", "details"}}`. The codes, with what `details` hold: 400
 `INVALID_INPUT` (`fields`), `INVALID_JSON`, `INVALID_RESOURCE_REQUIREMENTS`; 401 `WALLET_SIGNATURE_INVALID` (`reason`),
 `INVALID_API_KEY`, `UNAUTHENTICATED`; 402 `INSUFFICIENT_FUNDS` (`required`, `available`, `currency`); 403 `SCOPE_MISSING`
