@@ -27,12 +27,11 @@ nothing twice. `skipped` says how many were deleted before they could be told. W
 `GET /api/v1/tasks/{task_id}/logs?follow=true&after=…` waits for lines.
 
 Errors are `{"error": {"code", "message", "details"}}`. The codes, with what `details` hold: 400
-`INVALID_INPUT` (`fields`), `INVALID_JSON`, `INVALID_RESOURCE_REQUIREMENTS`; 401 `WALLET_SIGNATURE_INVALID` (`reason`),
-`INVALID_API_KEY`, `UNAUTHENTICATED`; 402 `INSUFFICIENT_FUNDS` (`required`, `available`, `currency`); 403 `SCOPE_MISSING`
-(`scope`), `INSUFFICIENT_STAKE` (`required`, `current`, `currency`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND`
-(`provider_id`); 409 `TASK_ALREADY_ACCEPTED`, `RESOURCE_UNAVAILABLE`, `VERIFICATION_FAILED`, `SLASHING_EVENT` (`amount`),
-`CONFLICT`; 429 `RATE_LIMIT_EXCEEDED` (`retry_after`); 503 `PROVIDER_UNAVAILABLE`, `UNAVAILABLE`. Others say in their message what
-to do.
+`INVALID_INPUT` (`fields`), `INVALID_JSON`, `INVALID_RESOURCE_REQUIREMENTS`, `VERIFICATION_FAILED`; 401 `WALLET_SIGNATURE_INVALID`
+(`reason`), `INVALID_API_KEY`, `UNAUTHENTICATED`; 402 `INSUFFICIENT_FUNDS` and `INSUFFICIENT_STAKE` (`required`, `available` or
+`current`, `currency`); 403 `SCOPE_MISSING` (`scope`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND` (`provider_id`),
+`RESOURCE_NOT_FOUND`; 409 `TASK_ALREADY_ACCEPTED`, `TASK_OVER`, `RESOURCE_UNAVAILABLE`, `CONFLICT`; 429 `RATE_LIMIT_EXCEEDED`
+(`retry_after`); 503 `UNAVAILABLE`. Others say in their message what to do.
 
 Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds; when the oldest request of
 the last minute no longer counts): 100 requests a minute for an account of the free tier, 1000 for pro, enterprise as agreed,
