@@ -79,7 +79,7 @@ def _write_job(session: Session, order: TaskOrder, most: Money) -> Job:
         name=order.name,
         account_id=order.account_id,
         payment_state=PaymentState.CONFIRMED,
-        settings={"frame_list": []},
+        settings={"frame_list": [], "output_format": "BYTES"},  # as the other dialects read it
         breakdown={"total": str(most.decimal)},
         price_minor=most.minor,
         asset=most.asset,
