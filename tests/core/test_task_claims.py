@@ -50,6 +50,9 @@ def is_claimed(market: Compute, machine: dict[str, Any], kind: str = "cpu", plac
         ({}, {"memory_bytes": None}, False),
         ({}, {"disk_bytes": True}, False),
         ({}, {"cpu_count": 10**300}, False),
+        ({}, {"container_engine": {"name": "podman", "cpu_count": 8, "memory_bytes": 64 * 10**9, "gpus": 0}}, True),
+        ({"cpu_cores": 2}, {"container_engine": {"cpu_count": 1}}, False),
+        ({"ram_gb": 2}, {"container_engine": {"memory_bytes": 10**9}}, False),
     ],
 )
 def test_a_task_goes_where_there_is_room(market: Compute, asked: Any, changes: Any, expected: bool) -> None:
@@ -71,6 +74,14 @@ def test_a_task_goes_where_there_is_room(market: Compute, asked: Any, changes: A
 )
 def test_gpus_are_counted_by_the_memory_of_each(market: Compute, asked: Any, gpus: Any, expected: bool) -> None:
     assert is_claimed(market, {**MACHINE, "gpus": gpus}, "gpu", **asked) is expected
+
+
+def test_what_an_engine_does_not_give_to_containers_is_not_there(market: Compute) -> None:
+    machine = {**MACHINE, "gpus": [GPU], "container_engine": {"name": "podman", "gpus": 0, "network": False}}
+    assert not is_claimed(market, machine, "gpu") and is_claimed(market, machine)
+    market.order(has_network=True)
+    assert market.claim(market.node(None, machine)) == []
+    assert len(market.claim(market.node())) == 1
 
 
 def test_what_is_in_use_is_not_free_and_one_claim_takes_one_task(market: Compute) -> None:

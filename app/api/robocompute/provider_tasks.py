@@ -12,7 +12,7 @@ from app.api.idempotency import PARAMETER, idempotent
 from app.api.robocompute import callers
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import tasks as schemas
-from app.api.robocompute.task_bodies import offered, percent, requirements
+from app.api.robocompute.task_bodies import offered, percent, requirements, shown
 from app.core import presence, task_assignments, task_logs, tasks
 from app.core.task_assignments import Terms
 from app.core.task_logs import Line
@@ -48,6 +48,20 @@ def list_available(query: dict[str, Any], provider_id: str) -> dict[str, Any]:
         found = tasks.available(session, provider.id, query["limit"], *waits)
         presence.note_alive(session, provider.id)
         return {"tasks": [offered(view) for view in found]}
+
+
+@blueprint.get("")
+@blueprint.doc(**SIGNED_IN)
+@blueprint.arguments(schemas.TasksQuerySchema, location="query")
+@blueprint.response(200, schemas.TasksSchema)
+@blueprint.alt_response(404, "NOT_FOUND")
+def list_tasks(query: dict[str, Any], provider_id: str) -> dict[str, Any]:
+    """What this provider has, or had last, in its software or on its nodes, the newest first: software that was restarted finds
+    what it holds here."""
+    with read_only() as session:
+        provider = callers.provider(session, provider_id, "tasks:read").provider
+        found, total = tasks.page_of_provider(session, provider.id, query["status"], query["limit"], query["offset"])
+        return {"tasks": [shown(view) for view in found], "total": total, "limit": query["limit"], "offset": query["offset"]}
 
 
 @blueprint.post("/accept")

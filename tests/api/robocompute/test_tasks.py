@@ -325,7 +325,9 @@ def test_a_provider_works_at_its_resources_price_and_one_task_at_a_time_has_it(
         provider.own("resources"),
         json={"resource_type": "gpu", "specifications": {"memory_gb": 24}, "pricing": {"per_hour": "8.00"}},
     ).json
-    low, first, second = order(buyer, max_price_per_hour="7.99"), order(buyer), order(buyer)
+    answer = buyer.post("tasks", json=ORDER | {"max_price_per_hour": "7.99"}).json
+    low, first, second = answer["task_id"], order(buyer), order(buyer)
+    assert answer["status"] == "pending" and "8.000000 USDC an hour" in answer["warnings"][0]
     offered = [task["task_id"] for task in provider.get(provider.own("tasks/available")).json["tasks"]]
     assert offered == [first, second], "a price below its own is not for it"
     error(accept(provider, low, resource_id=made["resource_id"]), 409, "RESOURCE_UNAVAILABLE")
@@ -336,6 +338,8 @@ def test_a_provider_works_at_its_resources_price_and_one_task_at_a_time_has_it(
     error(accept(provider, second), 409, "RESOURCE_UNAVAILABLE")
     act(provider, first, "fail", error_code="NO")
     assert accept(provider, second, resource_id=made["resource_id"]).status_code == 200
+    found = provider.get(provider.own("tasks?status=accepted")).json
+    assert [task["task_id"] for task in found["tasks"]] == [second]
 
 
 def test_logs_and_figures_come_with_progress(buyer: Person, provider: Person) -> None:
