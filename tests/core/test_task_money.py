@@ -131,7 +131,7 @@ class Play:
 EVENTS = ["wait", "accept", "start", "report", "fail", "claim", "run", "break", "complete", "price", "sweep", "cancel"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 10)), max_size=25))
 def test_whatever_happens_to_a_task_its_money_adds_up(database: Database, events: list[tuple[str, int]]) -> None:
     with moving_clock() as hours:
