@@ -26,7 +26,7 @@ class Job:
 
 @dataclass(eq=False)
 class Attempt:
-    """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` counts its container's."""
+    """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` is its container's."""
 
     attempt_id: str
     fence: int

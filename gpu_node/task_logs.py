@@ -57,8 +57,8 @@ class _Waiting:
     def add(self, lines: Iterable[Line]) -> None:
         for line in lines:
             self.attempt.lines_printed += 1
-            item = {"number": self.attempt.lines_printed, "timestamp": line.timestamp, "level": line.level.upper(), "message": line.message}
-            self.lines.append(item)
+            item = {"timestamp": line.timestamp, "level": line.level.upper(), "message": line.message}
+            self.lines.append({"number": self.attempt.lines_printed, **item})
             self.characters += len(line.message)
         while len(self.lines) > MAX_WAITING_LINES or self.characters > MAX_WAITING_CHARACTERS:
             self.characters -= len(self.lines.popleft()["message"])
