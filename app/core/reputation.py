@@ -19,12 +19,16 @@ from app.values.reputation import CLIENT_MOST, HALF_LIFE_DAYS, WEIGHTS, Outcome
 FOLD_AT_MOST = 5000
 FADES_AFTER_HOURS = 24  # a standing that nothing is added to is weighed anew so often
 
-_WEIGHTS = ", ".join(f"('{outcome}', {good}::float8, {bad}::float8)" for outcome, (good, bad) in WEIGHTS.items())
+_KINDS = ("good", "bad", "proven_bad")
+_WEIGHTS = ", ".join(f"('{outcome}', {', '.join(f'{weight}::float8' for weight in found)})" for outcome, found in WEIGHTS.items())
 
 
 def _faded(since: str, until: str) -> str:
     return f"power(0.5, greatest(0, extract(epoch FROM {until} - {since}))::float8 / {HALF_LIFE_DAYS * 86_400})"
 
+
+_SUMMED = ", ".join(f"sum(w.{kind} * {_faded('t.created_at', ':now')}) AS {kind}" for kind in _KINDS)
+_ADDED = ", ".join(f"{kind} = r.{kind} * {_faded('r.as_of', 'excluded.as_of')} + excluded.{kind}" for kind in _KINDS)
 
 # Marks are added to what their client's tasks say of the provider; both fade, so that an old record neither saves nor damns.
 _FOLD = text(f"""
@@ -34,24 +38,21 @@ WITH taken AS (
         ORDER BY created_at LIMIT {FOLD_AT_MOST} FOR UPDATE SKIP LOCKED)
     RETURNING provider_id, client_id, outcome, created_at),
 added AS (
-    SELECT t.provider_id, t.client_id, sum(w.good * {_faded("t.created_at", ":now")}) AS good,
-        sum(w.bad * {_faded("t.created_at", ":now")}) AS bad
-    FROM taken t JOIN (VALUES {_WEIGHTS}) AS w (outcome, good, bad) ON w.outcome = t.outcome
+    SELECT t.provider_id, t.client_id, {_SUMMED}
+    FROM taken t JOIN (VALUES {_WEIGHTS}) AS w (outcome, {", ".join(_KINDS)}) ON w.outcome = t.outcome
     GROUP BY t.provider_id, t.client_id),
 put AS (
-    INSERT INTO provider_records AS r (provider_id, client_id, good, bad, as_of)
-    SELECT provider_id, client_id, good, bad, :now FROM added ORDER BY provider_id, client_id
-    ON CONFLICT (provider_id, client_id) DO UPDATE SET
-        good = r.good * {_faded("r.as_of", "excluded.as_of")} + excluded.good,
-        bad = r.bad * {_faded("r.as_of", "excluded.as_of")} + excluded.bad, as_of = greatest(r.as_of, excluded.as_of))
+    INSERT INTO provider_records AS r (provider_id, client_id, {", ".join(_KINDS)}, as_of)
+    SELECT provider_id, client_id, {", ".join(_KINDS)}, :now FROM added ORDER BY provider_id, client_id
+    ON CONFLICT (provider_id, client_id) DO UPDATE SET {_ADDED}, as_of = greatest(r.as_of, excluded.as_of))
 SELECT t.provider_id, array_agg(DISTINCT (t.created_at AT TIME ZONE 'UTC')::date)
     FILTER (WHERE t.outcome = 'completed') AS good_days
 FROM taken t GROUP BY t.provider_id ORDER BY t.provider_id
 """)
-# One client's tasks count up to CLIENT_MOST, in the proportion of good and bad that they have.
+# One client's tasks count up to CLIENT_MOST, in the proportion of good and bad that they have; what is proven counts in full.
 _WEIGH = text(f"""
-SELECT provider_id, sum(good * share), sum(bad * share), count(*) FILTER (WHERE good >= 0.5) FROM (
-    SELECT provider_id, good * fade AS good, bad * fade AS bad,
+SELECT provider_id, sum(good * share), sum(bad * share + proven_bad), count(*) FILTER (WHERE good >= 0.5) FROM (
+    SELECT provider_id, good * fade AS good, bad * fade AS bad, proven_bad * fade AS proven_bad,
         least(1, {CLIENT_MOST} / greatest((good + bad) * fade, 1e-9)) AS share
     FROM (SELECT *, {_faded("as_of", ":now")} AS fade FROM provider_records WHERE provider_id = ANY(:providers)) AS r) AS c
 GROUP BY provider_id

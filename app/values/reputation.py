@@ -16,14 +16,14 @@ class Outcome(StrEnum):
     DISPUTED = "disputed"
 
 
-# (good, bad) of each. One proven bad result outweighs the good work that it was taken for, and more.
-WEIGHTS: dict[Outcome, tuple[float, float]] = {
-    Outcome.COMPLETED: (1.0, 0.0),
-    Outcome.LATE: (0.0, 0.5),
-    Outcome.LOST: (0.0, 0.5),
-    Outcome.FAILED: (0.0, 1.0),
-    Outcome.CANCELLED: (0.0, 0.0),
-    Outcome.DISPUTED: (0.0, 10.0),
+# (good, bad, proven bad) of each. What a client says of a provider is bounded (CLIENT_MOST); what a decision has found is not.
+WEIGHTS: dict[Outcome, tuple[float, float, float]] = {
+    Outcome.COMPLETED: (1.0, 0.0, 0.0),
+    Outcome.LATE: (0.0, 0.5, 0.0),
+    Outcome.LOST: (0.0, 0.5, 0.0),
+    Outcome.FAILED: (0.0, 1.0, 0.0),
+    Outcome.CANCELLED: (0.0, 0.0, 0.0),
+    Outcome.DISPUTED: (0.0, 0.0, 10.0),
 }
 HALF_LIFE_DAYS = 180
 CLIENT_MOST = 10.0  # one client's tasks weigh no more than this, in the proportion of good and bad that they have

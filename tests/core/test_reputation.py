@@ -141,6 +141,19 @@ def test_one_client_neither_makes_nor_breaks_a_provider(database: Database) -> N
     assert before / 2 < score(database, provider_id) < before
 
 
+def test_a_proven_bad_result_is_not_lost_among_one_clients_praise(database: Database) -> None:
+    provider_id, known = a_provider(database), clients(database, 2)
+    for client_id in known:
+        note(database, provider_id, client_id, count=100)
+    before = score(database, provider_id)
+    note(database, provider_id, known[0], Outcome.DISPUTED)
+    with database.unit_of_work() as session:
+        reputation.fold(session)
+    with database.unit_of_work() as session:
+        found = reputation.read(session, provider_id)
+        assert (round(found.good, 6), round(found.bad, 6)) == (20.0, 10.0) and found.score < 0.7 * before
+
+
 def test_old_records_fade_for_good_and_for_ill(database: Database) -> None:
     provider_id, (client_id,) = a_provider(database), clients(database, 1)
     set_day(0)
