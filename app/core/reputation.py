@@ -124,12 +124,10 @@ def fold(session: Session) -> int:
     )
     stale = session.scalars(old.order_by(ProviderStanding.updated_at).limit(FOLD_AT_MOST)).all()
     touched = sorted({*days, *stale})
-    for provider_id in touched:
-        insert_empty = insert(ProviderStanding).values(
-            provider_id=provider_id, score=0.0, good=0.0, bad=0.0, clients=0, days=0, updated_at=clock.now()
-        )
-        session.execute(insert_empty.on_conflict_do_nothing())
     if touched:
+        empty = {"score": 0.0, "good": 0.0, "bad": 0.0, "clients": 0, "days": 0, "updated_at": clock.now()}
+        rows_wanted = [{"provider_id": provider_id} | empty for provider_id in touched]
+        session.execute(insert(ProviderStanding).on_conflict_do_nothing(), rows_wanted)
         _weigh(session, touched, days)
     return len(touched)
 

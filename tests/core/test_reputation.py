@@ -54,9 +54,10 @@ def score(database: Database, provider_id: uuid.UUID) -> float:
 def an_honest_one(database: Database, days: int = 30, among: int = 5) -> uuid.UUID:
     """A task a day, each day for another client."""
     provider_id, known = a_provider(database), clients(database, among)
-    for day in range(days):
-        set_day(day)
-        note(database, provider_id, known[day % among])
+    with database.unit_of_work() as session:
+        for day in range(days):
+            set_day(day)
+            reputation.note(session, provider_id, known[day % among], DONE, uuid.uuid4(), PAID)
     return provider_id
 
 
