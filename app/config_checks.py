@@ -226,6 +226,8 @@ def _doubtful_servers(settings: Settings, environment: Mapping[str, str]) -> Ite
 def _doubtful_money(settings: Settings) -> Iterable[Finding]:
     yield "PAYOUT_COOL_OFF_HOURS", settings.payout_cool_off_hours == 0, (
         "is 0: who steals a sign-in has the next payout; 24 leaves its owner a day to notice")
+    yield "UNSTAKE_DELAY_HOURS", settings.unstake_delay_hours < settings.dispute_hours, (
+        "is less than DISPUTE_HOURS: a stake is gone before the work that it stands for can be disputed")
     is_hasty = bool(settings.evm_rpc_url) and settings.anchor_confirmations < 3
     yield "ANCHOR_CONFIRMATIONS", is_hasty, "is less than 3 blocks: chains go back"
 

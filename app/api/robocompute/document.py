@@ -12,6 +12,15 @@ with its query, timestamp, nonce, and the hex SHA-256 of the body; it is good on
 
 Amounts are strings with at least two decimals, at most six, of USDC unless `currency` says USDT. Times are ISO 8601 in UTC.
 
+Follow a task at `GET /api/v1/tasks/{task_id}/stream`, a websocket (a browser signs in with `?token=`, an access token). Send
+`{"action": "subscribe", "task_id": …, "after"?, "logs"?: true, "logs_after"?}`; you are told each change as `{"type": "update",
+"task_id", "sequence", "status", "progress" (of a hundred), "reason", "timestamp"}`, the present one first, and with `logs` each
+line as `{"type": "logs", "task_id", "logs": [{"sequence", "timestamp", "level", "message"}]}`. The socket is closed (1000) after
+the update that says `completed`, `failed`, `cancelled` or `timeout`; all lines come before it. Numbers have no gaps: whoever was
+cut off connects again with the last `sequence` of updates as `after` and of lines as `logs_after`, misses nothing and hears
+nothing twice. `skipped` says how many were deleted before they could be told. Without a websocket,
+`GET /api/v1/tasks/{task_id}/logs?follow=true&after=…` waits for lines.
+
 Errors are `{"error": {"code", "message", "details"}}`. Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
 `X-RateLimit-Reset`: 100 requests a minute for the free tier, 1000 for pro, enterprise as agreed; a 429 carries Retry-After."""
 

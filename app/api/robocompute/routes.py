@@ -1,5 +1,28 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.robocompute import providers, resources
+from flask_smorest import Blueprint
 
-BLUEPRINTS = (providers.blueprint, resources.blueprint)
+from app.api.robocompute import (
+    disputes,
+    earnings,
+    payouts,
+    provider_tasks,
+    providers,
+    resources,
+    staking,
+    task_logs,
+    tasks,
+)
+
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    tasks.blueprint,
+    provider_tasks.blueprint,
+    task_logs.blueprint,
+    providers.blueprint,
+    resources.blueprint,
+    earnings.blueprint,
+    payouts.blueprint,
+    staking.blueprint,
+    disputes.blueprint,
+    disputes.provider_blueprint,
+)

@@ -50,7 +50,7 @@ class Amount(fields.Field[Any]):
 
 
 def written(amount: Money | Decimal) -> str:
-    """As this dialect writes amounts: six decimals without the zeros at their end, but two at least."""
-    text = f"{amount.decimal if isinstance(amount, Money) else amount:.6f}"
+    """As this dialect writes amounts: the asset's decimals (six) without the zeros at their end, but two at least."""
+    text = str(amount) if isinstance(amount, Money) else f"{amount:.6f}"
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
