@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import ledger, settlement
+from app.core import ledger, reputation, settlement
 from app.core.ledger import Party
 from app.db import after_commit
 from app.errors import Conflict, InvalidInput, NotFound, Refused
@@ -26,6 +26,7 @@ from app.models.payments import Refund
 from app.models.tasks import Task, TaskHold
 from app.values import clock
 from app.values.money import Money
+from app.values.reputation import Outcome
 from app.values.states import DisputeState, HoldState, JobState, advance
 
 log = structlog.get_logger()
@@ -172,6 +173,8 @@ def slash(session: Session, dispute_id: uuid.UUID, by: str, reason: str, penalty
     taken = settlement.refund(session, whole, cost, reference, settlement.STAKE_FIRST, description)
     row.refunded_minor, row.owed_minor = taken.minor, (cost - taken).minor
     row.penalty_minor = _fine(session, row, Money(penalty_minor, row.asset)).minor
+    if row.provider_id is not None:  # a node of nobody has no reputation
+        reputation.note(session, row.provider_id, row.account_id, Outcome.DISPUTED, row.id)
     _tell(session, "dispute.slashed", row)
     return row
 

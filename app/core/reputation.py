@@ -94,8 +94,8 @@ def note(
     """A provider's work for a client has ended, after so many seconds. `source_id` is the attempt's (or the dispute's): noting it
     again changes nothing.
 
-    What an account orders from itself counts for nothing, nor does good work that cost nothing: both are only kept for the
-    provider's figures. Only inserts: no lock, no hot row.
+    What an account orders from itself counts for nothing, nor does work that went well and cost nothing: both are only kept for
+    the provider's figures. Only inserts: no lock, no hot row.
     """
     owner = session.scalar(select(Provider.account_id).where(Provider.id == provider_id))
     is_paid = earned is not None and earned.minor > 0
@@ -108,7 +108,7 @@ def note(
         "seconds": seconds,
         "earned_minor": earned.minor if earned is not None else 0,
         "asset": earned.asset if earned is not None else None,
-        "is_counted": owner != client_id and any(WEIGHTS[outcome]) and (is_paid or outcome != Outcome.COMPLETED),
+        "is_counted": owner != client_id and any(WEIGHTS[outcome]) and (is_paid or not WEIGHTS[outcome][0]),
         "created_at": clock.now(),
     }
     session.execute(insert(ProviderMark).values(row).on_conflict_do_nothing(index_elements=["source_id", "outcome"]))
