@@ -17,6 +17,7 @@ from app.errors import Conflict, LightyardError, NotFound, PaymentRequired
 from app.models.accounts import Identity
 from app.models.disputes import Dispute
 from app.models.payments import Refund
+from app.models.reputation import ProviderMark
 from app.values import clock
 from app.values.money import Money, parse
 from app.values.payouts import read_minimums
@@ -77,6 +78,9 @@ def test_a_slash_takes_the_stake_first_and_what_nobody_has_is_owed_until_it_is_e
     assert balance(database, "balance", farm.account_id) == 5_600_000 and balance(database, "debt", farm.account_id) == 0
     with database.unit_of_work() as session:
         assert {(item.reason, item.status) for item in session.scalars(select(Refund))} == {("slashed", "credited")}
+        assert [(mark.provider_id, mark.outcome) for mark in session.scalars(select(ProviderMark))] == [
+            (farm.provider_id, "disputed")
+        ]
         assert audit.differences(session) == []
 
 
