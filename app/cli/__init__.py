@@ -28,6 +28,7 @@ from app.cli import (
     secret_files,
     settings,
     signer,
+    solana,
     stripe,
     ton,
     wallet,
@@ -53,8 +54,8 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, ledger, proofs, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters, faucet,
-    wallet, settings, doctor, backups, secret_files,
+    running, poller, signer, books, ledger, proofs, keys, nodes, broker, credits, stripe, solana, ton, payouts, dead_letters,
+    faucet, wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:
