@@ -95,6 +95,9 @@ class Settings:
         "10,RENDER=3", "a smaller token payout waits for its payee to open a token account; the signer needs the same; `0`: none"
     )
     payout_cool_off_hours: int = setting(24, "a new payout address counts after", "h", most=8760)
+    minimum_stake: str = setting("0", "least stake to take tasks on, in units of their asset; some assets' own: `0,USDC=500`")
+    unstake_delay_hours: int = setting(72, "a stake that is asked back can still be slashed for so long", "h", most=8760)
+    dispute_hours: int = setting(48, "a completed task can be disputed for so long", "h", least=1, most=8760)
     payout_valid_seconds: int = setting(180, "a TON message of ours may be executed so long", "s", least=30, most=600)
     payout_lag_seconds: int = setting(120, "a chain's node whose newest final block is older is not believed", "s", least=5)
     signer_home: str = setting("", "the signer's folder with the hot wallets' keys and its journal; empty: LIGHTYARD_HOME/signer")
@@ -140,6 +143,11 @@ class Settings:
     dispatch_max_seconds: int = setting(900, "longest work on one dispatched job", "s", least=1)
     offer_seconds: int = setting(5, "a dispatched job is kept so long for the node it was offered to", "s", least=1, most=600)
     max_run_result_bytes: int = setting(16_777_216, "largest result that is no picture", "bytes")
+    max_task_result_bytes: int = setting(1_073_741_824, "largest result of a compute task", "bytes", least=1)
+    task_lease_seconds: int = setting(
+        300, "a compute task stays in a provider's own software so long without a sign of life", "s", least=10
+    )
+    task_pull_seconds: int = setting(900, "a node may take so long to fetch a task's image, and end it", "s", least=1)
     platform_fee_percent: int = setting(5, "the hub's share of a render's price", "%", most=100)
     participant_share_percent: int = setting(
         95, "a Cocoon participant's part of what its workers earn, unless it has its own", "%", most=100
@@ -170,6 +178,9 @@ class Settings:
     max_attempts: int = setting(5, "attempts in all after which a job fails", "attempts")
     ring_again_seconds: int = setting(2, "an unclaimed unit is rung again after", "s")
     node_unhealthy_seconds: int = setting(90, "silence after which a node is UNHEALTHY", "s")
+    reputation_head_start_seconds: int = setting(
+        2, "by how much the best-reputed provider that is there sees a compute task before a newcomer does", "s", most=60
+    )
     heartbeat_seconds: int = setting(30, "how often nodes and sockets report", "s")
     relay_ping_seconds: int = setting(30, "how often a node on the relay is pinged", "s", least=1, most=3600)
     relay_silence_seconds: int = setting(90, "without a pong for so long, a node's socket is closed (4002)", "s", least=1)
@@ -193,11 +204,18 @@ class Settings:
     metrics_waiting_bytes: int = setting(
         8_388_608, "what may wait for a slow reader of /ws/metrics; more closes its socket", "bytes", least=4096
     )
+    task_log_lines: int = setting(10_000, "so many of a compute task's newest lines are kept", "lines", least=100, most=10**7)
+    task_log_bytes: int = setting(4_194_304, "and how much they may be together", "bytes", least=65_536, most=2**30)
+    task_log_kept_days: int = setting(30, "a task's log and figures are kept so long after its end", "days", least=1)
+    task_follow_seconds: int = setting(20, "longest wait for a new line, where a log is asked for with `follow`", "s", most=60)
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")
     file_url_seconds: int = setting(3600, "validity of signed file URLs", "s", least=1, most=604_800)
     otel_exporter_otlp_endpoint: str = setting(
         "", "collector that traces go to, OTLP over HTTP; empty: no traces. Other OTEL_… variables are OpenTelemetry's own"
+    )
+    accept_stub_signatures: bool = setting(
+        False, "take what RoboCompute's own SDK sends for a wallet's signature, which proves nothing; refused in production"
     )
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps, and life of a wallet's challenge", "s")
 

@@ -108,6 +108,8 @@ def _doors(settings: Settings) -> Iterable[Finding]:
     yield "CORS_ORIGINS", bool(odd), f"must be origins such as https://app.example, without a path: not {', '.join(odd)}"
     yield "ALLOW_PRIVATE_ENDPOINTS", settings.allow_private_endpoints, "must be off: users' URLs could reach your network"
     yield "NODE_PROOF_REQUIRED", not settings.node_proof_required, "must be on: anybody could pose as a node"
+    stubs = settings.accept_stub_signatures
+    yield "ACCEPT_STUB_SIGNATURES", stubs, "must be off: an API key alone would do where the wallet must sign, too"
     yield "OPEN_NODES", settings.open_nodes, "must be off: nodes of nobody would get work"
     yield "RATE_LIMITS", not settings.rate_limits, "must be on: passwords could be guessed without end"
     wide = [str(network) for network in _networks(settings) if _is_wide(network)]
@@ -226,6 +228,8 @@ def _doubtful_servers(settings: Settings, environment: Mapping[str, str]) -> Ite
 def _doubtful_money(settings: Settings) -> Iterable[Finding]:
     yield "PAYOUT_COOL_OFF_HOURS", settings.payout_cool_off_hours == 0, (
         "is 0: who steals a sign-in has the next payout; 24 leaves its owner a day to notice")
+    yield "UNSTAKE_DELAY_HOURS", settings.unstake_delay_hours < settings.dispute_hours, (
+        "is less than DISPUTE_HOURS: a stake is gone before the work that it stands for can be disputed")
     is_hasty = bool(settings.evm_rpc_url) and settings.anchor_confirmations < 3
     yield "ANCHOR_CONFIRMATIONS", is_hasty, "is less than 3 blocks: chains go back"
 

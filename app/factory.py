@@ -17,7 +17,7 @@ from werkzeug.exceptions import Unauthorized
 from app import __version__
 from app.adapters.exposition_shelf import COCOON as COCOON_WORKERS
 from app.adapters.exposition_shelf import NODES, ExpositionShelf
-from app.api import bodies, files, headers, keyring, limits, security
+from app.api import allowances, bodies, files, headers, keyring, limits, security, signed_forms
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
 from app.api.cocoon import watching
@@ -32,6 +32,7 @@ from app.api.rnp019 import document as rnp019
 from app.api.rnp019 import routes as rnp019_routes
 from app.api.robocompute import document as robocompute
 from app.api.robocompute import routes as robocompute_routes
+from app.api.robocompute import streaming
 from app.config import Settings
 from app.config_checks import warnings
 from app.core import figures, tallies
@@ -43,7 +44,7 @@ from app.observability.reporter import Reporter, pool_gauges
 from app.observability.request_families import RequestFamilies, bound_methods
 from app.relay import rayment as rayment_relay
 from app.relay import rendertrust as rendertrust_relay
-from app.relay import worker_metrics
+from app.relay import task_streams, worker_metrics
 from app.values.networks import read_networks
 from app.web import docs
 from app.wiring import Hub, build
@@ -128,8 +129,11 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
+    allowances.install(app, lambda path: owner_of(path, DIALECTS) is ROBOCOMPUTE)
     security.install(app)
     bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
+    signed_forms.install(app, lambda path: owner_of(path, DIALECTS).takes_forms)
+    security.install_signatures(app)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
@@ -142,6 +146,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     rayment_relay.install(app, app.extensions["lightyard"])
     rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
     worker_metrics.install(app, app.extensions["lightyard"], watching.admit)
+    task_streams.install(app, app.extensions["lightyard"], streaming.admit, streaming.Words())
     install_errors(app, DIALECTS)
     return app
 
@@ -196,7 +201,11 @@ def _dialect_of(rule: str) -> str:
 
 def _socket_gauges(app: Flask) -> Iterator[Figure]:
     """What is open on the relay, and what waits there for slow readers."""
-    for endpoint, name in (("rendertrust", "lightyard_relay"), ("watchers", "lightyard_watchers")):
+    for endpoint, name in (
+        ("rendertrust", "lightyard_relay"),
+        ("watchers", "lightyard_watchers"),
+        ("tasks", "lightyard_task_streams"),
+    ):
         exchange = app.extensions[name].exchange
         yield Figure("relay_connections", len(exchange), {"endpoint": endpoint})
         yield Figure("relay_waiting_bytes", exchange.waiting_bytes(), {"endpoint": endpoint})

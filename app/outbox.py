@@ -22,7 +22,7 @@ _publish: Publish | None = None
 
 
 def connect(publish: Publish | None) -> None:
-    """Say who carries messages away: publish(kind, key, payload); kinds are ring, wake, event, signal and task."""
+    """Say who carries messages away: publish(kind, key, payload); kinds are ring, wake, event, followed, signal and task."""
     global _publish
     _publish = publish
 
@@ -62,6 +62,14 @@ def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> N
         _send("event", event, {"job_id": str(job_id), **facts})
 
     after_commit(session, tell)
+
+
+def tell_followers(session: Session, job_id: uuid.UUID) -> None:
+    """Tell whoever follows a task, once, after the commit, that there is more of its log or its figures."""
+    told: set[uuid.UUID] = session.info.setdefault("followed_tasks", set())
+    if job_id not in told:
+        told.add(job_id)
+        after_commit(session, lambda: _send("followed", str(job_id), {}))
 
 
 def signal(session: Session, key: str) -> None:

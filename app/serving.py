@@ -37,7 +37,7 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """Nodes on the relay are told to connect again: to another worker, or to the next."""
-    for name in ("lightyard_watchers", "lightyard_relay"):
+    for name in ("lightyard_watchers", "lightyard_task_streams", "lightyard_relay"):
         relay = getattr(worker.wsgi, "extensions", {}).get(name)
         if relay is not None:
             relay.exchange.leave(RELAY_LEAVE_SECONDS)

@@ -32,6 +32,7 @@ from app.adapters.storage.local import LocalStore
 from app.adapters.storage.port import ObjectStore
 from app.adapters.storage.s3 import S3Store
 from app.adapters.storage.s3_client import S3Access
+from app.adapters.task_news import TaskNews
 from app.config import Settings
 from app.config_checks import check
 from app.core import card_payments, solana_hub, ton_hub
@@ -39,6 +40,8 @@ from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
 from app.core.payouts import PayoutRules
+from app.core.stakes import StakeRules
+from app.core.task_logs import LogLimits
 from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.flows.broker_access import Broker, Office
@@ -66,6 +69,7 @@ class Hub:
     outbound: OutboundClient
     cache: redis.Redis
     signals: Signals
+    task_news: TaskNews
     rates: RateSource
     usd_rates: UsdRates
     celery: Celery
@@ -89,6 +93,11 @@ class Hub:
         return AddressRules(settings.payout_cool_off_hours, settings.signature_window_seconds, proofs, settings.ton_network)
 
     @property
+    def stake_rules(self) -> StakeRules:
+        """What providers must stake here."""
+        return StakeRules(read_minimums(self.settings.minimum_stake, "MINIMUM_STAKE"), self.settings.unstake_delay_hours)
+
+    @property
     def proposal_terms(self) -> ProposalTerms:
         """How Cocoon's earnings are proposed for payout."""
         settings = self.settings
@@ -96,12 +105,24 @@ class Hub:
         return ProposalTerms(period, Decimal(settings.participant_share_percent), self.payout_rules.minimums["TON"])
 
     @property
+    def log_limits(self) -> LogLimits:
+        """What is kept of a task's log."""
+        return LogLimits(self.settings.task_log_lines, self.settings.task_log_bytes)
+
+    @property
     def result_rules(self) -> Rules:
         """How this hub judges results."""
         settings = self.settings
         terms = Terms(settings.operator_share_percent, self.rates)
         limits = (settings.max_failures, settings.max_attempts)
-        return Rules(limits, settings.max_result_bytes, settings.max_pixels, settings.max_run_result_bytes, terms)
+        return Rules(
+            limits,
+            settings.max_result_bytes,
+            settings.max_pixels,
+            settings.max_run_result_bytes,
+            terms,
+            settings.max_task_result_bytes,
+        )
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -191,6 +212,7 @@ def build(settings: Settings) -> Hub:
         outbound=OutboundClient(allow_private=settings.allow_private_endpoints),
         cache=cache,
         signals=Signals(cache),
+        task_news=TaskNews(cache),
         rates=read_table(settings.rates),
         usd_rates=read_days(settings.rates_usd_since, read_table(settings.rates)),
         celery=celery,
@@ -248,6 +270,7 @@ def malformed(settings: Settings) -> dict[str, str]:
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
         "STORAGE_URL": lambda: _storage_address(settings),
         "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
+        "MINIMUM_STAKE": lambda: read_minimums(settings.minimum_stake, "MINIMUM_STAKE"),
         OPENS_FROM: lambda: read_minimums(settings.payout_opens_account_from, OPENS_FROM),
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),

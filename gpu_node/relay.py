@@ -58,7 +58,10 @@ class RelayClient(HubClient):
         }
 
     def call(self, path: str, body: dict[str, Any], patience_seconds: float) -> dict[str, Any]:
-        """The same calls with the same answers, over the socket. Raises HubRefused or HubAway."""
+        """The same calls with the same answers, over the socket; those that it has no words for, over HTTP. Raises HubRefused or
+        HubAway."""
+        if path not in self._calls:
+            return super().call(path, body, patience_seconds)
         self._current_token()
         self._start()
         return self._calls[path](body, patience_seconds)

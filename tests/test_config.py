@@ -115,6 +115,7 @@ DOUBTFUL = [
     ("REDIS_URL", {"redis_url": "rediss://cache.example.org/0"}),
     ("DATABASE_ROLE", {"database_role": ""}),
     ("PAYOUT_COOL_OFF_HOURS", {"payout_cool_off_hours": 0}),
+    ("UNSTAKE_DELAY_HOURS", {"unstake_delay_hours": 47}),
     ("LIGHTYARD_ENV", {"lightyard_env": "development"}),
 ]
 GOOD = replace(

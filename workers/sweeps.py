@@ -17,8 +17,13 @@ from app.core import (
     outcomes,
     payments,
     payout_reconciliation,
+    presence,
+    reputation,
     sign_ins,
+    stakes,
     tallies,
+    task_deadlines,
+    task_logs,
     ton_hub,
     wallet_challenges,
 )
@@ -33,6 +38,7 @@ from workers.seats import seat
 
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
+AT_ONCE = 100
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
@@ -56,6 +62,8 @@ def sweep_work() -> None:
         with database.unit_of_work() as session:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
+        with database.unit_of_work() as session:
+            task_deadlines.end_overdue(session, settings.task_pull_seconds)
         with database.unit_of_work() as session:
             for topic, key, origin in outbox.take_waiting(session):
                 outbox.resend(session, topic, key, origin)
@@ -131,6 +139,15 @@ def sweep_pushes() -> None:
         push.push_waiting(hub().database, hub().store, hub().outbound, PushPace(hub().cache), hub().settings)
 
 
+@shared_task(name="hub.sweep_providers")
+def sweep_providers() -> None:
+    """Add what was noted of providers' work to their reputation, and write down who is there in this minute."""
+    with hub().database.unit_of_work() as session:
+        reputation.fold(session)
+    with hub().database.unit_of_work() as session:
+        presence.note_minutes(session, hub().settings.node_unhealthy_seconds)
+
+
 @shared_task(name="hub.sweep_quotes")
 def sweep_quotes() -> None:
     """Withdraw quotes that nobody paid, and refund paid jobs that nobody takes."""
@@ -153,6 +170,15 @@ def sweep_uploads() -> None:
     log.info("uploads.forgotten", count=unneeded)
 
 
+@shared_task(name="hub.sweep_task_logs")
+def sweep_task_logs() -> None:
+    """Delete what compute tasks wrote that ended long ago."""
+    forgotten = AT_ONCE
+    while forgotten == AT_ONCE:
+        with hub().database.unit_of_work() as session:
+            forgotten = task_logs.forget_old(session, hub().settings.task_log_kept_days, AT_ONCE)
+
+
 @shared_task(name="hub.keep_books")
 def keep_books() -> None:
     """Number the ledger's new entries, hold them against the books, and fold what was counted."""
@@ -173,6 +199,19 @@ def sweep_proposals() -> None:
     """Propose what participants' workers earned in periods that are over; an operator approves it."""
     made = proposals.propose_all(hub().database, hub().proposal_terms)
     log.info("proposals.made", count=made)
+
+
+@shared_task(name="hub.sweep_stakes")
+def sweep_stakes() -> None:
+    """Give back stakes whose delay is over; one that can't be does not keep the others waiting."""
+    with hub().database.unit_of_work() as session:
+        waiting = stakes.due(session)
+    for unstaking_id in waiting:
+        try:
+            with hub().database.unit_of_work() as session:
+                stakes.release(session, unstaking_id)
+        except Exception:  # noqa: BLE001  logged, still pending, and tried by the next sweep
+            log.exception("stakes.not_released", unstaking_id=str(unstaking_id))
 
 
 @shared_task(name="hub.sweep_billing")

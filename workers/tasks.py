@@ -7,7 +7,7 @@ from celery import shared_task
 
 from app.adapters.pace import PushPace
 from app.errors import LightyardError
-from app.flows import payments, push, retention
+from app.flows import disputes, payments, push, retention
 from workers.parts import forget, hub
 from workers.seats import seat
 
@@ -41,4 +41,11 @@ def push_job(key: str, message_id: str | None = None) -> None:
 def delete_scene(key: str, message_id: str | None = None) -> None:
     """Delete the file of a quote that was withdrawn unpaid."""
     retention.delete_scene(hub().database, hub().store, uuid.UUID(key))
+    forget(message_id)
+
+
+@shared_task(name="hub.disputes.check")
+def check_dispute(key: str, message_id: str | None = None) -> None:
+    """Read a disputed result once more, for whoever decides."""
+    disputes.check(hub().database, hub().store, uuid.UUID(key))
     forget(message_id)

@@ -15,6 +15,7 @@ from app.adapters.courier import Courier
 
 log = structlog.get_logger()
 EVENTS_CHANNEL = "lightyard.events"
+TASKS_CHANNEL = "lightyard.tasks"
 RELAY_CHANNEL = "lightyard.relay"
 RING_TASK = "gpu_node.ring"
 HUB_QUEUE = "hub"
@@ -39,6 +40,8 @@ class Publisher:
     def _send(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         if kind == "event":
             self._cache.publish(EVENTS_CHANNEL, json.dumps({"type": key, **payload}))
+        elif kind == "followed":
+            self._cache.publish(TASKS_CHANNEL, json.dumps({"job_id": key}))
         elif kind == "wake":
             self._cache.publish(RELAY_CHANNEL, json.dumps({"type": "wake", "queue": key, **payload}))
         elif kind == "signal":

@@ -10,11 +10,13 @@ import click
 
 from app import __version__
 from app.cli import (
+    accounts,
     backups,
     books,
     broker,
     credits,
     dead_letters,
+    disputes,
     doctor,
     failures,
     faucet,
@@ -54,8 +56,8 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, ledger, proofs, keys, nodes, broker, credits, stripe, solana, ton, payouts, dead_letters,
-    faucet, wallet, settings, doctor, backups, secret_files,
+    running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, solana, ton, payouts,
+    dead_letters, disputes, faucet, wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:

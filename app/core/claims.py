@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import attempts
+from app.core import attempts, task_fit, tasks
 from app.core.nodes import CallingNode
 from app.values import capabilities, clock
 
@@ -29,7 +29,7 @@ _OFFERED = """
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _PICK = """
     SELECT u.id FROM work_units u
-    WHERE u.state = 'queued' AND u.capability = :capability {of_job}{inspects} AND {whose} AND u.queued_at <= :now
+    WHERE u.state = 'queued' AND u.capability = :capability {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
@@ -39,6 +39,8 @@ _PICK = """
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _OWN, _ANYBODYS = "u.provider_id = :provider_id", "u.provider_id IS NULL"
+_SETTINGS = "j.settings - 'frame_list'"
+_TASK_SETTINGS = f"CASE c.kind WHEN 'container' THEN (SELECT to_jsonb(t) FROM tasks t WHERE t.job_id = j.id) ELSE {_SETTINGS} END"
 _CLAIM = """
 WITH {offered}own AS ({own}),
 anybodys AS ({anybodys}),
@@ -56,9 +58,9 @@ begun AS (
     UPDATE jobs SET started_at = :now WHERE id IN (
         SELECT j.id FROM jobs j WHERE j.id IN (SELECT job_id FROM claimed WHERE kind <> 'inspection') AND j.started_at IS NULL
         FOR UPDATE SKIP LOCKED)
-    RETURNING id)
+    RETURNING id){taken}
 SELECT c.id, c.attempt_id, c.fence, c.kind, c.frame, c.upload_key, begun.id IS NOT NULL, c.job_id,
-    j.kind, j.settings - 'frame_list', s.file_name, s.format, s.sha256, s.size_bytes, s.storage_key, j.request_id, j.traceparent
+    j.kind, {settings}, s.file_name, s.format, s.sha256, s.size_bytes, s.storage_key, j.request_id, j.traceparent
 FROM claimed c JOIN jobs j ON j.id = c.job_id LEFT JOIN scenes s ON s.id = j.scene_id LEFT JOIN begun ON begun.id = c.job_id
 ORDER BY c.job_id, c.ordinal
 """
@@ -68,10 +70,13 @@ _KINDS = (bindparam("kinds", type_=ARRAY(Text)),)
 
 
 @cache
-def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool, inspects: bool = True) -> TextClause:
+def _claim_statement(
+    limit: int, is_of_job: bool, looks_for_offers: bool, inspects: bool = True, has_tasks: bool = False
+) -> TextClause:
     """The limit is written out: PostgreSQL keeps the plan of a statement whose cost does not hang on a parameter."""
     of_job, kinds = "AND u.job_id = :job_id" if is_of_job else "", "" if inspects else " AND u.kind <> 'inspection'"
-    only = {"of_job": of_job, "inspects": kinds}
+    fits = f" AND (u.kind <> 'container' OR {task_fit.FITS})" if has_tasks else ""
+    only = {"of_job": of_job, "inspects": kinds, "fits": fits}
     limit = int(limit)
     offered = f"offered AS ({_OFFERED.format(limit=limit)}),\n" if looks_for_offers else ""
     for_own = f"(SELECT {limit} - count(*) FROM offered)" if looks_for_offers else str(limit)
@@ -81,6 +86,8 @@ def _claim_statement(limit: int, is_of_job: bool, looks_for_offers: bool, inspec
         own=_PICK.format(**only, whose=_OWN, limit=for_own),
         anybodys=_PICK.format(**only, whose=_ANYBODYS, limit=rest),
         or_offered=" UNION ALL SELECT id FROM offered" if looks_for_offers else "",
+        taken=f",\ntaken AS ({task_fit.TAKEN})" if has_tasks else "",
+        settings=_TASK_SETTINGS if has_tasks else _SETTINGS,
     )
     return text(statement).bindparams(*_KINDS[:looks_for_offers])
 
@@ -121,12 +128,14 @@ def claim(
     lease_seconds: int,
     silence_seconds: int,
     open_nodes: bool = False,
+    minimum_stake_minor: int = 0,
 ) -> list[Claim]:
     """Hand out up to `ask["limit"]` units that fit this node, best first, each with a fence and a lease.
 
     What was offered to this node (`core.dispatch`) comes first, then units of `ask["job_id"]`. Rows that others hold are passed
     over, so that any number of nodes claim side by side without waiting. `ask["inspects"]` is False for a node that does only
-    what clients order. The caller has asked `nodes.assert_may_work`.
+    what clients order. Of compute tasks it gets those that its machine has room for, one at a time, since each takes some of it.
+    The caller has asked `nodes.assert_may_work`.
     """
     now = clock.now()
     kinds = capabilities.offered(name for name in ask["capabilities"] if name in node.capabilities)
@@ -141,12 +150,16 @@ def claim(
     rows: list[Any] = []
     has_looked = node.offered_until is None or node.offered_until <= now  # a lapsed offer is found like anybody's unit
     for job_id in dict.fromkeys((ask.get("job_id"), None)):
-        for kind in kinds:
+        for kind in sorted(kinds, key=lambda kind: kind == tasks.CAPABILITY):  # last, for it is asked about one at a time
             left = ask["limit"] - len(rows)
+            has_tasks = kind == tasks.CAPABILITY
             if left > 0:
                 found = base | {"capability": kind, "cover": capabilities.fitting(kind)[-1]}
                 found |= ({"job_id": job_id} if job_id else {}) | ({} if has_looked else {"kinds": kinds})
-                statement = _claim_statement(left, bool(job_id), not has_looked, bool(ask.get("inspects", True)))
+                if has_tasks:
+                    left = 1
+                    found |= task_fit.room_of(session, node.id, minimum_stake_minor).as_values()
+                statement = _claim_statement(left, bool(job_id), not has_looked, bool(ask.get("inspects", True)), has_tasks)
                 rows += session.execute(statement, found).all()
                 has_looked = True
     claimed = {row[7]: ClaimedJob(*row[7:]) for row in rows}

@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import credit_holds, credits, pricing, settlement
+from app.core import credit_holds, credits, pricing, settlement, task_billing
 from app.db import after_commit
 from app.values import clock
 from app.values.rates import RateSource
@@ -51,7 +51,7 @@ SELECT done.attempt_id, counted.id, counted.is_last FROM done JOIN counted ON co
 # its provider says, and they make the scene's later prices: no frame can have taken longer than the hub has waited for the job.
 _END = text("""
 UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state = 'open'
-RETURNING j.id, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
+RETURNING j.id, j.dialect, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
     least(j.render_seconds, j.units_completed * extract(epoch FROM CAST(:now AS timestamptz) - j.paid_at)) AS render_seconds,
     j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
     (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
@@ -127,7 +127,9 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
     if job.sha256 is not None:
         key = pricing.settings_key(job.settings)
         pricing.note_seconds(session, job.sha256, key, job.units_completed, job.render_seconds)
-    if job.debtor_id is not None:
+    if task_billing.is_task(job):
+        task_billing.complete(session, job_id)
+    elif job.debtor_id is not None:
         settlement.collect_fee(session, job, job.debtor_id, job.units_completed)
         session.execute(_COUNT_JOB, {"provider_id": job.provider_id})
     elif job.asset == credits.ASSET:

@@ -15,7 +15,8 @@ from app.values.states import AttemptState
 
 _EXPECTED = text("""
 SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
-    CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') ELSE j.settings ->> 'output_format' END,
+    CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') WHEN 'container' THEN 'ARCHIVE'
+        ELSE j.settings ->> 'output_format' END,
     CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int),
     j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
@@ -24,7 +25,8 @@ FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.jo
 
 @dataclass(frozen=True, slots=True)
 class ExpectedResult:
-    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, or BYTES."""
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, BYTES, or a compute
+    task's ARCHIVE, which nobody opens here either."""
 
     upload_key: str
     format: str
@@ -35,11 +37,11 @@ class ExpectedResult:
 
 
 def find(
-    session: Session, node_id: uuid.UUID, announced: Mapping[uuid.UUID, int]
+    session: Session, node_id: uuid.UUID | None, announced: Mapping[uuid.UUID, int]
 ) -> dict[uuid.UUID, ExpectedResult]:
     """What to check this node's results against, by attempt; those that are not live (and did not complete) are not in it.
 
-    `announced` is {attempt: fence}. Another node's attempt is Forbidden.
+    `announced` is {attempt: fence}. No node stands for providers' own software. Another node's attempt is Forbidden.
     """
     rows = session.execute(_EXPECTED, {"attempts": list(announced), "now": clock.now()}).all()
     if any(row[2] != node_id for row in rows):

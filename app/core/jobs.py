@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import doorbells, pricing
+from app.core import doorbells, pricing, task_billing, tasks
 from app.errors import NotFound
 from app.models.jobs import Attempt, Job, Scene, WorkUnit
 from app.values import clock
@@ -25,7 +25,7 @@ WITH live AS (
     JOIN attempts a ON a.id = r.attempt_id AND a.node_id = :node_id
     WHERE u.state IN ('assigned', 'rendering', 'uploaded') ORDER BY u.id FOR UPDATE OF u)
 UPDATE work_units u SET lease_until = :lease_until, state = 'rendering', progress = live.progress
-FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id
+FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id, u.kind
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
 
@@ -99,9 +99,16 @@ def queue(session: Session, job: Job) -> None:
 
 
 def renew(
-    session: Session, node_id: uuid.UUID, reports: Sequence[tuple[uuid.UUID, int, float]], lease_seconds: int
+    session: Session,
+    node_id: uuid.UUID,
+    reports: Sequence[tuple[uuid.UUID, int, float]],
+    lease_seconds: int,
+    seconds: Mapping[uuid.UUID, float] | None = None,
 ) -> set[uuid.UUID]:
-    """Renew the leases of a node's (attempt, fence, progress); returns those of its own attempts that are still live."""
+    """Renew the leases of a node's (attempt, fence, progress); returns those of its own attempts that are still live.
+
+    `seconds`, by attempt, is for how long each has run: a compute task that is cut short is paid by that.
+    """
     rows = session.execute(
         RENEW,
         {
@@ -112,6 +119,8 @@ def renew(
             "progress": [report[2] for report in reports],
         },
     ).all()
+    for attempt_id in (row[0] for row in rows if row[2] == tasks.UNIT_KIND):
+        task_billing.note_seconds(session, attempt_id, (seconds or {}).get(attempt_id, 0.0))
     for job_id in {row[1] for row in rows}:
         outbox.announce(session, "job:progress", job_id)
     return {row[0] for row in rows}

@@ -16,7 +16,7 @@ from app.values.money import Money
 from app.values.purposes import Purpose
 
 # What an account of a user is for. Only a provider's debt may go below zero.
-USER_KINDS = ("balance", "held", "external", "debt", "owed", "stake", "payout")
+USER_KINDS = ("balance", "held", "external", "debt", "owed", "stake", "unstaking", "payout")
 PLATFORM_KINDS = ("chain", "fees", "issued", "exchange", "unclaimed", "pool")
 
 

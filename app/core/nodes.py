@@ -92,7 +92,7 @@ def register_provider(session: Session, offer: Mapping[str, Any], tariff: Tariff
 def get_provider(session: Session, provider_id: uuid.UUID) -> Provider:
     provider = session.get(Provider, provider_id)
     if provider is None:
-        raise NotFound("Provider not found")
+        raise NotFound("Provider not found", code="PROVIDER_NOT_FOUND", details={"provider_id": str(provider_id)})
     return provider
 
 

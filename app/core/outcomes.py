@@ -10,12 +10,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import attempts, credit_holds, dead_letters, doorbells, inspections, nodes, settlement
+from app.core import attempts, credit_holds, dead_letters, doorbells, inspections, nodes, settlement, task_billing, tasks
 from app.db import after_commit
 from app.errors import Conflict
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
-from app.values import clock
+from app.values import clock, task_states
 from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitState, advance
 
 log = structlog.get_logger()
@@ -23,6 +23,11 @@ K = TypeVar("K")
 BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
 WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED"}
+# Of a container: what its image, its command or its appetite brings about on any host.
+TASKS_OWN_FAULTS = {
+    "EXECUTION_ERROR", "IMAGE_NOT_FOUND", "IMAGE_TOO_LARGE", "OUT_OF_MEMORY", "OUTPUT_LIMIT", "PAYLOAD_INVALID", "TIME_LIMIT",
+}  # fmt: skip
+TIME_LIMIT = "TIME_LIMIT"  # as a node says that it ended a task at its own limit
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -67,13 +72,17 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
     unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
     if unit is None:
         return None
+    if unit.kind == tasks.UNIT_KIND and code == TIME_LIMIT and task_billing.is_time_up(session, unit.job_id):
+        fail_job(session, unit.job_id, task_states.TIMED_OUT, "it ran for as long as its owner allowed")
+        session.refresh(unit)
+        return unit.state
     attempts.tell_ended(session, unit, AttemptState.FAILED, code[:64])
     _end_attempts(session, [attempt_id], AttemptState.FAILED, error_code=code[:64], error_message=message[:2000])
     node_id = session.scalar(select(Attempt.node_id).where(Attempt.id == attempt_id))
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
-        if code not in WORKS_OWN_FAULTS:
+        if code not in (TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
             _count_failure(session, node_id)
     _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
@@ -233,6 +242,11 @@ def _each(session: Session, keys: Iterable[K], act: Callable[[K], int]) -> Itera
             yield done
 
 
+def end_each(session: Session, job_ids: Iterable[uuid.UUID], end: Callable[[uuid.UUID], int]) -> int:
+    """End each of these jobs by `end`, in a savepoint of its own; what fails is left to the next sweep. Returns how many."""
+    return sum(_each(session, job_ids, end))
+
+
 def fail_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
     """End a job as failed: finished frames are kept and charged, the rest is refunded. A dispatched one leaves a dead letter."""
     if _end_job(session, job_id, JobState.FAILED, code, message):
@@ -262,6 +276,8 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
         select(WorkUnit.id, WorkUnit.attempt_id).where(*pending).order_by(WorkUnit.id).with_for_update()
     ).all()
     _end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
+    if task_billing.is_task(job):
+        task_billing.settle_early(session, job)  # by what its unit says, before that is cancelled
     is_replayable = state == JobState.FAILED and dead_letters.is_dispatched(job)  # a replay starts the failed units over
     session.execute(
         update(WorkUnit).where(WorkUnit.id.in_([row[0] for row in locked])).values(
@@ -275,7 +291,7 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
     )
     if dead_letters.is_dispatched(job):
         _release_hold(session, job, message)
-    else:
+    elif not task_billing.is_task(job):
         settlement.refund_unfinished(session, job, int(done or 0))
     return True
 

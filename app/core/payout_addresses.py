@@ -6,7 +6,7 @@ A stolen session can't send money elsewhere at once: the owner has the cool-off'
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -155,27 +155,43 @@ def usable(session: Session, account_id: uuid.UUID, chain: str) -> PayoutAddress
 
 
 def destination(session: Session, account_id: uuid.UUID, chain: str, wanted: str | None, cool_off_hours: int) -> str:
-    """Where a payout may go: the account's payout address, or `wanted` if that is a wallet of the account's.
+    """Where a payout may go: the account's payout address, or `wanted` if that is a wallet of the account's, or one that has
+    signed for it.
 
     A wallet that was linked later waits for its cool-off like an address. Refused when there is none.
     """
-    address = usable(session, account_id, chain)
     if wanted is None:
+        address = usable(session, account_id, chain)
         if address is not None:
             return address.address
         raise Refused(f"the account has no payout address on {chain}: sign for one", code="PAYOUT_ADDRESS_MISSING")
-    if address is not None and address.address == wanted:
+    usable_at = _counts_from(session, account_id, chain, wanted)
+    if usable_at is not None and usable_at <= clock.now():
         return wanted
     since = clock.now() - timedelta(hours=cool_off_hours)
     query = select(func.coalesce(Identity.verified_at, Identity.created_at)).where(
         Identity.account_id == account_id, Identity.kind == chain, Identity.value == wanted
     )
     known_since = session.scalar(query)
+    if known_since is None and usable_at is not None:
+        when = usable_at.isoformat(timespec="seconds")
+        raise Refused(f"{wanted} may be paid from {when} on, when its cool-off is over", code="PAYOUT_ADDRESS_COOLING_OFF")
     if known_since is None:
-        raise Refused(f"{wanted} is no wallet of this account", code="PAYOUT_ADDRESS_FOREIGN")
+        raise Refused(f"{wanted} is no wallet of this account: sign for it first", code="PAYOUT_ADDRESS_FOREIGN")
     if known_since > since and _registered_with(session, account_id, chain) != wanted:
         raise Refused(f"{wanted} may be paid {cool_off_hours} hours after it was linked", code="PAYOUT_ADDRESS_COOLING_OFF")
     return wanted
+
+
+def _counts_from(session: Session, account_id: uuid.UUID, chain: str, address: str) -> datetime | None:
+    """From when an address counts that its wallet has signed for; None for one that has not, or was taken back."""
+    query = select(func.min(PayoutAddress.usable_at)).where(
+        PayoutAddress.account_id == account_id,
+        PayoutAddress.chain == chain,
+        PayoutAddress.address == address,
+        PayoutAddress.revoked_at.is_(None),
+    )
+    return session.scalar(query)
 
 
 def _registered_with(session: Session, account_id: uuid.UUID, chain: str) -> str | None:

@@ -92,7 +92,7 @@ def waiting(session: Session, providers_with_nodes: Set[uuid.UUID], limit: int =
     """Paid jobs that wait for providers' software: every provider's oldest before anybody's second, so that one long queue
     keeps no other waiting. Jobs that a provider's nodes do are none of these, and who holds a job already is asked for no other.
     """
-    busy = select(Job.provider_id).where(_is_in_software())
+    busy = select(Job.provider_id).where(_is_in_software(), Job.provider_id.is_not(None))  # a compute task has none
     place = func.row_number().over(partition_by=Job.provider_id, order_by=(Job.paid_at, Job.id)).label("place")
     query = select(Job.id, Job.paid_at, place).join(Provider, Provider.id == Job.provider_id)
     query = query.where(*_waiting(), Provider.endpoint != "", Provider.id.not_in({*providers_with_nodes, *session.scalars(busy)}))

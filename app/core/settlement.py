@@ -1,6 +1,7 @@
 """What a job's end means in money when the client paid the provider directly: the fee, and what is owed back."""
 
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -14,7 +15,12 @@ from app.models.nodes import Provider
 from app.models.payments import Payment, Refund
 from app.values import clock
 from app.values.money import DOWN, Money, from_decimal
+from app.values.purposes import Purpose
 from app.values.states import PaymentState, advance
+
+# Where what a provider owes is taken from, in this order; a slash takes the stake first.
+BALANCE_FIRST = ("balance", "stake", "unstaking")
+STAKE_FIRST = ("stake", "unstaking", "balance")
 
 
 class Priced(Protocol):
@@ -52,14 +58,24 @@ def earned_part(job: Priced, units_done: int) -> Money:
     return from_decimal(price.decimal * units_done / job.units_total, job.asset, DOWN)
 
 
-def _collect(session: Session, debtor: uuid.UUID, to: Party, amount: Money, reference: str, job_id: uuid.UUID) -> Money:
-    """Take from the provider's balance, then its stake, and book the rest as its debt; returns what was taken now."""
+def _collect(
+    session: Session,
+    debtor: uuid.UUID,
+    to: Party,
+    amount: Money,
+    reference: str,
+    job_id: uuid.UUID | None,
+    kinds: Sequence[str] = BALANCE_FIRST,
+    description: str | None = None,
+) -> Money:
+    """Take from the provider what it has of these kinds, and book the rest as its debt; returns what was taken now."""
     taken = Money(0, amount.asset)
-    held = ledger.available(session, debtor, ("balance", "stake"), amount.asset)
+    held = ledger.available(session, debtor, kinds, amount.asset)
+    purpose = Purpose.REFUND if description else None
     for kind, has in held.items():
         part = Money(min(has.minor, amount.minor - taken.minor), amount.asset)
         if part.minor:
-            ledger.post(session, Party(kind, debtor), to, part, f"{reference}:{kind}", job_id)
+            ledger.post(session, Party(kind, debtor), to, part, f"{reference}:{kind}", job_id, purpose, description)
             taken += part
     rest = amount - taken
     if rest.minor:
@@ -89,16 +105,33 @@ def book_refund(
     reference = f"refund:{payment.id}:{reason}{suffix}"
     if session.scalar(select(Refund.id).where(Refund.reference.in_((f"{reference}:credited", f"{reference}:owed")))):
         return
+    whole = Refund(job_id=job.id, payment_id=payment.id, debtor_id=debtor, creditor_id=creditor, reason=reason)
+    refund(session, whole, amount, reference)
+
+
+def refund(
+    session: Session,
+    whole: Refund,
+    amount: Money,
+    reference: str,
+    kinds: Sequence[str] = BALANCE_FIRST,
+    description: str | None = None,
+) -> Money:
+    """Give `amount` from the debtor of `whole` to its creditor: what the debtor has of these kinds at once, the rest as its debt,
+    with a row for each of the two. Once per reference, which the caller sees to. Returns what was credited."""
+    debtor, creditor = whole.debtor_id, whole.creditor_id
     if debtor == creditor:
         taken = amount  # who rents from himself has the money already
     else:
-        taken = _collect(session, debtor, Party("balance", creditor), amount, reference, job.id)
-    whole = Refund(job_id=job.id, payment_id=payment.id, debtor_id=debtor, creditor_id=creditor, reason=reason)
+        taken = _collect(
+            session, debtor, Party("balance", creditor), amount, reference, whole.job_id, kinds, description
+        )
     for status, part in (("credited", taken), ("owed", amount - taken)):
         if part.minor:
             _write_refund(session, whole, part, status, f"{reference}:{status}")
     if taken.minor and debtor != creditor:
         settle_debts(session, creditor, amount.asset)
+    return taken
 
 
 def _write_refund(session: Session, like: Refund, part: Money, status: str, reference: str) -> None:

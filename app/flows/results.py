@@ -60,13 +60,19 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How results are judged: `limits` are (failures, attempts in all); `terms` share what was held for dispatched jobs."""
+    """How results are judged: `limits` are (failures, attempts in all); `terms` share what was held for dispatched jobs. A
+    picture may have `max_bytes`, a run's result `max_run_bytes`, a compute task's `max_task_bytes`."""
 
     limits: tuple[int, int]
     max_bytes: int
     max_pixels: int
     max_run_bytes: int
     terms: Terms
+    max_task_bytes: int = 0
+
+    def most_bytes(self, format: str) -> int:
+        """Of a result of this format."""
+        return self.max_task_bytes if format == ARCHIVE else self.max_run_bytes if format in RUN_FORMATS else self.max_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,8 @@ class Judged:
 log = structlog.get_logger()
 BATCH_BYTES = 64 * 1024 * 1024
 JSON_TYPE = "application/json"
-RUN_FORMATS = ("JSON", "BYTES")
+ARCHIVE = "ARCHIVE"
+RUN_FORMATS = ("JSON", "BYTES", ARCHIVE)
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
 
@@ -183,7 +190,7 @@ def stored(store: Store, upload_key: str, rules: Rules) -> tuple[str, int] | Non
     try:
         with store.open(upload_key) as file:
             size_bytes = file.seek(0, io.SEEK_END)
-        if size_bytes > max(rules.max_bytes, rules.max_run_bytes):
+        if size_bytes > max(rules.max_bytes, rules.max_run_bytes, rules.max_task_bytes):
             return "", size_bytes
         found = store.stat(upload_key)
     except NotFound:
@@ -220,7 +227,7 @@ def _batches(moved: Sequence[_Moved]) -> Iterator[Sequence[_Moved]]:
 def _look(store: Store, copies: ExitStack, found: _Moved, rules: Rules) -> Path | Judged:
     """The upload as a local file, if it is the one that was announced."""
     item = found.item
-    max_bytes = rules.max_run_bytes if found.expected.format in RUN_FORMATS else rules.max_bytes
+    max_bytes = rules.most_bytes(found.expected.format)
     try:
         stored, path = copies.enter_context(store.local_copy(found.key, min(max_bytes, item.size_bytes)))
     except NotFound:

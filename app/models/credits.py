@@ -20,6 +20,7 @@ class CreditHold(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "number"),
         Index("ix_credit_holds_held", "job_id", unique=True, postgresql_where=text("state = 'held'")),
+        Index("ix_credit_holds_operator", "operator_id", "ended_at", postgresql_where=text("operator_id IS NOT NULL")),
         CheckConstraint("amount_minor >= 0", name="not_negative"),
     )
 

@@ -164,11 +164,14 @@ class Attempt(Base):
     __table_args__ = (
         UniqueConstraint("unit_id", "fence"),
         Index("ix_attempts_live", "node_id", postgresql_where=text("state = 'live'")),
+        Index("ix_attempts_provider_id", "provider_id", "started_at", postgresql_where=text("provider_id IS NOT NULL")),
     )
 
     id: Mapped[Id]
     unit_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("work_units.id"))
     node_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("nodes.id"), index=True)
+    # Whose own software has a compute task; a node's attempt has none, its node says whose it is.
+    provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"))
     fence: Mapped[int]
     state: Mapped[Str] = mapped_column(default="live")
     upload_key: Mapped[Str]

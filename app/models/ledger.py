@@ -10,7 +10,7 @@ from app.models.columns import Created, Id, Minor, Str
 
 
 class LedgerAccount(Base):
-    """`kind` says what the money is: balance, held, external, debt, owed, stake, payout (users'), or a platform account.
+    """`kind` says what the money is: balance, held, external, debt, owed, stake, unstaking, payout (users'), or the platform's.
 
     Users' accounts keep `balance_minor`, changed under the row's lock. The platform's keep none: they are summed, so
     that no posting ever waits for another on a hot row.

@@ -88,7 +88,10 @@ class ChainCursor(Base):
 
 
 class Refund(Base):
-    """What a provider owes a client. `status`: owed, credited (on the client's balance) or paid (sent)."""
+    """What a provider owes a client. `status`: owed, credited (on the client's balance) or paid (sent).
+
+    `payment_id` is null where the client paid us, and the provider was paid from what was held: a task that was slashed.
+    """
 
     __tablename__ = "refunds"
     __table_args__ = (Index("ix_refunds_owed", "debtor_id", postgresql_where=text("status = 'owed'")),)
@@ -96,7 +99,7 @@ class Refund(Base):
     id: Mapped[Id]
     reference: Mapped[Str] = mapped_column(unique=True)
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id"), index=True)
-    payment_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("payments.id"))
+    payment_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("payments.id"))
     debtor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"), index=True)
     creditor_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"), index=True)
     amount_minor: Mapped[Minor]

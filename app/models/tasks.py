@@ -16,7 +16,8 @@ class Task(Base):
 
     What it asks for is in cores, and in GB of 10⁹ bytes; `gpu_count` is 0 for what needs none. `max_price_minor` is per hour, in
     the job's asset. `provider_id` is whose software accepted it, or whose node has claimed it; `resource_id` the resource that it
-    was accepted with. `billed_*` are what it cost in the end; `claimed_seconds` what the node says that it took.
+    was accepted with, `price_minor` the price per hour that it was taken for, never above its own most. `running_at` is since
+    when the attempt under way runs. `billed_*` are what it cost in the end; `claimed_seconds` what the node says that it took.
     """
 
     __tablename__ = "tasks"
@@ -43,6 +44,8 @@ class Task(Base):
     timeout_seconds: Mapped[int]
     provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"))
     resource_id: Mapped[uuid.UUID | None]
+    price_minor: Mapped[Minor | None]
+    running_at: Mapped[Moment | None]
     container_id: Mapped[Str | None]
     resource_usage: Mapped[dict[str, object] | None] = mapped_column(JSONB(none_as_null=True))
     exit_code: Mapped[int | None]

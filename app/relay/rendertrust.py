@@ -18,6 +18,7 @@ from app.core.nodes import CallingNode
 from app.errors import InvalidInput, Unauthenticated
 from app.relay.candidates import Candidate
 from app.relay.exchange import Exchange, take_from_server
+from app.relay.handshakes import Upgraded
 from app.relay.lines import BAD_TOKEN, UNPROVEN, Goodbye, Limits
 from app.relay.node_session import Describe, NodeSession, Parts, give_back_unheard
 from app.relay.switchboard import Switchboard
@@ -26,13 +27,6 @@ from app.wiring import Hub
 PATH = "/api/v1/relay/ws/<node_id>"
 SUBPROTOCOL = "lightyard.relay.v1"
 ReadToken = Callable[[str | None], uuid.UUID]
-
-
-class Upgraded(Response):
-    """What a view returns whose connection is not the web server's any more: gunicorn writes nothing and lets it go."""
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        raise StopIteration
 
 
 class Stranger:

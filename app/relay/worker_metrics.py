@@ -14,17 +14,15 @@ from typing import Any, Protocol
 import redis
 import structlog
 from flask import Flask, Response, request
-from websockets.datastructures import Headers
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
 from app.adapters.worker_news import WORKERS_CHANNEL
 from app.core import cocoon_workers
 from app.db import Session
 from app.errors import Forbidden, InvalidInput, LightyardError, Unauthenticated
 from app.relay.exchange import Exchange, take_from_server
+from app.relay.handshakes import Upgraded, shake_hands
 from app.relay.lines import GARBAGE, TOO_SLOW, Goodbye, Limits, Line
-from app.relay.rendertrust import STRANGER, Upgraded
+from app.relay.rendertrust import STRANGER
 from app.values.json_text import read_json
 from app.wiring import Hub
 
@@ -65,7 +63,7 @@ def install(app: Flask, hub: Hub, admit: Admit) -> None:
 
     @app.route(PATH, websocket=True, endpoint="cocoon_metrics")
     def connect() -> Response:
-        greeting = _shake_hands()
+        greeting = shake_hands()
         found = _admitted(hub, admit)
         socket = take_from_server(request.environ)
         if socket is None:
@@ -76,13 +74,6 @@ def install(app: Flask, hub: Hub, admit: Admit) -> None:
             watcher = Watcher(board, found)
             watcher.start(board.exchange.attach(socket, watcher, greeting))
         return Upgraded(status=101)
-
-
-def _shake_hands() -> bytes:
-    answer = ServerProtocol().accept(Request(request.path, Headers(list(request.headers.items()))))
-    if answer.status_code != 101:
-        raise InvalidInput("this is no websocket handshake: " + answer.body.decode(errors="replace").strip()[:200])
-    return answer.serialize()
 
 
 def _admitted(hub: Hub, admit: Admit) -> Admitted | Goodbye:

@@ -154,7 +154,7 @@ class Stack:
         secret = kept(self.home / "secret.key", lambda: secrets.token_urlsafe(48))
         friendly = {name: "true" for name in ("ALLOW_PRIVATE_ENDPOINTS", "OPEN_NODES", "TEST_MINTS")}
         friendly |= {"ANCHOR_INTERVAL_SECONDS": "30", "PAYOUT_COOL_OFF_HOURS": "0", "SIGNER_QUIET_SECONDS": "0"}
-        friendly |= {"PAYOUT_OPENS_ACCOUNT_FROM": "0"}
+        friendly |= {"PAYOUT_OPENS_ACCOUNT_FROM": "0", "UNSTAKE_DELAY_HOURS": "0"}
         if not self.settings.is_production:
             friendly["SOLANA_WALLET"] = self._wallet("hub")
         if not self.settings.solana_rpc_url:

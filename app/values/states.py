@@ -1,4 +1,4 @@
-"""The state machines of jobs, held credits, anchors and payouts. Each has its row of TRANSITIONS; a test tries every pair."""
+"""The state machines of jobs, holds, anchors, payouts, stakes and disputes. Each has its TRANSITIONS; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -80,6 +80,21 @@ class HoldState(StrEnum):
     RELEASED = "released"
 
 
+class UnstakingState(StrEnum):
+    """Of a part of a stake on its way back: PENDING until its delay is over and no dispute needs it."""
+
+    PENDING = "pending"
+    RELEASED = "released"
+
+
+class DisputeState(StrEnum):
+    """Of a buyer's word against a provider's: SLASHED and REJECTED are decisions, each once."""
+
+    OPEN = "open"
+    SLASHED = "slashed"
+    REJECTED = "rejected"
+
+
 P, U, J, A = PaymentState, UnitState, JobState, AttemptState
 N, X = AnchorState, PayoutState
 _UNIT_ENDS = {U.FAILED, U.CANCELLED}
@@ -128,6 +143,12 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
         HoldState.HELD: {HoldState.CAPTURED, HoldState.RELEASED},
         HoldState.CAPTURED: set(),
         HoldState.RELEASED: set(),
+    },
+    UnstakingState: {UnstakingState.PENDING: {UnstakingState.RELEASED}, UnstakingState.RELEASED: set()},
+    DisputeState: {
+        DisputeState.OPEN: {DisputeState.SLASHED, DisputeState.REJECTED},
+        DisputeState.SLASHED: set(),
+        DisputeState.REJECTED: set(),
     },
 }
 

@@ -21,7 +21,8 @@ from tests.api.test_paid_render import paid
 
 # Who may call what: `public`; `id` (knowing the job's id is enough for jobs born in Rayment, else its owner's key with
 # jobs:read); `wallet` (the provider's signature); `noted` (unsigned is only noted); `node` (a node's token; `node socket`,
-# `watcher socket`: likewise, refused by a close code; the latter takes an access token, a key or a cookie); `enrol` (open, and
+# `watcher socket`: likewise, refused by a close code; the latter takes an access token, a key or a cookie; `owner socket`: the
+# task's owner with tasks:read, others are refused before the handshake: tests/relay/test_task_streams.py); `enrol` (open, and
 # an API key with nodes:write enrols); `url` (a signed address); `metrics` (METRICS_TOKEN where it is set); `signed in` (an
 # access token); `stripe` (Stripe's signature); a scope (an access token, or an API key that has it); `operator` (likewise with
 # an admin scope, and the role); `reach <scope>` (Cocoon: likewise with that scope, of a participant, who sees its own rows, or
@@ -43,7 +44,7 @@ ACCESS = {
     ("GET", "/ws"): "wallet",
     ("POST", "/node/v1/nodes"): "enrol",
     **{("POST", f"/node/v1/{verb}"): "node" for verb in (
-        "proof", "heartbeat", "claims", "progress", "results", "failures", "releases")},
+        "proof", "heartbeat", "claims", "progress", "logs", "results", "failures", "releases")},
     ("GET", "/files/<path:key>"): "url",
     ("PUT", "/files/<path:key>"): "url",
     ("GET", "/metrics"): "metrics",
@@ -89,6 +90,16 @@ ACCESS = {
     ("POST", "/api/v1/payouts/proposals/<proposal_id>/reject"): "reach payouts:write",
     ("GET", "/openapi/cocoon.json"): "public",
     ("GET", "/openapi/robocompute.json"): "public",
+    ("GET", "/api/v1/providers/search"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>/status"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/heartbeat"): "providers:write",
+    ("GET", "/api/v1/providers/<provider_id>/metrics"): "providers:read",
+    ("GET", "/api/v1/providers/<provider_id>/resources"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/resources"): "providers:write",
+    ("GET", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:read",
+    ("PATCH", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:write",
+    ("DELETE", "/api/v1/providers/<provider_id>/resources/<resource_id>"): "providers:write",
     ("GET", "/api/v1/workers"): "reach workers:read",
     ("POST", "/api/v1/workers"): "reach workers:write",
     ("GET", "/api/v1/workers/<worker_id>"): "reach workers:read",
@@ -96,6 +107,9 @@ ACCESS = {
     ("GET", "/api/v1/workers/<worker_id>/metrics"): "reach workers:read",
     ("GET", "/api/v1/workers/<worker_id>/stats"): "reach workers:read",
     ("GET", "/ws/metrics"): "watcher socket",
+    ("GET", "/api/v1/tasks/<task_id>/logs"): "tasks:read",
+    ("GET", "/api/v1/tasks/<task_id>/metrics"): "tasks:read",
+    ("GET", "/api/v1/tasks/<task_id>/stream"): "owner socket",
     ("POST", "/rnp/v1/wallet/challenge"): "public",
     ("POST", "/rnp/v1/wallet/login"): "proof",
     ("POST", "/rnp/v1/wallet/link"): "signed in",
@@ -105,6 +119,34 @@ ACCESS = {
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
+    ("POST", "/api/v1/tasks"): "tasks:write",
+    ("GET", "/api/v1/tasks"): "tasks:read",
+    ("GET", "/api/v1/tasks/<task_id>"): "tasks:read",
+    ("PATCH", "/api/v1/tasks/<task_id>"): "tasks:write",
+    ("DELETE", "/api/v1/tasks/<task_id>"): "tasks:write",
+    ("GET", "/api/v1/tasks/<task_id>/results"): "tasks:read",
+    ("GET", "/api/v1/providers/<provider_id>/tasks/available"): "tasks:read",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/accept"): "tasks:write",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/start"): "tasks:write",
+    ("PATCH", "/api/v1/providers/<provider_id>/tasks/<task_id>/progress"): "tasks:write",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/complete"): "tasks:write",
+    ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/fail"): "tasks:write",
+    ("GET", "/api/v1/providers/<provider_id>/earnings"): "billing:read",
+    ("POST", "/api/v1/providers/<provider_id>/payouts/request"): "payouts:write",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/history"): "payouts:read",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/pending"): "payouts:read",
+    ("GET", "/api/v1/providers/<provider_id>/payouts/addresses"): "payouts:read",
+    ("POST", "/api/v1/providers/<provider_id>/payouts/addresses"): "payouts:write",
+    ("DELETE", "/api/v1/providers/<provider_id>/payouts/addresses/<address_id>"): "payouts:write",
+    ("GET", "/api/v1/providers/<provider_id>/staking"): "providers:read",
+    ("POST", "/api/v1/providers/<provider_id>/staking/stake"): "wallet:write",
+    ("POST", "/api/v1/providers/<provider_id>/staking/unstake"): "wallet:write",
+    ("GET", "/api/v1/providers/<provider_id>/disputes"): "tasks:read",
+    ("POST", "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer"): "tasks:write",
+    ("POST", "/api/v1/tasks/<task_id>/dispute"): "tasks:write",
+    ("GET", "/api/v1/tasks/<task_id>/dispute"): "tasks:read",
+    ("GET", "/api/v1/tasks/disputes"): "tasks:read",
+    ("POST", "/api/v1/tasks/disputes/<dispute_id>/decision"): "operator",
     ("GET", "/api/v1/wallet/balance"): "wallet:read",
     ("POST", "/api/v1/wallet/deposit"): "wallet:write",
     ("GET", "/api/v1/wallet/deposits"): "wallet:read",
@@ -131,6 +173,7 @@ EMPTY_BODIES = {
     "heartbeat": {},
     "claims": {"capabilities": ["render"]},
     "progress": {"reports": [{"attempt_id": UNKNOWN, "fence": 1}]},
+    "logs": {"attempt_id": UNKNOWN, "fence": 1},
     "results": {"results": [{"attempt_id": UNKNOWN, "fence": 1, "sha256": "0" * 64, "size_bytes": 1}]},
     "failures": {"failures": [{"attempt_id": UNKNOWN, "fence": 1, "code": "CRASHED"}]},
     "releases": {"attempts": [{"attempt_id": UNKNOWN, "fence": 1}]},
@@ -141,7 +184,25 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs/dispatch": {"job_type": "echo", "payload_ref": "s3://bucket/key"},
     "/rnp/v1/wallet/payout-addresses": {"chain": "solana", "address": "11111111111111111111111111111111"},
     "/api/v1/payouts/proposals/<proposal_id>/reject": {"reason": "x"},
+    "/api/v1/providers/<provider_id>/heartbeat": {},
+    "/api/v1/providers/<provider_id>/resources": {
+        "resource_type": "gpu", "specifications": {"memory_gb": 24}, "pricing": {"per_hour": "8.00"}
+    },
+    "/api/v1/providers/<provider_id>/resources/<resource_id>": {"status": "offline"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
+    "/api/v1/tasks": {"name": "x", "type": "cpu", "docker_image": "debian:12", "max_price_per_hour": "1.00"},
+    "/api/v1/tasks/<task_id>": {"priority": "low"},
+    "/api/v1/providers/<provider_id>/tasks/accept": {"task_id": UNKNOWN},
+    "/api/v1/providers/<provider_id>/tasks/<task_id>/progress": {"progress": 1},
+    "/api/v1/providers/<provider_id>/tasks/<task_id>/complete": {"result_hash": "0" * 64},
+    "/api/v1/providers/<provider_id>/tasks/<task_id>/fail": {"error_code": "X"},
+    "/api/v1/providers/<provider_id>/payouts/request": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/payouts/addresses": {"wallet_address": "1", "timestamp": 1, "signature": "1"},
+    "/api/v1/providers/<provider_id>/staking/stake": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/staking/unstake": {"amount": "1"},
+    "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer": {"answer": "x"},
+    "/api/v1/tasks/<task_id>/dispute": {"reason": "x"},
+    "/api/v1/tasks/disputes/<dispute_id>/decision": {"decision": "reject", "reason": "x"},
     "/api/v1/wallet/deposit": {"amount": "1.00"},
     "/api/v1/wallet/deposits/<deposit_id>/pay": {"tx_signature": "1" * 64},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
@@ -201,7 +262,7 @@ def test_operators_routes_want_the_role_and_the_scope(client: FlaskClient, hub, 
         operator = accounts.ensure_operator(session)
     for token, status in ((None, 401), ("ly_x", 401), (stranger, 403), (unscoped, 403), (operator, None)):
         head = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = client.open(concrete(rule), method=method, headers=head)
+        answer = client.open(concrete(rule), method=method, json=GOOD_BODIES.get(rule), headers=head)
         assert answer.status_code == status if status else answer.status_code in (200, 404), (token, answer.json)
 
 
@@ -316,9 +377,10 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<key_id>": UNKNOWN, "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
-           "<proposal_id>": "1",
+           "<proposal_id>": "1", "<dispute_id>": UNKNOWN,
            "<wallet_address>": "0:" + "0" * 64}
 
 
@@ -376,7 +438,7 @@ def test_broken_json_is_400_in_the_envelope(client: FlaskClient, method: str, ru
     for broken in BROKEN:
         answer = client.open(path, method=method, data=broken, content_type="application/json")
         expected = {400} if "/webhooks/" in rule else {owner_of(path, DIALECTS).invalid_status}
-        if rule in NO_BODY or rule.endswith("/heartbeat") and broken == b"":  # no member is needed
+        if rule in NO_BODY or rule.endswith(("/heartbeat", "/start")) and broken == b"":  # no member is needed
             expected = expected | {401} if rule in NO_BODY else {401}
         assert answer.status_code in expected, (broken[:20], answer.data)
         assert error_of(client, path, answer)

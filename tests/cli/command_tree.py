@@ -18,6 +18,8 @@ READING: dict[str, str | None] = {
     "credits balance": "jane@example.com",
     "dead-letters list": "",
     "dead-letters show": "{letter}",
+    "disputes list": "",
+    "disputes show": None,
     "doctor": "",
     "invariants": "",
     "keys list": "",
@@ -42,6 +44,7 @@ READING: dict[str, str | None] = {
 UUID = "5f0c1c9e-0000-4000-8000-000000000000"
 # What acts, as it is called; None: it runs on until it is ended, or needs no database.
 ACTING: dict[str, str | None] = {
+    "accounts tier": "jane@example.com pro",
     "backups check": None,
     "backups restore": None,
     "backups run": None,
@@ -49,6 +52,8 @@ ACTING: dict[str, str | None] = {
     "credits grant": "jane@example.com 1",
     "dead-letters replay": UUID,
     "demo": None,
+    "disputes decide": f"{UUID} reject --reason x",
+    "disputes open": f"{UUID} --reason x",
     "faucet": None,
     "keys create": "operator",
     "keys revoke": "ly_nobody",

@@ -15,6 +15,7 @@ from app.errors import InvalidInput
 
 Method = Literal["GET", "PUT"]
 KEY_LIMIT_CHARS = 512
+URL_MOST_SECONDS = 604_800  # S3 signs for no longer
 CHUNK_BYTES = 1024 * 1024
 _KEY_PART = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 

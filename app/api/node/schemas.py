@@ -1,11 +1,13 @@
 """Bodies of the node protocol (gpu_node/PROTOCOL.md)."""
 
+from datetime import UTC
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from app.core.nodes import MACHINE_LIMIT_BYTES
-from app.values import attempt_steps, json_text
+from app.errors import InvalidInput
+from app.values import attempt_steps, json_text, task_figures
 from app.values.node_keys import SIGNATURE_LIMIT_CHARS
 
 
@@ -120,3 +122,26 @@ class FailuresSchema(Loose):
 class ReleasesSchema(Loose):
     attempts = fields.List(fields.Nested(LiveSchema), required=True, validate=validate.Length(1, 256))
     reason = fields.String(load_default="")
+
+
+class LogLineSchema(Loose):
+    number = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**53))
+    timestamp = fields.AwareDateTime(load_default=None, allow_none=True, default_timezone=UTC)
+    level = fields.String(load_default="INFO", validate=validate.Length(max=16))
+    message = fields.String(required=True)
+
+
+class Figures(fields.Raw):
+    """What a container uses at one moment, by name."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        try:
+            return task_figures.read(value)
+        except InvalidInput as refusal:
+            raise ValidationError(refusal.message) from None
+
+
+class LogsSchema(LiveSchema):
+    lines = fields.List(fields.Nested(LogLineSchema), load_default=list, validate=validate.Length(max=500))
+    metrics = Figures(load_default=None, allow_none=True)
+    sampled_at = fields.AwareDateTime(load_default=None, allow_none=True, default_timezone=UTC)

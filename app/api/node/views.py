@@ -10,12 +10,14 @@ from flask import jsonify
 from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 
+from app.adapters.storage.port import URL_MOST_SECONDS
 from app.api import broker, idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
-from app.core import accounts, claims, expected_results, jobs, nodes, outcomes
+from app.core import accounts, claims, expected_results, jobs, nodes, outcomes, task_logs, tasks
 from app.core.claims import Claim, ClaimedJob
+from app.core.task_logs import Line, Told
 from app.db import Session
 from app.errors import Forbidden, Unauthenticated
 from app.failpoints import failpoint
@@ -25,6 +27,10 @@ from app.values import clock, node_keys, signatures
 
 blueprint = Blueprint("node", __name__, url_prefix="/node/v1", description="How GPU hosts talk to the hub")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()
+TASK_SETTINGS = (
+    "docker_image", "command", "environment", "has_network", "cpu_cores", "gpu_count", "gpu_memory_gb", "ram_gb", "storage_gb",
+    "timeout_seconds",
+)  # fmt: skip
 
 
 def limits() -> tuple[int, int]:
@@ -126,7 +132,9 @@ def describe(found: list[Claim]) -> dict[str, Any]:
 
 def _describe(item: Claim) -> dict[str, Any]:
     """What all attempts of a job share: settings, the scene's URL or a run's payload, limits."""
-    settings, job, is_run = hub().settings, item.job, item.kind == "run"
+    settings, job = hub().settings, item.job
+    if item.kind == tasks.UNIT_KIND:
+        return _describe_task(job)
     return {
         "job_id": str(job.id),
         "request_id": job.request_id,
@@ -139,10 +147,36 @@ def _describe(item: Claim) -> dict[str, Any]:
         "limits": {
             "max_seconds": min(job.settings.get("max_seconds", settings.unit_max_seconds), settings.unit_max_seconds),
             "max_memory_bytes": settings.unit_max_memory_bytes,
-            "max_output_bytes": settings.max_run_result_bytes if is_run else settings.max_result_bytes,
+            "max_output_bytes": _most_bytes(item),
             "max_pixels": settings.max_pixels,
         },
     } | ({"payload": _payload(job)} if "payload_ref" in job.settings else {})
+
+
+def _describe_task(job: ClaimedJob) -> dict[str, Any]:
+    """A compute task: what its container is, and what it may use."""
+    settings, asked = hub().settings, job.settings
+    return {
+        "job_id": str(job.id),
+        "request_id": job.request_id,
+        "traceparent": job.traceparent,
+        "kind": job.kind,
+        "settings": {name: asked[name] for name in TASK_SETTINGS},
+        "inputs": [],
+        "limits": {
+            "max_seconds": asked["timeout_seconds"],
+            "max_memory_bytes": int(asked["ram_gb"] * 10**9),
+            "max_output_bytes": settings.max_task_result_bytes,
+            "max_pixels": settings.max_pixels,
+        },
+    }
+
+
+def _most_bytes(item: Claim) -> int:
+    """What the result of a unit may have."""
+    settings = hub().settings
+    known = {"run": settings.max_run_result_bytes, tasks.UNIT_KIND: settings.max_task_result_bytes}
+    return known.get(item.kind, settings.max_result_bytes)
 
 
 def _payload(job: ClaimedJob) -> dict[str, Any]:
@@ -182,10 +216,11 @@ def _attempt(item: Claim) -> dict[str, Any]:
 
 def _upload(item: Claim) -> dict[str, Any]:
     """Where an attempt's result goes: signed for this key, method and size."""
-    settings, now, key = hub().settings, clock.now(), item.upload_key
-    most = settings.max_run_result_bytes if item.kind == "run" else settings.max_result_bytes
-    url = hub().store.signed_url("PUT", key, settings.file_url_seconds, now=now, max_bytes=most)
-    expires_at = (now + timedelta(seconds=settings.file_url_seconds)).isoformat()
+    now, key, seconds = clock.now(), item.upload_key, hub().settings.file_url_seconds
+    if item.kind == tasks.UNIT_KIND:  # nothing is uploaded before it ends
+        seconds = min(seconds + hub().settings.task_pull_seconds + item.job.settings["timeout_seconds"], URL_MOST_SECONDS)
+    url = hub().store.signed_url("PUT", key, seconds, now=now, max_bytes=_most_bytes(item))
+    expires_at = (now + timedelta(seconds=seconds)).isoformat()
     return {"method": "PUT", "url": url, "headers": {}, "expires_at": expires_at}
 
 
@@ -197,7 +232,8 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
     reports = [(item["attempt_id"], item["fence"], item["progress"]) for item in body["reports"]]
     with unit_of_work() as session:
         node = security.calling_node(session)
-        live = jobs.renew(session, node.id, reports, hub().settings.lease_seconds)
+        seconds = {item["attempt_id"]: item["seconds"] for item in body["reports"]}
+        live = jobs.renew(session, node.id, reports, hub().settings.lease_seconds, seconds)
     until = (clock.now() + timedelta(seconds=hub().settings.lease_seconds)).isoformat()
     return {
         "reports": [
@@ -205,6 +241,19 @@ def progress(body: dict[str, Any]) -> ResponseReturnValue:
             for item in reports
         ]
     }
+
+
+@blueprint.post("/logs")
+@blueprint.arguments(schemas.LogsSchema)
+@blueprint.response(200)
+def log(body: dict[str, Any]) -> ResponseReturnValue:
+    """Keep what a task's container writes and uses; telling it again is harmless."""
+    lines = [Line(item["message"], item["level"], item["timestamp"], item["number"]) for item in body["lines"]]
+    told = Told(lines, body["metrics"], body["sampled_at"])
+    with unit_of_work() as session:
+        node = security.calling_node(session)
+        taken = task_logs.take(session, node.id, body["attempt_id"], body["fence"], told, hub().log_limits)
+    return {"attempt_id": str(body["attempt_id"]), "live": taken.is_live, "next": taken.next_number}
 
 
 @blueprint.post("/results")

@@ -31,5 +31,5 @@ def provider(session: Session, provider_id: str, scope: str) -> ProviderCaller:
     found = security.caller(session, scope)
     wanted = nodes.get_provider(session, identifiers.read(provider_id, "provider_id"))
     if wanted.account_id != found.account_id and not found.is_operator:
-        raise NotFound(f"there is no provider {provider_id}", code="PROVIDER_NOT_FOUND", details={"provider_id": provider_id})
+        raise NotFound("Provider not found", code="PROVIDER_NOT_FOUND", details={"provider_id": str(wanted.id)})
     return ProviderCaller(found, wanted)

@@ -1,0 +1,85 @@
+"""Who may follow a task over its stream, and how what it is told is written."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+
+from app.api import security
+from app.api.robocompute import document
+from app.api.robocompute.moments import written
+from app.core import tasks
+from app.db import Session
+from app.models.task_logs import TaskChange, TaskLogLine
+from app.values import task_states
+from app.values.states import JobState, PaymentState, UnitState
+
+SCOPE = "tasks:read"
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Which task a socket may follow, and how to ask again later whether its credential still holds."""
+
+    job_id: uuid.UUID
+    renew: Callable[[Session], None]
+
+
+def admit(session: Session, task_id: str) -> Pass:
+    """The owner of the task, by `?token=` or the request's headers. Errors as `security.caller`; NotFound for another's task."""
+    sent = request.args.get("token")
+    token = sent or security.bearer()
+    found = security.identify(session, sent, SCOPE) if sent else security.caller(session, SCOPE)
+    job_id = tasks.get_own(session, found.account_id, tasks.read_id(task_id)).job.id
+
+    def renew(later: Session) -> None:
+        # A wallet's signature was for the handshake; what can end since then is the key or the sign-in.
+        security.identify(later, str(token), SCOPE, is_wallet_signed=True)
+
+    return Pass(job_id, renew)
+
+
+class Words:
+    """Updates, lines and errors as RoboCompute writes them."""
+
+    error = staticmethod(document.error_body)
+
+    @staticmethod
+    def update(change: TaskChange) -> dict[str, Any]:
+        return {
+            "task_id": str(change.job_id),
+            "sequence": change.sequence,
+            "status": status(change),
+            "progress": percent(change),
+            "reason": change.reason_code,
+            "timestamp": written(change.noted_at),
+        }
+
+    @staticmethod
+    def is_over(change: TaskChange) -> bool:
+        return status(change) in task_states.OVER
+
+    @staticmethod
+    def line(line: TaskLogLine) -> dict[str, Any]:
+        return {
+            "sequence": line.sequence,
+            "timestamp": written(line.logged_at),
+            "level": line.level,
+            "message": line.message,
+        }
+
+
+def status(change: TaskChange) -> str:
+    """The dialect's word for a task's states."""
+    states = PaymentState(change.payment_state), UnitState(change.unit_state), JobState(change.job_state)
+    return task_states.word(*states, change.reason_code == task_states.TIMED_OUT)
+
+
+def percent(change: TaskChange) -> float:
+    """How far a task is, of a hundred: nothing while it waits, all of it once it is completed."""
+    word = status(change)
+    if word == task_states.COMPLETED:
+        return 100
+    return 0 if word in (task_states.PENDING, task_states.ACCEPTED) else round(change.progress * 100, 1)

@@ -1,0 +1,46 @@
+"""How ends of work become a reputation. A newcomer has 0, and nobody less: a new identity is never better than the old one."""
+
+import math
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a provider's work for a client ended. LATE: it ran into its time limit, or was not begun in time; LOST: the provider
+    fell silent with it; CANCELLED: the client did not want it any more; DISPUTED: a decision found the result bad."""
+
+    COMPLETED = "completed"
+    LATE = "late"
+    LOST = "lost"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DISPUTED = "disputed"
+
+
+# (good, bad) of each. One proven bad result outweighs the good work that it was taken for, and more.
+WEIGHTS: dict[Outcome, tuple[float, float]] = {
+    Outcome.COMPLETED: (1.0, 0.0),
+    Outcome.LATE: (0.0, 0.5),
+    Outcome.LOST: (0.0, 0.5),
+    Outcome.FAILED: (0.0, 1.0),
+    Outcome.CANCELLED: (0.0, 0.0),
+    Outcome.DISPUTED: (0.0, 10.0),
+}
+HALF_LIFE_DAYS = 180
+CLIENT_MOST = 10.0  # one client's tasks weigh no more than this, in the proportion of good and bad that they have
+DAYS_TO_HALF = 7  # days with good work after which half of it counts: time is what nobody can buy
+_Z = 1.6449  # the share of good work is above the bound in 95 of 100 cases
+
+
+def lower_bound(good: float, bad: float) -> float:
+    """The share of good work, as low as these figures allow (Wilson's bound, one-sided, 95 %); 0 where there are none."""
+    whole = good + bad
+    if good <= 0.0 or whole <= 0.0:
+        return 0.0
+    square = _Z * _Z
+    spread = _Z * math.sqrt(good * bad / whole + square / 4)
+    return max(0.0, good + square / 2 - spread) / (whole + square)
+
+
+def score(good: float, bad: float, days: int) -> float:
+    """A reputation, 0 to 1: the bound, less for who has not been at work on many days."""
+    return lower_bound(good, bad) * days / (days + DAYS_TO_HALF)
