@@ -160,7 +160,7 @@ def enrol(provider_id: str, keypair: Path | None, timestamp: int | None, signatu
         client = HubClient(settings.hub_url, threading.Event())
         try:
             capabilities = offered(settings.capabilities, look_for_engine(settings) is not None)
-        own = replace(settings, api_key=None, provider_id=None, capabilities=capabilities)  # the wallet's word stands alone
+            own = replace(settings, api_key=None, provider_id=None, capabilities=capabilities)  # the wallet's word stands alone
             answer = register(client, own, key, describe_machine(*find_host(settings)), enrolment, 20.0)
         finally:
             client.close()
