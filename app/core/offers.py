@@ -49,7 +49,8 @@ WITH {_OFFERS}, told AS (
     FROM found f JOIN providers p ON p.id = f.provider_id
     LEFT JOIN provider_standings s ON s.provider_id = f.provider_id
     LEFT JOIN provider_presences h ON h.provider_id = f.provider_id)
-SELECT * FROM told ORDER BY status IN ('online', 'busy') DESC, score DESC, price_minor NULLS LAST, registered_at, provider_id
+SELECT *, count(*) OVER () AS total FROM told
+ORDER BY status IN ('online', 'busy') DESC, score DESC, price_minor NULLS LAST, registered_at, provider_id
 LIMIT :limit OFFSET :offset
 """)
 _COUNT = text(f"WITH {_OFFERS} SELECT count(*) FROM found")
@@ -66,7 +67,9 @@ def search(
     names = ("gpu_memory_min", "cpu_cores_min", "max_price_minor", "location")
     asked = {name: wanted.get(name) for name in names} | {"now": now, "since": now - timedelta(seconds=silence_seconds)}
     rows = session.execute(_SEARCH, asked | {"limit": limit, "offset": offset}).all()
-    return rows, int(session.execute(_COUNT, asked).scalar_one())
+    if rows or not offset:
+        return rows, rows[0].total if rows else 0
+    return rows, int(session.execute(_COUNT, asked).scalar_one())  # a page beyond the last
 
 
 def shown_resources(session: Session, provider_id: uuid.UUID) -> list[Listed]:

@@ -56,12 +56,14 @@ SELECT provider_id, sum(good * share), sum(bad * share), count(*) FILTER (WHERE 
     FROM (SELECT *, {_faded("as_of", ":now")} AS fade FROM provider_records WHERE provider_id = ANY(:providers)) AS r) AS c
 GROUP BY provider_id
 """)
+# From the best down to the first who is there.
 _BEST_PRESENT = text("""
-SELECT coalesce(max(s.score), 0) FROM provider_standings s WHERE s.score > :own AND (
+SELECT s.score FROM provider_standings s WHERE s.score > :own AND (
     EXISTS (SELECT FROM provider_presences p WHERE p.provider_id = s.provider_id AND p.heard_at > :since
         AND p.status IN ('online', 'busy'))
     OR EXISTS (SELECT FROM nodes n WHERE n.provider_id = s.provider_id AND n.last_heartbeat_at > :since
         AND 'compute' = ANY(n.capabilities) AND NOT n.is_draining))
+ORDER BY s.score DESC LIMIT 1
 """)
 
 
@@ -160,5 +162,5 @@ def head_start_seconds(session: Session, provider_id: uuid.UUID | None, most_sec
         return 0.0
     own = read(session, provider_id).score if provider_id is not None else 0.0
     since = clock.now() - timedelta(seconds=silence_seconds)
-    best = float(session.execute(_BEST_PRESENT, {"own": own, "since": since}).scalar_one())
-    return most_seconds * max(0.0, best - own)
+    best = session.execute(_BEST_PRESENT, {"own": own, "since": since}).scalar()
+    return 0.0 if best is None else most_seconds * (float(best) - own)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import doorbells, outcomes, task_assignments, task_holds, tasks
+from app.core import doorbells, outcomes, resources, task_assignments, task_holds, tasks
 from app.core.tasks import TaskView
 from app.errors import Conflict, PaymentRequired
 from app.models.jobs import Job, WorkUnit
@@ -79,7 +79,7 @@ def _write_job(session: Session, order: TaskOrder, most: Money) -> Job:
         name=order.name,
         account_id=order.account_id,
         payment_state=PaymentState.CONFIRMED,
-        settings={"frame_list": []},
+        settings={"frame_list": [], "output_format": "BYTES"},  # as the other dialects read it
         breakdown={"total": str(most.decimal)},
         price_minor=most.minor,
         asset=most.asset,
@@ -123,6 +123,15 @@ def _told_as_funds(asset: str) -> Iterator[None]:
         details = {"required": short.details["requested"], "available": short.details["available"], "currency": asset}
         message = f"{details['available']} {asset} are there, and {details['required']} must be set aside: deposit first"
         raise PaymentRequired(message, code="INSUFFICIENT_FUNDS", details=details) from short
+
+
+def warnings_of(session: Session, view: TaskView) -> list[str]:
+    """Why a task may wait for long: everybody asks more than it offers. Nobody at all is no warning: nodes have no prices."""
+    asset = view.job.asset
+    least = resources.least_price_minor(session, view.task, asset)
+    if least is None or least <= view.task.max_price_minor:
+        return []
+    return [f"nobody offers what this task needs at its price; the least that is asked is {Money(least, asset)} {asset} an hour"]
 
 
 @dataclass(frozen=True, slots=True)

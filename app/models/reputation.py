@@ -52,7 +52,7 @@ class ProviderStanding(Base):
     how many days (UTC) up to `last_day` it did good work."""
 
     __tablename__ = "provider_standings"
-    __table_args__ = (Index("ix_provider_standings_updated_at", "updated_at"),)
+    __table_args__ = (Index("ix_provider_standings_updated_at", "updated_at"), Index("ix_provider_standings_score", "score"))
 
     provider_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("providers.id"), primary_key=True)
     score: Mapped[float]

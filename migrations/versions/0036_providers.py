@@ -98,6 +98,7 @@ def _reputation() -> None:
         sa.PrimaryKeyConstraint("provider_id", name="pk_provider_standings"),
     )
     op.create_index("ix_provider_standings_updated_at", "provider_standings", ["updated_at"])
+    op.create_index("ix_provider_standings_score", "provider_standings", ["score"])
 
 
 def _presence() -> None:

@@ -8,8 +8,9 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from app.core import outcomes
+from app.core import audit, outcomes
 from app.core.claims import Claim
 from app.db import Database
 from app.errors import Conflict, LightyardError, PaymentRequired
@@ -131,7 +132,7 @@ class Play:
 EVENTS = ["wait", "accept", "start", "report", "fail", "claim", "run", "break", "complete", "price", "sweep", "cancel"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 10)), max_size=25))
 def test_whatever_happens_to_a_task_its_money_adds_up(database: Database, events: list[tuple[str, int]]) -> None:
     with moving_clock() as hours:
@@ -282,3 +283,27 @@ def test_raising_the_price_holds_more_and_lowering_it_gives_back(market: Compute
     assert market.view(task_id).task.price_minor == 18_000_000, "whoever has it keeps the price that it was taken for"
     market.cancel(task_id)
     market.assert_settled(task_id)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE task_holds SET amount_minor = amount_minor + 1 WHERE state = 'held'",
+        "UPDATE task_holds SET state = 'held' WHERE state = 'captured'",
+        "UPDATE task_holds SET state = 'released' WHERE state = 'held'",
+        "UPDATE tasks SET billed_minor = billed_minor + 1",
+        "UPDATE jobs SET state = 'cancelled' WHERE state = 'open'",
+    ],
+)
+def test_the_audit_finds_what_was_done_to_a_task_behind_its_back(market: Compute, hours: Hours, change: str) -> None:
+    farm, task_id = market.provider(), market.order()
+    market.order()
+    market.accept(farm, task_id)
+    market.start(farm, task_id)
+    hours.wait(10)
+    market.complete(task_id, 10.0)
+    market.assert_conserved(farm.account_id)
+    with market.database.unit_of_work() as session:
+        session.execute(text(change))
+    with market.database.unit_of_work() as session:
+        assert audit.differences(session) != []

@@ -26,7 +26,7 @@ blueprint.ARGUMENTS_PARSER = BadRequestParser()
 @idempotent
 @blueprint.doc(**SIGNED_IN, parameters=[PARAMETER])
 @blueprint.arguments(schemas.TaskOrderSchema)
-@blueprint.response(201, schemas.TaskSchema)
+@blueprint.response(201, schemas.NewTaskSchema)
 @blueprint.alt_response(402, "PAYMENT_REQUIRED")
 def create(body: dict[str, Any]) -> dict[str, Any]:
     """Order a task: the most that it can cost is set aside, `max_price_per_hour` for `timeout_seconds`."""
@@ -48,7 +48,8 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
             has_network=body["network"],
             order_id=order_id(),
         )
-        return shown(task_orders.create(session, order))
+        view = task_orders.create(session, order)
+        return shown(view) | {"warnings": task_orders.warnings_of(session, view)}
 
 
 @blueprint.get("")
