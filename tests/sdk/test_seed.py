@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from app.stack.postgres import Postgres
+from app.stack.valkey import Valkey
 from robocompute import RoboComputeClient, RoboComputeProvider, exceptions
+from tests.factories.databases import Databases
 from tests.sdk import seed_snippets
 from tests.sdk.market import Person, live_hub
 
@@ -38,9 +41,15 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def people() -> Iterator[tuple[Person, Person]]:
-    with live_hub(RATE_LIMITS="on") as stack:
-        yield Person(stack, "client"), Person(stack, "provider")
+def people(
+    postgres: Postgres, databases: Databases, valkey: Valkey, solana_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Person, Person]]:
+    """Who rents and who lends."""
+    name = databases.take()
+    parts = {"DATABASE_URL": postgres.database_url(name), "REDIS_URL": valkey.url, "SOLANA_RPC_URL": solana_url}
+    with live_hub(tmp_path_factory.mktemp("hub"), **parts) as hub:
+        yield Person(hub, "client"), Person(hub, "provider")
+    databases.give_back(name)
 
 
 def upload(provider: RoboComputeProvider, url: str, folder: Path) -> str:
