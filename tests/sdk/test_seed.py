@@ -1,9 +1,11 @@
 """Every call of RoboCompute's document (seed.md), word for word, against a live hub: its API, its database, its chain."""
 
+import ast
 import hashlib
 import threading
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +183,8 @@ def test_its_errors_are_caught_as_it_is_written(people: tuple[Person, Person]) -
     for _ in range(3):
         me.type("Error Handling")
     poor, lost, hasty = me.printed
-    said = {"required": "1000.00", "available": available, "currency": "USDC"}
-    assert poor.startswith("Insufficient funds: ") and said.items() <= eval(poor.partition(": ")[2]).items()
+    said = ast.literal_eval(poor.removeprefix("Insufficient funds: "))
+    assert (Decimal(said["required"]), Decimal(said["available"]), said["currency"]) == (1000, Decimal(available), "USDC")
     assert lost == f"Task {nobody} not found"
     assert 0 < int(hasty.removeprefix("Rate limit exceeded. Retry after ").removesuffix(" seconds")) <= 60
     assert client.rate_limit is not None and (client.rate_limit.limit, client.rate_limit.remaining) == (100, 0)
