@@ -27,7 +27,7 @@ class Pause:
 
 
 Step = httpx.Request | Pause
-Outcome = httpx.Response | httpx.TransportError | None
+Outcome = httpx.Response | httpx.RequestError | None
 
 
 @dataclass(slots=True)

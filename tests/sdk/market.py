@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -70,7 +71,8 @@ class Person:
         self.wallet.wait_final(signature)
         assert self.client.wallet.pay_deposit(deposit["deposit_id"], signature).received == deposit["amount"]
 
-    def become_provider(self) -> RoboComputeProvider:
+    @cached_property
+    def provider(self) -> RoboComputeProvider:
         """As Rayment has it: whoever signs for a wallet registers a provider with it."""
         with httpx.Client(base_url=self.hub.url, timeout=30) as http:
             body = {"name": "farm", "wallet": self.wallet.address, "endpoint": "http://127.0.0.1:4402", "spec": SPEC}
