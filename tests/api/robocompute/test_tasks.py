@@ -245,6 +245,12 @@ def test_scopes_are_asked_for(buyer: Person, hub: Hub) -> None:
         assert answer.status_code == 403
 
 
+def plain_key(person: Person, *scopes: str) -> dict[str, str]:
+    """The header of a key that needs no signature."""
+    with person.hub.database.unit_of_work() as session:
+        return {"Authorization": f"Bearer {accounts.create_key(session, person.account_id, 'plain', list(scopes))}"}
+
+
 class ContainerNode:
     """A host that runs containers, as the node protocol has it; it runs none, and says that it did."""
 
@@ -258,7 +264,7 @@ class ContainerNode:
             "machine": about | machine,
             "provider_id": str(provider.provider_id),
         }
-        made = client.post("/node/v1/nodes", json=body, headers={"Authorization": f"Bearer {provider.key}"})
+        made = client.post("/node/v1/nodes", json=body, headers=plain_key(provider, "nodes:write"))
         assert made.status_code == 201, made.json
         self.headers = {"Authorization": f"Bearer {made.json['token']}"}
         signature = base64.b64encode(key.sign(made.json["challenge"].encode()).signature).decode()
@@ -381,7 +387,7 @@ def sweep(hub: Hub) -> None:
 
 
 def test_a_task_is_a_job_of_its_owners_in_the_other_dialects(buyer: Person, provider: Person, client: FlaskClient) -> None:
-    task_id, head = order(buyer), {"Authorization": f"Bearer {buyer.key}"}
+    task_id, head = order(buyer), plain_key(buyer, "jobs:read", "jobs:write")
     upload(client, accept(provider, task_id))
     act(provider, task_id, "start")
     [listed] = client.get("/api/v1/jobs", headers=head).json["jobs"]
