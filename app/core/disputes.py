@@ -167,13 +167,15 @@ def slash(session: Session, dispute_id: uuid.UUID, by: str, reason: str, penalty
     """Decide for the buyer, once: the task's cost comes back to it, from the stake first. A penalty goes to the platform, from
     what is left of the stake alone. Conflict DISPUTE_DECIDED where it was decided."""
     row = _decided(session, dispute_id, DisputeState.SLASHED, by, reason)
+    provider, buyer = row.provider_account_id, row.account_id
+    settlement.lock(session, {provider: (*settlement.STAKE_FIRST, "debt"), buyer: ("balance", "owed")}, row.asset)
     cost, reference = Money(row.cost_minor, row.asset), f"slash:{row.id}"
-    whole = Refund(job_id=row.job_id, debtor_id=row.provider_account_id, creditor_id=row.account_id, reason="slashed")
+    whole = Refund(job_id=row.job_id, debtor_id=provider, creditor_id=buyer, reason="slashed")
     description = "Refund of a task with a bad result"
     taken = settlement.refund(session, whole, cost, reference, settlement.STAKE_FIRST, description)
     row.refunded_minor, row.owed_minor = taken.minor, (cost - taken).minor
     row.penalty_minor = _fine(session, row, Money(penalty_minor, row.asset)).minor
-    if row.provider_id is not None:
+    if row.provider_id is not None:  # a node of nobody has no reputation
         reputation.note(session, row.provider_id, row.account_id, Outcome.DISPUTED, row.id)
     _tell(session, "dispute.slashed", row)
     return row
