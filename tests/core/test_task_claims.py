@@ -3,6 +3,8 @@
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from sqlalchemy import select
 from app.core import disputes, ledger, resources, task_fit
 from app.core.ledger import Party
 from app.db import Database
+from app.errors import Conflict
 from app.models.nodes import Node, Provider
 from app.models.reputation import ProviderMark
 from app.values.money import parse
@@ -151,6 +154,29 @@ def test_whoever_has_staked_too_little_gets_no_task(market: Compute) -> None:
     assert [item.job.id for item in market.claim(operators, rules=rules)] == [again], "the operator's own need none"
 
 
+def test_of_software_and_nodes_that_want_a_task_at_once_one_has_it(market: Compute) -> None:
+    farms, nodes = [market.provider(), market.provider()], [market.node(), market.node()]
+
+    def accept(farm: Provider, task_id: uuid.UUID) -> bool:
+        try:
+            market.accept(farm, task_id)
+        except Conflict as late:
+            assert late.code == "TASK_ALREADY_ACCEPTED"
+            return False
+        return True
+
+    for _ in range(10):
+        task_id, start = market.order(resources=read("cpu", {"cpu_cores": 0.5, "ram_gb": 1, "storage_gb": 1})), Barrier(4)
+
+        def want(rival: Provider | uuid.UUID, task_id: uuid.UUID = task_id, start: Barrier = start) -> bool:
+            start.wait()
+            return accept(rival, task_id) if isinstance(rival, Provider) else bool(market.claim(rival))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(want, [*farms, *nodes])) == 1
+    market.assert_conserved()
+
+
 def test_a_failed_task_is_kept_from_the_node_while_another_is_there(market: Compute) -> None:
     first, second = market.node(market.provider()), market.node(market.provider())
     task_id = market.order()
@@ -202,7 +228,7 @@ def test_ends_of_work_are_noted_for_whoever_had_it(market: Compute, hours: Hours
         market.sweep()
         if act != "run out":
             market.cancel(task_id)
-    assert marks(market) == {(farm.id, "cancelled"): 1, (farm.id, "late"): 2, (farm.id, "lost"): 1}
+    assert marks(market) == dict.fromkeys([(farm.id, word) for word in ("cancelled", "late", "lost", "timeout")], 1)
 
 
 def test_a_bad_result_is_noted_once_it_is_decided(market: Compute, hours: Hours) -> None:

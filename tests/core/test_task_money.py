@@ -173,7 +173,7 @@ def test_a_task_that_ends_early_costs_what_ran_and_no_more(market: Compute, hour
     """Its owner and its time limit cut short what is paid for; a failure is not, nor what nobody has begun."""
     play = Play(market, hours)
     MOMENTS[moment](play)
-    hours.wait(50 if moment == "running" else 0)
+    hours.wait(50 if moment == "running" else 7)  # of which a node has told nothing
     with market.database.unit_of_work() as session:
         if end == "failure":
             outcomes.fail_job(session, play.task_id, "EXECUTION_ERROR", "it broke too often")
@@ -210,6 +210,15 @@ def _let_time_pass(play: Play, moment: str) -> None:
         assert market.node_fails(play.claims[-1], "TIME_LIMIT") == "cancelled"
     else:
         market.cancel(play.task_id)
+
+
+def test_silence_after_the_last_sign_of_life_is_not_paid_for(market: Compute, hours: Hours) -> None:
+    farm, task_id = market.provider(), market.order()
+    market.accept(farm, task_id)
+    market.start(farm, task_id)
+    hours.wait(400)  # its lease is 300 s, and no sweep has looked yet
+    assert market.cancel(task_id).task.billed_seconds == 300
+    market.assert_settled(task_id, farm.account_id)
 
 
 def test_a_node_that_says_time_is_up_too_soon_has_failed(market: Compute, hours: Hours) -> None:

@@ -103,7 +103,7 @@ class AvailableQuerySchema(Loose):
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
 
 
-class ErrorSchema(Schema):
+class TaskErrorSchema(Schema):
     code = fields.String(required=True)
     message = fields.String(required=True)
 
@@ -138,7 +138,7 @@ class TaskSchema(OfferedTaskSchema):
     container_id = fields.String(required=True, allow_none=True)
     attempts = fields.Integer(required=True, metadata={"description": "how often it was taken"})
     result_hash = fields.String(required=True, allow_none=True, metadata={"description": "SHA-256, hex"})
-    error = fields.Nested(ErrorSchema, required=True, allow_none=True)
+    error = fields.Nested(TaskErrorSchema, required=True, allow_none=True)
     accepted_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
     started_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
     completed_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
@@ -179,7 +179,7 @@ class StartSchema(Loose):
     resource_usage = fields.Dict(load_default=None, allow_none=True, validate=Limited(REPORT_LIMIT_BYTES))
 
 
-class LogLineSchema(Loose):
+class ToldLineSchema(Loose):
     """`number` counts this attempt's lines from 1 on: with it, a line that is told twice is kept once."""
 
     number = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, 2**53))
@@ -191,7 +191,7 @@ class LogLineSchema(Loose):
 class ProgressSchema(Loose):
     progress = fields.Float(required=True, validate=validate.Range(0, 100), metadata={"description": "per cent"})
     metrics = fields.Dict(load_default=dict, validate=Limited(REPORT_LIMIT_BYTES), metadata={"example": {"cpu_usage": 85.5}})
-    logs = fields.List(fields.Nested(LogLineSchema), load_default=list, validate=validate.Length(max=500))
+    logs = fields.List(fields.Nested(ToldLineSchema), load_default=list, validate=validate.Length(max=500))
 
 
 class CompleteSchema(Loose):
