@@ -447,13 +447,16 @@ def test_a_wallets_key_signs_its_handshake(apis: tuple[Api, Api], hub: Hub) -> N
         assert message(socket)["status"] == "pending"
 
 
-def test_a_lost_subscription_is_made_again(hub: Hub, owner: Owner) -> None:
+def test_a_lost_subscription_is_made_again(hub: Hub, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.adapters.task_news.LOOK_SECONDS", 10**9)
     with follower(hub, owner.task.id) as (_, there):
         say(there, '{"action":"subscribe"}')
         hear(there)
+        owner.progress(10)
+        assert hear(there)["progress"] == 10  # the subscription stands
+        owner.task.set(progress=0.2)  # told to nobody
         redis.Redis.from_url(hub.settings.redis_url).execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        owner.task.set(state="assigned")  # told to nobody
-        assert hear(there)["status"] == "accepted"
+        assert hear(there)["progress"] == 20
         owner.progress(30)
         assert hear(there)["progress"] == 30
 
