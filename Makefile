@@ -3,7 +3,7 @@ PYTHON := $(shell for p in $$(command -v python3.11) /usr/bin/python3.11 /usr/lo
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
 NODE_PY := .venv-node/bin/python
-SOURCES := app workers gpu_node devnet monitoring tests migrations $(wildcard bench) wsgi.py celery_app.py
+SOURCES := app workers gpu_node sdk devnet monitoring tests migrations $(wildcard bench) wsgi.py celery_app.py
 LIBRARIES := libX11.so.6=libx11-6 libXrender.so.1=libxrender1 libXfixes.so.3=libxfixes3 libXi.so.6=libxi6 \
 	libxkbcommon.so.0=libxkbcommon0 libSM.so.6=libsm6 libICE.so.6=libice6 libXext.so.6=libxext6 libGL.so.1=libgl1 libEGL.so.1=libegl1
 SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph-common promtool=prometheus \
@@ -20,11 +20,11 @@ help:  ## this list
 
 install: .venv/.stamp .venv-node/.stamp system-libraries  ## install what is missing: two Python environments, Blender, its libraries
 
-.venv/.stamp: requirements.lock pyproject.toml
+.venv/.stamp: requirements.lock pyproject.toml sdk/pyproject.toml
 	@$(call make-venv,.venv)
 	@echo "installing the hub's packages ..."
 	@$(PY) -m pip install -q --require-hashes -r requirements.lock
-	@$(PY) -m pip install -q --no-deps -e .
+	@$(PY) -m pip install -q --no-deps -e . -e ./sdk
 	@touch $@
 
 .venv-node/.stamp: requirements-node.lock

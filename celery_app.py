@@ -34,6 +34,7 @@ app.conf.beat_schedule = {
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
     "proposals": {"task": "hub.sweep_proposals", "schedule": 300.0, "options": {"expires": 300}},
     "stakes": {"task": "hub.sweep_stakes", "schedule": 30.0, "options": {"expires": 30}},
+    "billing": {"task": "hub.sweep_billing", "schedule": 60.0, "options": {"expires": 60}},
     "usd": {"task": "hub.sweep_usd", "schedule": 60.0, "options": {"expires": 60}},
     "anchors": {"task": "hub.sweep_anchors", "schedule": 5.0, "options": {"expires": 10}},
     "payouts": {"task": "hub.sweep_payouts", "schedule": 2.0, "options": {"expires": 5}},

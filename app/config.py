@@ -66,6 +66,13 @@ class Settings:
     evm_timeout_seconds: int = setting(10, "longest wait for one RPC call", "s", least=1)
     evm_anchor_key: str = setting("", "private key, hex, of the address that anchors; only the worker needs it")
     evm_max_fee_gwei: int = setting(200, "most that an anchor offers for gas", "gwei", least=1, most=1_000_000)
+    solana_wallet: str = setting("", "Solana address that deposits to the hub go to; empty: it takes none")
+    deposit_seconds: int = setting(
+        3600, "a deposit is waited for so long; what comes later is credited all the same", "s", least=1, most=31_536_000
+    )
+    invoice_seller: str = setting(
+        "", "whose invoices they are: name, address, tax number, lines separated by `|`; empty: Lightyard at PUBLIC_HOST"
+    )
     ton_api_url: str = setting("", "TON by toncenter's v2 interface, comma-separated; empty: no TON, unless TON_CONFIG is set")
     ton_api_key: str = setting("", "key of toncenter")
     ton_config: str = setting("", "a network's global configuration file: TON straight from its liteservers, by pytonlib")
@@ -207,6 +214,9 @@ class Settings:
     otel_exporter_otlp_endpoint: str = setting(
         "", "collector that traces go to, OTLP over HTTP; empty: no traces. Other OTEL_… variables are OpenTelemetry's own"
     )
+    accept_stub_signatures: bool = setting(
+        False, "take what RoboCompute's own SDK sends for a wallet's signature, which proves nothing; refused in production"
+    )
     signature_window_seconds: int = setting(300, "tolerance of signed timestamps, and life of a wallet's challenge", "s")
 
     @property
@@ -229,6 +239,12 @@ class Settings:
     @property
     def base_url(self) -> str:
         return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def seller(self) -> str:
+        """Who issues invoices, line by line."""
+        lines = [part.strip() for part in self.invoice_seller.split("|") if part.strip()]
+        return "\n".join(lines or (f"Lightyard at {self.public_host}",))
 
     @property
     def broker(self) -> str:

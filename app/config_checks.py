@@ -108,6 +108,8 @@ def _doors(settings: Settings) -> Iterable[Finding]:
     yield "CORS_ORIGINS", bool(odd), f"must be origins such as https://app.example, without a path: not {', '.join(odd)}"
     yield "ALLOW_PRIVATE_ENDPOINTS", settings.allow_private_endpoints, "must be off: users' URLs could reach your network"
     yield "NODE_PROOF_REQUIRED", not settings.node_proof_required, "must be on: anybody could pose as a node"
+    stubs = settings.accept_stub_signatures
+    yield "ACCEPT_STUB_SIGNATURES", stubs, "must be off: an API key alone would do where the wallet must sign, too"
     yield "OPEN_NODES", settings.open_nodes, "must be off: nodes of nobody would get work"
     yield "RATE_LIMITS", not settings.rate_limits, "must be on: passwords could be guessed without end"
     wide = [str(network) for network in _networks(settings) if _is_wide(network)]

@@ -17,7 +17,7 @@ from werkzeug.exceptions import Unauthorized
 from app import __version__
 from app.adapters.exposition_shelf import COCOON as COCOON_WORKERS
 from app.adapters.exposition_shelf import NODES, ExpositionShelf
-from app.api import bodies, files, headers, keyring, limits, security
+from app.api import allowances, bodies, files, headers, keyring, limits, security, signed_forms
 from app.api.cocoon import document as cocoon
 from app.api.cocoon import routes as cocoon_routes
 from app.api.cocoon import watching
@@ -129,8 +129,11 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         app.wsgi_app = TrustedProxies(app.wsgi_app, read_networks(settings.trusted_proxies))  # type: ignore[method-assign]
     headers.install(app, settings)
     limits.install(app, lambda path: None if path in UNLIMITED else owner_of(path, DIALECTS).limit)
+    allowances.install(app, lambda path: owner_of(path, DIALECTS) is ROBOCOMPUTE)
     security.install(app)
     bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
+    signed_forms.install(app, lambda path: owner_of(path, DIALECTS).takes_forms)
+    security.install_signatures(app)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),

@@ -35,7 +35,7 @@ from app.adapters.storage.s3_client import S3Access
 from app.adapters.task_news import TaskNews
 from app.config import Settings
 from app.config_checks import check
-from app.core import card_payments, ton_hub
+from app.core import card_payments, solana_hub, ton_hub
 from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
@@ -281,6 +281,7 @@ def malformed(settings: Settings) -> dict[str, str]:
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),
         "SIGNER_MAX_DAY": lambda: read_limits("SIGNER_MAX_DAY", settings.signer_max_day),
+        "SOLANA_WALLET": lambda: solana_hub.read_wallet(settings),
         "TON_WALLET": lambda: ton_hub.read_wallet(settings),
         "TON_JETTON_MASTERS": lambda: ton_hub.read_masters(settings),
         "RABBITMQ_API_URL": lambda: check_addresses(

@@ -70,6 +70,8 @@ class BenchStack:
         self._end()
 
     def _show_errors(self) -> None:
+        said = (self.home / "up.log").read_text(errors="replace").splitlines()  # which children ended, and why
+        print("\n".join(said[-20:]), file=sys.stderr)
         for log in sorted((self.home / "logs").glob("*.log")):
             lines = [line for line in log.read_text(errors="replace").splitlines() if '"error"' in line or "Error" in line]
             for line in lines[-5:]:

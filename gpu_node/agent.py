@@ -10,28 +10,36 @@ import queue
 import shutil
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from gpu_node import scrubbing, trail
+from gpu_node import offer, scrubbing, trail
 from gpu_node.attempts import Attempt, HeldAttempts, read_claim
 from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings
 from gpu_node.delivery import Delivery
+from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
 from gpu_node.home import hold_home
 from gpu_node.host import find_host
-from gpu_node.keys import load_or_create_key
-from gpu_node.machine import describe_machine, load_average, read_gpus
+from gpu_node.keys import load_or_create_key, public_key_text
+from gpu_node.machine import describe_engine, describe_machine, free_disk_bytes, load_average, read_gpus
 from gpu_node.registration import register
 from gpu_node.relay import RelayClient
 from gpu_node.runners.blender.runner import BlenderRunner, Host
+from gpu_node.runners.container.room import HostBusy
+from gpu_node.runners.container.runner import ContainerRunner
+from gpu_node.runners.outputs import Output
 from gpu_node.runs import Runs
 from gpu_node.scenes import SceneStore
 from gpu_node.slot import Ring, Slot
+from gpu_node.task_logs import TaskLogs
 
 log = logging.getLogger(__name__)
 
 CLAIM_PATIENCE_SECONDS = 5.0
 KEEPER_PATIENCE_SECONDS = 2.0
+LOGS_PATIENCE_SECONDS = 5.0
 JOIN_PATIENCE_SECONDS = 86400.0 * 365
 SHORTEST_LEASE_SECONDS = 3.0
 
@@ -40,21 +48,26 @@ class Agent:
     """`start`, `ring` as often as one likes, `drain`, `close`."""
 
     def __init__(self, settings: NodeSettings, host: Host | None = None, blender_version: str | None = None) -> None:
-        self.settings = settings
+        engine = offer.look_for_engine(settings)
+        self.settings = settings = replace(settings, capabilities=offer.offered(settings.capabilities, engine is not None))
         scrubbing.know((settings.api_key, settings.inference_key))
         self._home = hold_home(settings.home)
         self._key = load_or_create_key(settings.home)
+        mark = public_key_text(self._key)
+        self.containers = ContainerRunner(engine, settings.home / "containers", mark, offer.rules(settings)) if engine else None
         self._work_folder = settings.home / "work"
         shutil.rmtree(self._work_folder, ignore_errors=True)
         if host is None:
             host, blender_version = find_host(settings)
-        self._machine = {**describe_machine(host, blender_version), "slots": settings.slots}
+        self._machine = {**describe_machine(host, blender_version), "slots": settings.slots,
+                         "container_engine": describe_engine(engine, settings.container_network)}
         self.stopping, self.draining, self.changed = threading.Event(), threading.Event(), threading.Event()
         self._grace_ends = float("inf")
         self.held = HeldAttempts()
         self.client = self._make_client()
         self.client.join = self._join
         self.delivery = Delivery(self.client, self.held, settings.hub_patience_seconds)
+        self.logs = TaskLogs(self.client)
         self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
                                  settings.hub_patience_seconds)
         self.runs = Runs(settings, self.client, self._work_folder / "runs")
@@ -93,7 +106,7 @@ class Agent:
 
     def start(self) -> None:
         """Begins to work: keepers, delivery and slots. `join` comes first."""
-        for thread in (*self._keepers, self.delivery, *self.slots):
+        for thread in (*self._keepers, self.delivery, self.logs, *self.slots):
             thread.start()
 
     def ring(self, hint: str | None = None) -> Ring:
@@ -134,6 +147,7 @@ class Agent:
         if self.delivery.is_alive():
             self.delivery.close(max(2.0, self._grace_ends - time.monotonic()))
         self._release(self.held.all())
+        self.logs.close(LOGS_PATIENCE_SECONDS)
         self.stopping.set()
         self.changed.set()
         for keeper in self._keepers:
@@ -147,11 +161,14 @@ class Agent:
         return time.monotonic() > self._grace_ends
 
     def claim(self, limit: int, hint: str | None, job_id: str | None) -> list[Attempt]:
-        """Up to `limit` attempts, held from here on. Raises HubRefused or HubAway."""
+        """Up to `limit` attempts, held from here on, one container at most. Raises HubRefused or HubAway."""
+        capabilities = [name for name in self.settings.capabilities if name != offer.COMPUTE or self._has_engine()]
+        if not capabilities:
+            return []
         gpus = read_gpus() if self._machine["gpus"] else []
         free = [gpu["memory_total_bytes"] - gpu["memory_used_bytes"] for gpu in gpus
                 if gpu["memory_total_bytes"] is not None and gpu["memory_used_bytes"] is not None]
-        body = {"capabilities": list(self.settings.capabilities), "limit": limit, "hint": hint, "job_id": job_id,
+        body = {"capabilities": list(capabilities), "limit": limit, "hint": hint, "job_id": job_id,
                 "free": {"gpu_memory_bytes": max(free) if free else None}}
         attempts = read_claim(self.client.call("/claims", body, CLAIM_PATIENCE_SECONDS))
         self.held.add(attempts)
@@ -160,7 +177,27 @@ class Agent:
         if attempts and self.draining.is_set():
             self._release(attempts)
             return []
-        return attempts
+        surplus = [attempt for attempt in attempts if attempt.kind == "container"][1:]
+        self._release(surplus)
+        return [attempt for attempt in attempts if attempt not in surplus]
+
+    def _has_engine(self) -> bool:
+        """Whether a container could be run now."""
+        return self.containers is not None and self.containers.engine.answers()
+
+    def run_container(self, attempt: Attempt, stopped: Callable[[], bool]) -> Output:
+        """A compute task, whole; its owner has read what it printed when this returns. Raises WorkFailed or WorkStopped."""
+        if self.containers is None:
+            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this node runs no containers")
+        try:
+            return self.containers.run(attempt.job.settings, attempt.job.limits, stopped,
+                                       lambda lines: self.logs.write(attempt, lines),
+                                       lambda measures: self.logs.note(attempt, measures))
+        except HostBusy as busy:
+            self._release([attempt])
+            raise WorkStopped(str(busy)) from busy
+        finally:
+            self.logs.finish(attempt, LOGS_PATIENCE_SECONDS)
 
     def _release(self, attempts: list[Attempt]) -> None:
         """Gives units back without prejudice; a hub that is away gets them back when the lease ends."""
@@ -186,7 +223,8 @@ class Agent:
     def _heartbeat(self) -> dict[str, Any]:
         fell_back = self._machine["fell_back"] or any(slot.runner.fell_back for slot in self.slots)
         return {"current_load": load_average(), "draining": self.draining.is_set(),
-                "machine": {**self._machine, "gpus": read_gpus(), "fell_back": fell_back},
+                "machine": {**self._machine, "gpus": read_gpus(), "fell_back": fell_back,
+                            "disk_bytes": free_disk_bytes(self.settings.home)},
                 "attempts": [attempt.attempt_id for attempt in self.held.all()]}
 
     def _keep_heartbeat(self) -> None:

@@ -24,6 +24,7 @@ from gpu_node.config import NodeSettings, read_settings
 from gpu_node.failures import NodeError
 from gpu_node.interruption import call_when_told_to_end
 from gpu_node.logs import log_uncaught, set_up_logging
+from gpu_node.offer import offered
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class NodeWorker(Worker):
         """Joins the hub, then says what this worker consumes and where. Ends the process where it can't."""
         agent = _start_agent(self.app)
         asked = arguments.get("queues") or list(agent.settings.capabilities)
-        self.app.asked_queues = asked.split(",") if isinstance(asked, str) else list(asked)
+        names = asked.split(",") if isinstance(asked, str) else list(asked)
+        self.app.asked_queues = offered(names, agent.containers is not None)
         try:
             granted = listen_to(self.app, agent.registration)
         except NoBroker:

@@ -51,6 +51,13 @@ class NodeSettings:
     inference_model: str | None = None
     inference_key: str | None = None
     inference_seconds: float = 300.0
+    container_engine: str = "auto"
+    container_network: str | None = None
+    container_pull: bool = True
+    container_image_bytes: int = 32 * GIB
+    container_processes: int = 1024
+    container_grace_seconds: float = 10.0
+    container_log_bytes: int = 1024**2
     log_level: str = "INFO"
 
 
@@ -87,6 +94,13 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         inference_model=env.get("NODE_INFERENCE_MODEL") or None,
         inference_key=env.get("NODE_INFERENCE_KEY") or None,
         inference_seconds=_seconds(env, "NODE_INFERENCE_SECONDS", 300.0),
+        container_engine=env.get("NODE_CONTAINER_ENGINE") or "auto",
+        container_network=env.get("NODE_CONTAINER_NETWORK") or None,
+        container_pull=_switch(env, "NODE_CONTAINER_PULL", True),
+        container_image_bytes=_integer(env, "NODE_CONTAINER_IMAGE_BYTES", 32 * GIB, 1024, 2**50),
+        container_processes=_integer(env, "NODE_CONTAINER_PROCESSES", 1024, 1, 2**22),
+        container_grace_seconds=_seconds(env, "NODE_CONTAINER_GRACE_SECONDS", 10.0),
+        container_log_bytes=_integer(env, "NODE_CONTAINER_LOG_BYTES", 1024**2, 1024, 2**30),
         log_level=(env.get("LOG_LEVEL") or "INFO").upper(),
     )
     _check(settings)
@@ -120,6 +134,16 @@ def _check(settings: NodeSettings) -> None:
         raise SettingError(f"NODE_SANDBOX is {settings.sandbox!r}: use auto, bubblewrap or none")
     if "inference" in settings.capabilities and not (settings.inference_url or "").startswith(("http://", "https://")):
         raise SettingError("NODE_CAPABILITIES has inference: give NODE_INFERENCE_URL, such as http://127.0.0.1:8080/v1")
+    _check_containers(settings)
+
+
+def _check_containers(settings: NodeSettings) -> None:
+    engine = settings.container_engine
+    if engine not in ("auto", "off") and not engine.startswith(("unix:///", "tcp://127.0.0.1:", "http+unix://")):
+        raise SettingError(f"NODE_CONTAINER_ENGINE is {engine!r}: use auto, off, or a socket such as unix:///run/podman/podman.sock")
+    if settings.container_network in ("host", "default") or (settings.container_network or "").startswith("container:"):
+        raise SettingError(f"NODE_CONTAINER_NETWORK is {settings.container_network!r}: name a network that is made for "
+                           "strangers' containers, and leads nowhere else on this host")
 
 
 def _check_production(settings: NodeSettings, env: Mapping[str, str]) -> None:

@@ -13,6 +13,8 @@ import httpx
 from gpu_node.config import NodeSettings
 from gpu_node.host import find_host
 from gpu_node.machine import has_egl, read_gpus
+from gpu_node.offer import COMPUTE
+from gpu_node.runners.container.engine import EngineMissing, advice, find_engine
 from gpu_node.sandbox import SandboxMissing, bubblewrap_works
 
 LIBRARIES = {
@@ -33,7 +35,8 @@ class Finding:
 
 def examine(settings: NodeSettings) -> list[Finding]:
     """Everything looked at, good or bad; BAD means that this host can't work."""
-    return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), _disk(settings), _hub(settings)]
+    return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), *_containers(settings),
+            _disk(settings), _hub(settings)]
 
 
 def missing_packages() -> list[str]:
@@ -95,6 +98,24 @@ def _eevee() -> Finding:
     if has_egl():
         return Finding(OK, "egl", "libEGL is here")
     return Finding(WARN, "egl", "no libEGL: Eevee jobs go to other nodes", "apt-get install libegl1")
+
+
+def _containers(settings: NodeSettings) -> list[Finding]:
+    """Only where compute tasks are to be offered."""
+    if COMPUTE not in settings.capabilities:
+        return []
+    try:
+        engine = find_engine(settings.container_engine, settings.production)
+    except EngineMissing as missing:
+        return [Finding(WARN, "containers", "compute tasks are not offered: echo and cpu_benchmark alone are left", str(missing))]
+    name = f"{engine.name} {engine.version} at {engine.address}"
+    findings = [Finding(OK, "containers", f"{name}, {engine.cpu_count} cores, {engine.memory_bytes / 1e9:.0f} GB")]
+    if not engine.has_user_namespace:
+        findings.append(Finding(WARN, "containers", "root in a container is root of this host", advice(engine.name)))
+    if read_gpus() and not engine.gives_gpus:
+        findings.append(Finding(WARN, "containers", f"{engine.name} gives containers no GPU: tasks that want one go elsewhere",
+                                "use Docker with the NVIDIA container toolkit (nvidia-ctk runtime configure --runtime=docker)"))
+    return findings
 
 
 def _disk(settings: NodeSettings) -> Finding:

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import platform
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pynvml
 
 from gpu_node.runners.blender.runner import Host
 from gpu_node.runners.blender.scene_file import FORMATS
+from gpu_node.runners.container.engine import Engine
 
 log = logging.getLogger(__name__)
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -83,6 +85,28 @@ def read_addresses() -> list[str]:
     found = [item.address for items in psutil.net_if_addrs().values() for item in items if item.family in FAMILIES]
     plain = [ipaddress.ip_address(address) for address in found if "%" not in address]
     return sorted(str(address) for address in plain if not address.is_loopback and not address.is_link_local)[:MOST_ADDRESSES]
+
+
+def free_disk_bytes(folder: Path) -> int:
+    """What may still be written below `folder`, which may not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def describe_engine(engine: Engine | None, network: str | None) -> dict[str, Any] | None:
+    """The `container_engine` of PROTOCOL.md section 6; None where none are run. `gpus`: how many it can give to one."""
+    if engine is None:
+        return None
+    return {
+        "name": engine.name,
+        "version": engine.version,
+        "cpu_count": engine.cpu_count,
+        "memory_bytes": engine.memory_bytes,
+        "gpus": len(read_gpus()) if engine.gives_gpus else 0,
+        "network": network is not None,
+        "user_namespace": engine.has_user_namespace,
+    }
 
 
 def load_average() -> float:

@@ -58,7 +58,10 @@ class RelayClient(HubClient):
         }
 
     def call(self, path: str, body: dict[str, Any], patience_seconds: float) -> dict[str, Any]:
-        """The same calls with the same answers, over the socket. Raises HubRefused or HubAway."""
+        """The same calls with the same answers, over the socket; those that it has no words for, over HTTP. Raises HubRefused or
+        HubAway."""
+        if path not in self._calls:
+            return super().call(path, body, patience_seconds)
         self._current_token()
         self._start()
         return self._calls[path](body, patience_seconds)
@@ -216,7 +219,8 @@ class RelayClient(HubClient):
 
     def _progress(self, body: dict[str, Any], patience_seconds: float) -> dict[str, Any]:
         reports = body["reports"]
-        messages = [self._status(item["attempt_id"], "running", progress=item["progress"]) for item in reports]
+        messages = [self._status(item["attempt_id"], "running", progress=item["progress"], seconds=item["seconds"])
+                    for item in reports]
         answers = self._ask(messages, patience_seconds)
         return {"reports": [{"attempt_id": item["attempt_id"], "live": answer["type"] == "job_ack", "lease_until": None}
                             for item, answer in zip(reports, answers, strict=True)]}

@@ -95,7 +95,8 @@ class Slot(threading.Thread):
         """Works through a batch; the next one is claimed while its last units render. Returns that next one."""
         ahead: Future[list[Attempt]] | None = None
         for position, attempt in enumerate(batch):
-            if ahead is None and position >= len(batch) // 2:
+            # A container may run for hours, and what is claimed is kept from others.
+            if ahead is None and position >= len(batch) // 2 and attempt.kind != "container":
                 ahead = self._claims_ahead.submit(self._claim_ahead, attempt.job.job_id)
             failure = self._do(attempt)
             if failure is not None and failure.code in SAME_FOR_THE_JOB and attempt.kind == "frame":
@@ -118,7 +119,7 @@ class Slot(threading.Thread):
     def _claim_ahead(self, job_id: str) -> list[Attempt]:
         """The next batch, its scenes fetched, while frames render. What can't be fetched is met again by the unit itself."""
         attempts = self._claim(None, job_id)
-        for job in {attempt.job.job_id: attempt.job for attempt in attempts if attempt.kind != "run"}.values():
+        for job in {attempt.job.job_id: attempt.job for attempt in attempts if attempt.job.inputs}.values():
             try:
                 self._agent.scenes.fetch(job)
             except (WorkFailed, HubAway) as trouble:
@@ -171,6 +172,9 @@ class Slot(threading.Thread):
         if attempt.kind == "run":
             with trail.step(attempt, "run"):
                 return Parcel(attempt, output=self._agent.runs.run(job, stopped))
+        if attempt.kind == "container":
+            with trail.step(attempt, "run"):
+                return Parcel(attempt, output=self._agent.run_container(attempt, stopped))
         started = time.monotonic()
         with trail.step(attempt, "download"):
             scene = self._agent.scenes.fetch(job)

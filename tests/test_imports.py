@@ -11,7 +11,7 @@ from app.config import DEVELOPMENT_ANCHOR_KEY
 
 ROOT = Path(__file__).parent.parent
 LISTED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["lightyard"]["imports-inside"]
-SLOW = ("eth_account", "boto3", "botocore", "OpenEXR")
+SLOW = ("eth_account", "boto3", "botocore", "OpenEXR", "reportlab")
 
 
 def inside(tree: ast.Module) -> Iterator[str]:

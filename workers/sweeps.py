@@ -29,7 +29,7 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, payout_lookup, payout_values, payouts, proposals, push, retention, ton_payments
+from app.flows import anchors, billing, payout_lookup, payout_values, payouts, proposals, push, retention, ton_payments
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
 from app.observability import metrics
@@ -42,6 +42,7 @@ AT_ONCE = 100
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
+BILLING_TURN_SECONDS = 60
 PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
 WHOLE_AUDIT_SECONDS = 600
 TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
@@ -211,6 +212,17 @@ def sweep_stakes() -> None:
                 stakes.release(session, unstaking_id)
         except Exception:  # noqa: BLE001  logged, still pending, and tried by the next sweep
             log.exception("stakes.not_released", unstaking_id=str(unstaking_id))
+
+
+@shared_task(name="hub.sweep_billing")
+def sweep_billing() -> None:
+    """Keep looking at where deposits come in, ask for top-ups that are due, and issue the invoices of months that are over."""
+    database, settings = hub().database, hub().settings
+    with turn(hub().cache, "billing", BILLING_TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        asked, issued = billing.keep_up(database, settings)
+    log.info("billing.kept_up", topups=asked, invoices=issued)
 
 
 @shared_task(name="hub.sweep_usd")

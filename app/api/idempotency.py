@@ -110,7 +110,7 @@ def _client(session: Session) -> str:
     secret = security.bearer()
     who = f"key:{secret}" if secret else f"address:{request.remote_addr}"
     if secret and security.is_ours(secret):
-        caller = security.identify(session, secret, is_wallet_signed=True)  # the view asks for the signature, where it must
+        caller = security.identify(session, secret)
         who = f"account:{caller.account_id}" if caller.sign_in_id else who
     return who
 

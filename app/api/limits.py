@@ -1,4 +1,4 @@
-"""Requests per minute and address, counted in Valkey for all processes; a counter that is away never stops a request."""
+"""Requests per minute, counted in Valkey for all processes, by address; a counter that is away never stops a request."""
 
 import ipaddress
 import time
@@ -16,18 +16,26 @@ log = structlog.get_logger()
 MINUTE_MS = 60_000
 AWAY_SECONDS = 5.0  # so long nobody waits again for a Valkey that does not even refuse
 _AWAY = "lightyard_limits_away"
-# The last `per_minute` requests' times, newest first, by Valkey's own clock: any 60 s hold no more than the limit,
-# and a refused request is not counted. Returns the milliseconds to wait, 0 for a request that may pass.
+# The requests of the last minute, newest first, by Valkey's own clock: any 60 s hold no more than the limit, and a refused
+# request is not counted. Returns the milliseconds to wait (0 for a request that may pass), how many are counted now, and when
+# the oldest of them (for a refused one: the one that stands in its way) is a minute old.
 _COUNT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local most, span = tonumber(ARGV[1]), tonumber(ARGV[2])
-local oldest = redis.call('LINDEX', KEYS[1], most - 1)
-if oldest and now - oldest < span then return span - (now - oldest) end
+local oldest = redis.call('LINDEX', KEYS[1], -1)
+while oldest and now - oldest >= span do
+    redis.call('RPOP', KEYS[1])
+    oldest = redis.call('LINDEX', KEYS[1], -1)
+end
+local used = redis.call('LLEN', KEYS[1])
+if used >= most then
+    local gate = redis.call('LINDEX', KEYS[1], most - 1)
+    return {span - (now - gate), used, gate + span}
+end
 redis.call('LPUSH', KEYS[1], now)
-redis.call('LTRIM', KEYS[1], 0, most - 1)
 redis.call('PEXPIRE', KEYS[1], span)
-return 0
+return {0, used + 1, (oldest or now) + span}
 """
 
 
@@ -104,25 +112,46 @@ def install(app: Flask, rule_of: Callable[[str], Rule | None]) -> None:
         rule = rule_of(request.path)
         found = rule(request.method, request.path) if rule else None
         if found is not None and request.method != "OPTIONS":
-            spend(found, request.remote_addr or "")
+            spend(found, neighbourhood(request.remote_addr or ""))
 
 
-def spend(limit: Limit, address: str) -> None:
-    """Count one request; 429 with Retry-After when this address has had its minute's share."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What became of a counted request: how long it must wait (0: it may pass), how many of the last minute are counted, and when
+    the next of them is a minute old, in seconds since 1970."""
+
+    wait_seconds: int
+    used: int
+    reset: int
+
+
+def spend(limit: Limit, whose: str) -> Spent | None:
+    """Count one request; 429 with Retry-After when `whose` (an address, an account) has had its minute's share. None where
+    nothing is counted."""
+    spent = count(limit, whose)
+    if spent is not None and spent.wait_seconds:
+        raise refusal(limit, spent)
+    return spent
+
+
+def refusal(limit: Limit, spent: Spent) -> RateLimited:
+    message = f"Too many requests: {limit.per_minute} per minute; try again in {spent.wait_seconds} s"
+    return RateLimited(message, details={"retry_after": spent.wait_seconds})
+
+
+def count(limit: Limit, whose: str) -> Spent | None:
+    """Count one request, unless it is one too many. None where limits are off, or the counter is away."""
     if not hub().settings.rate_limits or time.monotonic() < current_app.extensions.get(_AWAY, 0.0):
-        return
-    key = f"limit:{limit.name}:{neighbourhood(address)}"
+        return None
+    key = f"limit:{limit.name}:{whose}"
     try:
-        wait_ms = int(hub().cache.eval(_COUNT, 1, key, limit.per_minute, MINUTE_MS))
+        wait_ms, used, reset_ms = hub().cache.eval(_COUNT, 1, key, limit.per_minute, MINUTE_MS)
     except redis.RedisError as error:
         if isinstance(error, redis.TimeoutError):
             current_app.extensions[_AWAY] = time.monotonic() + AWAY_SECONDS
         log.warning("limits.away", error=str(error))
-        return
-    if wait_ms:
-        seconds = -(-wait_ms // 1000)
-        message = f"Too many requests: {limit.per_minute} per minute; try again in {seconds} s"
-        raise RateLimited(message, details={"retry_after": seconds})
+        return None
+    return Spent(-(-int(wait_ms) // 1000), int(used), -(-int(reset_ms) // 1000))
 
 
 def neighbourhood(address: str) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from flask import Flask, request
+from flask import Flask, g, request
 from flask_jwt_extended import create_access_token
 
-from app.api import tokens
+from app.api import tokens, wallet_signatures
+from app.api.context import one_by_one
 from app.api.keyring import Keyring, keyring
 from app.core import accounts, nodes, sign_ins
 from app.core.nodes import CallingNode
@@ -37,8 +38,32 @@ def install(app: Flask) -> None:
         wanted = _wanted(app)
         if NODE_TOKEN in wanted:
             node_token(token)
+        elif wanted and token.startswith(wallet_signatures.KEY_PREFIX):
+            wallet_signatures.read()
         elif wanted and not token.startswith(accounts.KEY_PREFIXES):
             tokens.recognize(token)
+
+
+def install_signatures(app: Flask) -> None:
+    """A key that needs the wallet's signature has it checked, and used up, before the view looks at anything: whatever becomes of
+    the request, it is good once. Installed after what looks at bodies, which are signed, too."""
+
+    @app.before_request
+    def check_signature() -> None:
+        token = bearer() or ""
+        if not token.startswith(wallet_signatures.KEY_PREFIX) or request.url_rule is None:
+            return
+        wanted = _wanted(app)
+        if wanted and NODE_TOKEN not in wanted:
+            with one_by_one() as session:
+                g.signed_key = (token, _signed_holder(session, token))
+
+
+def _signed_holder(session: Session, secret: str) -> accounts.KeyHolder:
+    found = accounts.authenticate_key(session, secret)
+    if found.needs_wallet_signature:
+        wallet_signatures.check(session, found)
+    return found
 
 
 def _wanted(app: Flask) -> set[str]:
@@ -84,16 +109,16 @@ def is_ours(token: str) -> bool:
     return tokens.is_jwt(token) or token.startswith(accounts.KEY_PREFIXES)
 
 
-def caller(session: Session, scope: str, *, is_wallet_signed: bool = False) -> Caller:
+def caller(session: Session, scope: str) -> Caller:
     """The request's caller, by an access token or an API key; one query.
 
-    Unauthenticated for anything else (a node's or a refresh token, a key that also needs the wallet's signature where
-    `is_wallet_signed` does not vouch for it), Forbidden without the scope.
+    Unauthenticated for anything else (a node's or a refresh token, a key that also needs the wallet's signature without it),
+    Forbidden without the scope.
     """
     token = bearer()
     if not token:
         raise Unauthenticated("sign in: send an access token or an API key as Authorization: Bearer …")
-    return identify(session, token, scope, is_wallet_signed=is_wallet_signed)
+    return identify(session, token, scope)
 
 
 def optional_caller(session: Session, scope: str) -> Caller | None:
@@ -102,7 +127,11 @@ def optional_caller(session: Session, scope: str) -> Caller | None:
 
 
 def identify(session: Session, token: str, scope: str | None = None, *, is_wallet_signed: bool = False) -> Caller:
-    """Whose access token or API key this is (a websocket's `?token=`); one query. Errors as `caller`."""
+    """Whose access token or API key this is (a websocket's `?token=`). Errors as `caller`.
+
+    A key that needs the wallet's signature has it in the request that is served now; `is_wallet_signed` vouches that the key came
+    with one before, as when somebody who is connected is looked at again.
+    """
     if tokens.is_jwt(token):
         found = _signed_in(session, token, "access")
     else:
@@ -136,9 +165,13 @@ def _signed_in(session: Session, token: str, token_type: str) -> Caller:
 
 
 def _key_holder(session: Session, secret: str, is_wallet_signed: bool) -> Caller:
-    account, scopes, ends_at = accounts.authenticate_key(session, secret, is_wallet_signed)
-    roles = frozenset(account.roles)
-    return Caller(account.id, roles, _allowed(roles) & frozenset(scopes), account.rate_tier, ends_at=ends_at)
+    if is_wallet_signed or not secret.startswith(wallet_signatures.KEY_PREFIX):
+        found = accounts.authenticate_key(session, secret)
+    else:
+        checked, holder = g.get("signed_key", (None, None))
+        found = holder if checked == secret else _signed_holder(session, secret)
+    account, roles = found.account, frozenset(found.account.roles)
+    return Caller(account.id, roles, _allowed(roles) & frozenset(found.scopes), account.rate_tier, ends_at=found.ends_at)
 
 
 def _allowed(roles: frozenset[str]) -> frozenset[str]:

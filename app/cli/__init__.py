@@ -10,6 +10,7 @@ import click
 
 from app import __version__
 from app.cli import (
+    accounts,
     backups,
     books,
     broker,
@@ -54,7 +55,7 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, ledger, proofs, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters,
+    running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters,
     disputes, faucet, wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:

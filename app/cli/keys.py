@@ -8,7 +8,7 @@ import click
 
 from app.cli.context import open_database
 from app.cli.printing import as_json_option, examples, plain, print_json, print_table
-from app.core import accounts, queries
+from app.core import accounts, api_keys, queries
 from app.db import Session
 from app.errors import NotFound
 from app.models.accounts import SCOPES
@@ -20,7 +20,7 @@ USUAL_SCOPES = {
     "provider": tuple(f"{noun}:{right}" for noun in ("providers", "nodes", "tasks", "billing", "wallet", "payouts", "keys")
                       for right in ("read", "write")) + ("jobs:read",),
     "client": tuple(f"{noun}:{right}" for noun in ("jobs", "scenes", "credits", "keys", "tasks", "wallet", "billing")
-                    for right in ("read", "write")),
+                    for right in ("read", "write")) + ("providers:read",),
 }
 COLUMNS = ("id", "prefix", "name", "identities", "roles", "expires_at", "revoked_at")
 LIFE = re.compile(r"(\d{1,6})([hd])")
@@ -36,6 +36,7 @@ def keys() -> None:
         "keys create operator --name laptop --expires 90d",
         "keys create provider --wallet 7eUc… --name farm",
         "keys create client --wallet 7eUc… --scopes jobs:read,jobs:write --json",
+        "keys create provider --wallet 7eUc… --robocompute",
         note="Scopes: " + ", ".join(SCOPES),
     )
 )
@@ -44,23 +45,35 @@ def keys() -> None:
 @click.option("--name", default="", help="What the key is for, to tell it from others.")
 @click.option("--scopes", help="Comma-separated, such as jobs:read,jobs:write. Without it: all that the role usually needs.")
 @click.option("--expires", help="When it ends: after hours or days (12h, 90d), or at a day in UTC (2027-01-31). Else never.")
+@click.option("--robocompute", is_flag=True, help="A key for RoboCompute's SDK (rc_…): the wallet must sign each request, too.")
 @as_json_option
-def create(role: str, wallet: str | None, name: str, scopes: str | None, expires: str | None, as_json: bool) -> None:
+def create(
+    role: str, wallet: str | None, name: str, scopes: str | None, expires: str | None, robocompute: bool, as_json: bool
+) -> None:
     """Make a key for ROLE and print its secret, which is shown this once."""
     expires_at = _end(expires)
     if role == "operator" and wallet:
         raise click.UsageError("an operator's key has no wallet: leave --wallet out")
+    if role == "operator" and robocompute:
+        raise click.UsageError("an operator's key has no wallet that could sign: leave --robocompute out")
     if role != "operator" and not (wallet and is_solana_address(wallet)):
         raise click.UsageError(f"a {role}'s key needs --wallet with the {role}'s Solana address")
     wanted = [scope.strip() for scope in scopes.split(",")] if scopes is not None else list(USUAL_SCOPES[role])
     with open_database() as (_, database), database.unit_of_work() as session:
-        secret = accounts.create_key(session, _account(session, role, wallet), name or role, wanted, expires_at=expires_at)
+        owner = _account(session, role, wallet)
+        secret = accounts.create_key(session, owner, name or role, wanted, _prefix(role, robocompute), expires_at)
     if as_json:
         ends = expires_at.isoformat() if expires_at else None
-        print_json({"key": secret, "prefix": secret[:10], "role": role, "scopes": sorted(set(wanted)), "expires_at": ends})
+        facts = {"key": secret, "prefix": accounts.shown(secret), "role": role, "scopes": sorted(set(wanted)), "expires_at": ends}
+        print_json(facts)
     else:
         click.echo(secret)
         click.echo("keep it: it is stored hashed and not shown again", err=True)
+
+
+def _prefix(role: str, robocompute: bool) -> str:
+    kind = {"provider": api_keys.ROBOCOMPUTE_PROVIDER}.get(role, api_keys.ROBOCOMPUTE) if robocompute else api_keys.STANDARD
+    return api_keys.KINDS[kind]
 
 
 def _end(text: str | None) -> datetime | None:

@@ -15,6 +15,7 @@ from app.models.accounts import ROLES, SCOPES, Account, ApiKey, Identity, UsedMe
 from app.values import clock
 
 KEY_PREFIXES = ("ly_", "rc_")
+SECRET_BYTES, SECRET_CHARS, SHOWN_CHARS = 32, 43, 7
 
 
 def ensure_identity(session: Session, kind: str, value: str, name: str = "") -> uuid.UUID:
@@ -95,12 +96,12 @@ def create_key(
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise InvalidInput(f"unknown scopes {unknown}; known are {', '.join(SCOPES)}", details={"scopes": unknown})
-    secret = prefix + secrets.token_urlsafe(32)
+    secret = prefix + secrets.token_urlsafe(SECRET_BYTES)
     session.add(
         ApiKey(
             account_id=account_id,
             name=name,
-            prefix=secret[:10],
+            prefix=shown(secret),
             secret_hash=hash_secret(secret),
             scopes=sorted(set(scopes)),
             needs_wallet_signature=prefix.startswith("rc_"),
@@ -108,6 +109,11 @@ def create_key(
         )
     )
     return secret
+
+
+def shown(secret: str) -> str:
+    """How a key's secret begins, for its owner to tell it by: what all of its kind begin with, and a little of its own."""
+    return secret[: len(secret) - SECRET_CHARS + SHOWN_CHARS]
 
 
 def revoke_key(session: Session, key_id: uuid.UUID) -> bool:
@@ -121,22 +127,32 @@ def key_works() -> ColumnElement[bool]:
     return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > clock.now())
 
 
-def authenticate_key(
-    session: Session, secret: str, is_wallet_signed: bool = False
-) -> tuple[Account, list[str], datetime | None]:
-    """The account behind an API key, the key's scopes and when it ends; 401 when it is unknown, revoked or over, or when it is
-    one that also needs the wallet's signature and the request does not carry it."""
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whose API key it is, and what it may do. `signature_version` is the newest version of wallets' signatures that it has seen,
+    `ends_at` when the key ends by itself."""
+
+    account: Account
+    key_id: uuid.UUID
+    scopes: list[str]
+    needs_wallet_signature: bool
+    signature_version: int
+    ends_at: datetime | None
+
+
+def authenticate_key(session: Session, secret: str) -> KeyHolder:
+    """Whose API key this is; one query. 401 when it is unknown, revoked or over. Whether a wallet's signature came with it, where
+    it needs one, is for the caller to see to."""
+    columns = (ApiKey.id, ApiKey.scopes, ApiKey.needs_wallet_signature, ApiKey.signature_version, ApiKey.expires_at)
     query = (
-        select(Account, ApiKey.scopes, ApiKey.needs_wallet_signature, ApiKey.expires_at)
+        select(Account, *columns)
         .join(ApiKey, ApiKey.account_id == Account.id)
         .where(ApiKey.secret_hash == hash_secret(secret), key_works(), Account.is_active)
     )
     row = session.execute(query).one_or_none()
     if row is None:
         raise Unauthenticated("this API key is unknown, revoked or expired", code="INVALID_API_KEY")
-    if row[2] and not is_wallet_signed:
-        raise Unauthenticated("this key also needs the wallet's signature on each request", code="WALLET_SIGNATURE_INVALID")
-    return row[0], row[1], row[3]
+    return KeyHolder(*row)
 
 
 def ensure_operator(session: Session, secret: str | None = None) -> str:
@@ -168,15 +184,18 @@ def revoke_role(session: Session, account_id: uuid.UUID, role: str) -> None:
 
 def use_once(session: Session, message: str, window_seconds: int) -> None:
     """Note a signed message as used; a second use is a Conflict. Committed with whatever the message ordered."""
+    if not note_message(session, message, window_seconds):
+        raise Conflict("this signed message was used before; sign a new one", code="SIGNATURE_REPLAYED")
+
+
+def note_message(session: Session, message: str, window_seconds: int) -> bool:
+    """The same; False for a second use."""
     row = {
         "digest": hashlib.sha256(message.encode()).hexdigest(),
         "expires_at": clock.now() + timedelta(seconds=2 * window_seconds),
     }
-    done = session.execute(
-        insert(UsedMessage).values(row).on_conflict_do_nothing().returning(UsedMessage.digest)
-    ).scalar()
-    if done is None:
-        raise Conflict("this signed message was used before; sign a new one", code="SIGNATURE_REPLAYED")
+    statement = insert(UsedMessage).values(row).on_conflict_do_nothing()
+    return session.execute(statement.returning(UsedMessage.digest)).scalar() is not None
 
 
 def forget_used_messages(session: Session) -> int:

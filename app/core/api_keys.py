@@ -8,12 +8,15 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import accounts
+from app.core import accounts, wallet_keys
 from app.errors import Conflict, Forbidden, NotFound
 from app.models.accounts import Account, ApiKey
 from app.values import clock
 
 KEYS_MOST = 100
+STANDARD, ROBOCOMPUTE, ROBOCOMPUTE_PROVIDER = "standard", "robocompute", "robocompute_provider"
+KINDS = {STANDARD: "ly_", ROBOCOMPUTE: "rc_live_", ROBOCOMPUTE_PROVIDER: "rc_prov_live_"}
+"""How the secrets of each kind of key begin. RoboCompute's need the wallet's signature on each request, in every API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,24 @@ class Issued:
 
 
 def issue(
-    session: Session, account_id: uuid.UUID, name: str, scopes: list[str], held: Collection[str], ends_at: datetime | None = None
+    session: Session,
+    account_id: uuid.UUID,
+    name: str,
+    scopes: list[str],
+    held: Collection[str],
+    ends_at: datetime | None = None,
+    kind: str = STANDARD,
 ) -> Issued:
-    """A new key of the account; `ends_at` is when the key ends that makes it. Locks the account, so that KEYS_MOST holds.
+    """A new key of the account, of one of KINDS; `ends_at` is when the key ends that makes it. Locks the account, so that
+    KEYS_MOST holds.
 
     InvalidInput for a scope that does not exist, Forbidden for one that whoever makes the key does not hold, Conflict when the
-    account has as many keys as it may.
+    account has as many keys as it may, Refused WALLET_MISSING where nobody could sign for the key.
     """
     session.get_one(Account, account_id, with_for_update=True)
-    secret = accounts.create_key(session, account_id, name, scopes, expires_at=ends_at)
+    if kind != STANDARD:
+        wallet_keys.require_signer(session, account_id)
+    secret = accounts.create_key(session, account_id, name, scopes, KINDS[kind], ends_at)
     beyond = sorted(set(scopes) - set(held))
     if beyond:
         message = f"a key may do no more than whoever makes it; you don't have {', '.join(beyond)}"

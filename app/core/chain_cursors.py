@@ -11,7 +11,7 @@ from app.models.payments import ChainCursor
 from app.values import clock
 
 BUSY_SECONDS, QUIET_SECONDS = 2, 60
-BUSY, WATCHED = timedelta(minutes=30), timedelta(days=7)
+BUSY, WATCHED, KEPT = timedelta(minutes=30), timedelta(days=7), timedelta(days=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,19 @@ def watch(session: Session, chain: str, address: str) -> None:
         session.execute(insert(ChainCursor).values(row).on_conflict_do_nothing())
     elif asked_at < now - timedelta(seconds=60):
         session.execute(update(ChainCursor).where(_is(chain, address)).values(asked_at=now))
+
+
+def keep_watched(session: Session, chain: str, address: str) -> None:
+    """Read this address now and then, whether or not a payment to it was asked for lately; written about once in five days."""
+    now = clock.now()
+    row = {"chain": chain, "address": address, "read_at": now - WATCHED, "asked_at": now - BUSY}
+    statement = insert(ChainCursor).values(row)
+    again = statement.on_conflict_do_update(
+        index_elements=["chain", "address"],
+        set_={"asked_at": statement.excluded.asked_at},
+        where=ChainCursor.asked_at < now - KEPT,
+    )
+    session.execute(again)
 
 
 def _is(chain: str, address: str) -> ColumnElement[bool]:

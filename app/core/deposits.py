@@ -18,6 +18,8 @@ TOLD = {
     "short": "less arrived than was asked for; it is on the balance",
     "expired": "it arrived after the payment had expired; it is on the balance",
     "before_order": "it is older than the payment; it is on the balance",
+    "memo_twice": "it carries more than one memo; it is on the balance",
+    "no_transfer": "it came without a transfer that can be read; it is on the balance",
     "already_paid": "this was paid before; the amount is on the balance too",
 }
 
@@ -32,14 +34,20 @@ def ask(
     mint: str | None,
     memo_prefix: str,
     seconds: int,
+    note: str | None = None,
+    payment_id: uuid.UUID | None = None,
 ) -> Payment:
     """Ask an account for a deposit to `pay_to`, the hub's own address; `mint` names the token, None the chain's own coin.
 
-    The memo is public on the chain, so it carries the payment's id and nothing else.
+    The memo is public on the chain, so it carries the payment's id and nothing else; `note` is the depositor's own word for it.
+    `payment_id`: asked for again under one id, it is the same deposit.
     """
     if amount.minor <= 0:
         raise InvalidInput("a deposit must be more than zero")
-    reference, now = uuid.uuid4(), clock.now()
+    known = session.get(Payment, payment_id) if payment_id else None
+    if known is not None:
+        return known
+    reference, now = payment_id or uuid.uuid4(), clock.now()
     payment = Payment(
         id=reference,
         account_id=account_id,
@@ -50,6 +58,7 @@ def ask(
         amount_minor=amount.minor,
         pay_to=pay_to,
         memo=f"{memo_prefix}{reference}",
+        note=note,
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
     )

@@ -10,6 +10,7 @@ from app.core import chain_cursors, payments
 from app.core.chain_cursors import Address
 from app.errors import Conflict
 from app.models.payments import ChainTransaction, Payment
+from app.values import token_accounts
 
 log = structlog.get_logger()
 
@@ -19,12 +20,18 @@ def note_read(session: Session, place: Address, seen: Iterable[tuple[str, str | 
     found = 0
     for signature, text in seen:
         for memo in sorted(set(payments.MEMO.findall(text or ""))):  # the RPC joins a transaction's memos into one text
-            query = select(Payment).where(Payment.memo == memo, Payment.pay_to == place.address)
-            payment = session.scalars(query).one_or_none()
-            if payment is not None:
+            payment = session.scalars(select(Payment).where(Payment.memo == memo, Payment.chain == place.chain)).one_or_none()
+            if payment is not None and place.address in _places(payment):
                 found += _show(session, payment, signature)
     chain_cursors.move(session, place, newest)
     return found
+
+
+def _places(payment: Payment) -> tuple[str, ...]:
+    """Where a payment may be seen to arrive: at its payee, and, of a token, at the account that the payee keeps it in."""
+    if payment.mint is None:
+        return (payment.pay_to,)
+    return payment.pay_to, token_accounts.address(payment.pay_to, payment.mint)
 
 
 def _show(session: Session, payment: Payment, signature: str) -> int:

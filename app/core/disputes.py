@@ -173,7 +173,7 @@ def slash(session: Session, dispute_id: uuid.UUID, by: str, reason: str, penalty
     taken = settlement.refund(session, whole, cost, reference, settlement.STAKE_FIRST, description)
     row.refunded_minor, row.owed_minor = taken.minor, (cost - taken).minor
     row.penalty_minor = _fine(session, row, Money(penalty_minor, row.asset)).minor
-    if row.provider_id is not None:  # a node of nobody has no reputation
+    if row.provider_id is not None:
         reputation.note(session, row.provider_id, row.account_id, Outcome.DISPUTED, row.id)
     _tell(session, "dispute.slashed", row)
     return row

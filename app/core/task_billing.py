@@ -80,9 +80,9 @@ def complete(session: Session, job_id: uuid.UUID) -> TaskHold | None:
         raise RuntimeError("a task was completed by nobody")
     seen = run.seen_seconds(clock.now())
     claimed = seen if run.seconds is None else task_prices.whole_seconds(run.seconds)
-    session.execute(_COUNT, {"job_id": job_id})
     seconds = min(seen, claimed)
     hold = _capture(session, job_id, run, seconds, claimed)
+    session.execute(_COUNT, {"job_id": job_id})  # after the ledger's rows, as wherever a provider's jobs are counted
     if hold is not None:
         task_marks.note_completed(session, job_id, run.attempt_id, Money(hold.earned_minor or 0, hold.asset), seconds)
     return hold

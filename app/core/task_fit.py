@@ -18,7 +18,8 @@ from app.values.money import MAX_MINOR, Money
 from app.values.task_resources import TYPES
 
 GB = 10**9
-ENGINE = "container_engine"  # of a machine's report: what runs containers there; absent or null where nothing does
+# Of a machine's report: what runs containers there, and what of the machine it may give to them; null where nothing does.
+ENGINE = "container_engine"
 ASSETS = ("USDC", "USDT")
 
 # Before anything else is asked of a node: mostly nothing waits.
@@ -36,7 +37,7 @@ _PRICE = "(CAST(:prices AS jsonb) ->> (t.type || ':' || tj.asset))::bigint"
 FITS = f"""
     u.queued_at <= :task_ready_at AND EXISTS (SELECT 1 FROM tasks t JOIN jobs tj ON tj.id = t.job_id
         WHERE t.job_id = u.job_id AND t.cpu_cores <= :cores AND t.ram_gb <= :ram_gb AND t.storage_gb <= :storage_gb
-        AND (t.location IS NULL OR t.location = ANY(CAST(:locations AS text[])))
+        AND (NOT t.has_network OR :has_network) AND (t.location IS NULL OR t.location = ANY(CAST(:locations AS text[])))
         AND (t.gpu_count = 0 OR t.gpu_count <= (
             SELECT count(*) FROM unnest(CAST(:gpus_gb AS float8[])) AS g WHERE g >= t.gpu_memory_gb))
         AND tj.asset = ANY(CAST(:assets AS text[])) AND coalesce({_PRICE}, 0) <= t.max_price_minor)"""
@@ -59,7 +60,7 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class Room:
     """What a node has free for tasks. `gpus_gb` is the memory of each free GPU; prices are per hour, by `type:asset`, where its
-    provider has one; `assets` those that enough is staked for."""
+    provider has one; `assets` those that enough is staked for; without `has_network` its containers reach nothing."""
 
     cores: float = -1.0
     ram_gb: float = -1.0
@@ -68,6 +69,7 @@ class Room:
     locations: tuple[str, ...] = ()
     assets: tuple[str, ...] = ()
     prices: Mapping[str, int] = field(default_factory=dict)
+    has_network: bool = True
 
     def as_values(self) -> dict[str, Any]:
         """As `FITS` and `TAKEN` name them."""
@@ -79,6 +81,7 @@ class Room:
             "locations": list(self.locations),
             "assets": list(self.assets),
             "prices": json.dumps(dict(self.prices)),
+            "has_network": self.has_network,
         }
 
 
@@ -106,19 +109,29 @@ def _room_of(session: Session, node_id: uuid.UUID, row: Any, rules: Rules) -> Ro
     assets = _staked_for(session, row, rules) if machine.get(ENGINE) else ()
     if not assets:
         return NO_ROOM
+    said = machine[ENGINE] if isinstance(machine[ENGINE], dict) else {}
+    own = {name: said[name] if said.get(name) is not None else machine.get(name) for name in ("cpu_count", "memory_bytes")}
     used = session.execute(_IN_USE, {"node_id": node_id}).one()
-    gpus = sorted(_amount(gpu, "memory_total_bytes") / GB for gpu in nodes.gpus_of(machine))
     terms = Terms({}, {}, ()) if row.provider_id is None else resources.terms_of(session, row.provider_id)
     prices = {f"{kind}:{asset}": terms.price_minor(kind, asset) for kind in TYPES for asset in assets}
     return Room(
-        _amount(machine, "cpu_count") - float(used.cores),
-        _amount(machine, "memory_bytes") / GB - float(used.ram_gb),
+        _amount(own, "cpu_count") - float(used.cores),
+        _amount(own, "memory_bytes") / GB - float(used.ram_gb),
         _amount(machine, "disk_bytes") / GB - float(used.storage_gb),
-        tuple(gpus[: max(0, len(gpus) - int(used.gpus))]),
+        _free_gpus(machine, said, int(used.gpus)),
         (*_places(machine), *terms.locations),
         assets,
         {name: price for name, price in prices.items() if price is not None},
+        said.get("network") is not False,
     )
+
+
+def _free_gpus(machine: Mapping[str, Any], engine: Mapping[str, Any], used: int) -> tuple[float, ...]:
+    """The memory of each GPU that a container could have, in GB: of all that there are the smaller ones, since nobody knows which
+    are in use."""
+    gpus = sorted(_amount(gpu, "memory_total_bytes") / GB for gpu in nodes.gpus_of(machine))
+    given = int(_amount(engine, "gpus")) if "gpus" in engine else len(gpus)
+    return tuple(gpus[: max(0, min(given, len(gpus)) - used)])
 
 
 def _staked_for(session: Session, row: Any, rules: Rules) -> tuple[str, ...]:

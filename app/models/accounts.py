@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import ARRAY, ForeignKey, Text, UniqueConstraint
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -19,12 +19,16 @@ SCOPES = tuple(
 
 
 class Account(Base):
+    """`requests_per_minute` is what an enterprise has agreed on (app/values/rate_tiers.py)."""
+
     __tablename__ = "accounts"
+    __table_args__ = (CheckConstraint("requests_per_minute > 0", name="requests_per_minute_positive"),)
 
     id: Mapped[Id]
     name: Mapped[Str] = mapped_column(default="")
     roles: Mapped[list[str]] = mapped_column(ARRAY(Text), default=lambda: ["client"])
     rate_tier: Mapped[Str] = mapped_column(default="free")
+    requests_per_minute: Mapped[int | None]
     is_active: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[Created]
 
@@ -54,6 +58,7 @@ class ApiKey(Base):
     secret_hash: Mapped[Str] = mapped_column(unique=True)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     needs_wallet_signature: Mapped[bool] = mapped_column(default=False)
+    signature_version: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[Created]
     expires_at: Mapped[Moment | None]
     revoked_at: Mapped[Moment | None]

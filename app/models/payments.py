@@ -28,6 +28,7 @@ class Payment(Base):
     rate_source: Mapped[Str] = mapped_column(default="none")
     pay_to: Mapped[Str] = mapped_column(index=True)
     memo: Mapped[Str] = mapped_column(unique=True)
+    note: Mapped[Str | None]  # the payer's own word for it, told to nobody else
     state: Mapped[Str] = mapped_column(default="open")
     tx_signature: Mapped[Str | None]
     created_at: Mapped[Created]

@@ -155,6 +155,8 @@ class Stack:
         friendly = {name: "true" for name in ("ALLOW_PRIVATE_ENDPOINTS", "OPEN_NODES", "TEST_MINTS")}
         friendly |= {"ANCHOR_INTERVAL_SECONDS": "30", "PAYOUT_COOL_OFF_HOURS": "0", "SIGNER_QUIET_SECONDS": "0"}
         friendly |= {"PAYOUT_OPENS_ACCOUNT_FROM": "0", "UNSTAKE_DELAY_HOURS": "0"}
+        if not self.settings.is_production:
+            friendly["SOLANA_WALLET"] = self._wallet("hub")
         if not self.settings.solana_rpc_url:
             friendly["SOLANA_MINTS"] = ",".join(f"{asset}={mint}" for asset, mint in MINTS.items())
         if not self.settings.database_url:
@@ -353,7 +355,7 @@ class Stack:
             "ton_jetton_masters": self.environment.get("TON_JETTON_MASTERS") or None,
             "operator_api_key": operator_key,
             "metrics_url": f"{self.url}/metrics",
-            "hub_wallet": self._wallet("hub"),
+            "hub_wallet": self.environment.get("SOLANA_WALLET") or None,
             "mints": self._mints(),
             "database_url": self.database_url,
             "redis_url": self.redis_url,

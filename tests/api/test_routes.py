@@ -125,6 +125,7 @@ ACCESS = {
     ("PATCH", "/api/v1/tasks/<task_id>"): "tasks:write",
     ("DELETE", "/api/v1/tasks/<task_id>"): "tasks:write",
     ("GET", "/api/v1/tasks/<task_id>/results"): "tasks:read",
+    ("GET", "/api/v1/providers/<provider_id>/tasks"): "tasks:read",
     ("GET", "/api/v1/providers/<provider_id>/tasks/available"): "tasks:read",
     ("POST", "/api/v1/providers/<provider_id>/tasks/accept"): "tasks:write",
     ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/start"): "tasks:write",
@@ -147,6 +148,19 @@ ACCESS = {
     ("GET", "/api/v1/tasks/<task_id>/dispute"): "tasks:read",
     ("GET", "/api/v1/tasks/disputes"): "tasks:read",
     ("POST", "/api/v1/tasks/disputes/<dispute_id>/decision"): "operator",
+    ("GET", "/api/v1/wallet/balance"): "wallet:read",
+    ("POST", "/api/v1/wallet/deposit"): "wallet:write",
+    ("GET", "/api/v1/wallet/deposits"): "wallet:read",
+    ("GET", "/api/v1/wallet/deposits/<deposit_id>"): "wallet:read",
+    ("POST", "/api/v1/wallet/deposits/<deposit_id>/pay"): "wallet:write",
+    ("GET", "/api/v1/billing/history"): "billing:read",
+    ("GET", "/api/v1/billing/usage"): "billing:read",
+    ("GET", "/api/v1/billing/payment-method"): "billing:read",
+    ("POST", "/api/v1/billing/payment-method"): "billing:write",
+    ("GET", "/api/v1/billing/invoices"): "billing:read",
+    ("POST", "/api/v1/billing/invoices"): "billing:write",
+    ("GET", "/api/v1/billing/invoices/<invoice_id>"): "billing:read",
+    ("GET", "/api/v1/billing/invoices/<invoice_id>.pdf"): "billing:read",
     ("GET", "/openapi/rayment.json"): "public",
     ("GET", "/openapi/node.json"): "public",
     ("GET", "/openapi/rendertrust.json"): "public",
@@ -190,6 +204,8 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/providers/<provider_id>/disputes/<dispute_id>/answer": {"answer": "x"},
     "/api/v1/tasks/<task_id>/dispute": {"reason": "x"},
     "/api/v1/tasks/disputes/<dispute_id>/decision": {"decision": "reject", "reason": "x"},
+    "/api/v1/wallet/deposit": {"amount": "1.00"},
+    "/api/v1/wallet/deposits/<deposit_id>/pay": {"tx_signature": "1" * 64},
     "/api/v1/uploads": {"filename": "a.blend", "size_bytes": 1, "content_type": "application/octet-stream"},
 }
 SCOPED = [(method, rule, access) for (method, rule), access in ACCESS.items() if access in SCOPES]
@@ -363,6 +379,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
+           "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1", "<dispute_id>": UNKNOWN,
            "<wallet_address>": "0:" + "0" * 64}
@@ -409,7 +426,7 @@ def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(c
 
 JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and not rule.startswith("/files")
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
-NO_BODY = ("/api/v1/auth/logout",
+NO_BODY = ("/api/v1/auth/logout", "/api/v1/billing/invoices", "/api/v1/billing/payment-method",
            "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
            "/api/v1/jobs/dead-letters/<letter_id>/replay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,

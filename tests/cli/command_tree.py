@@ -44,6 +44,7 @@ READING: dict[str, str | None] = {
 UUID = "5f0c1c9e-0000-4000-8000-000000000000"
 # What acts, as it is called; None: it runs on until it is ended, or needs no database.
 ACTING: dict[str, str | None] = {
+    "accounts tier": "jane@example.com pro",
     "backups check": None,
     "backups restore": None,
     "backups run": None,

@@ -16,7 +16,13 @@ from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.rpc.config import RpcTransactionLogsFilterMentions
-from solders.rpc.responses import AccountNotification, LogsNotification, SignatureNotification, SlotNotification
+from solders.rpc.responses import (
+    AccountNotification,
+    LogsNotification,
+    SignatureNotification,
+    SlotNotification,
+    SubscriptionResult,
+)
 from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction, VersionedTransaction
@@ -195,6 +201,9 @@ def test_slots_accounts_and_logs_over_the_websocket(quick_node: Node, client: Cl
             to = Keypair().pubkey()
             await socket.account_subscribe(to, Processed, "base64")
             await socket.logs_subscribe(RpcTransactionLogsFilterMentions(to), Processed)
+            confirmed = 0
+            while confirmed < 2:  # else it may have landed before anybody asked
+                confirmed += sum(isinstance(item, SubscriptionResult) for item in await asyncio.wait_for(socket.recv(), 30))
             client.send_transaction(payment(client, wallet, to, SOL, "look"))
             heard: dict[type, Any] = {}
             while not {AccountNotification, LogsNotification} <= heard.keys():

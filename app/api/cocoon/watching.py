@@ -26,18 +26,18 @@ def admit(session: Session) -> Pass:
     """By the request's `?token=`, its `Authorization`, or its cookie. Unauthenticated and Forbidden say what is missing."""
     token = request.args.get("token") or security.bearer()
     if token:
-        return _made(session, lambda later: security.identify(later, token, SCOPE))
+        first = security.identify(session, token, SCOPE)
+        return _made(session, first, lambda later: security.identify(later, token, SCOPE, is_wallet_signed=True))
     found = cookies.cookie_caller(session)  # its Origin is looked at here, and only here
     if found is None:
         raise Unauthenticated("sign in: open the socket with ?token=, or after a wallet login")
     cookie = request.cookies[cookies.NAME]
-    return _made(session, lambda later: security.identify_socket(later, cookie))
+    return _made(session, found, lambda later: security.identify_socket(later, cookie))
 
 
-def _made(session: Session, identify: Callable[[Session], security.Caller]) -> Pass:
-    def renew(later: Session) -> Among:
-        caller = identify(later)
+def _made(session: Session, first: security.Caller, identify: Callable[[Session], security.Caller]) -> Pass:
+    def among(later: Session, caller: security.Caller) -> Among:
         caller.require(SCOPE)
         return reach_of(later, caller).among
 
-    return Pass(renew(session), renew)
+    return Pass(among(session, first), lambda later: among(later, identify(later)))

@@ -26,7 +26,8 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
     """Make a key that can do no more than whoever makes it. Its secret is in this answer and in no other."""
     with unit_of_work() as session:
         caller = security.caller(session, "keys:write")
-        made = api_keys.issue(session, caller.account_id, body["name"], body["scopes"], caller.scopes, caller.ends_at)
+        wanted = (body["name"], body["scopes"], caller.scopes, caller.ends_at, body["kind"])
+        made = api_keys.issue(session, caller.account_id, *wanted)
         return {**_shown(made.key), "secret": made.secret}
 
 
@@ -59,5 +60,6 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "prefix": key.prefix,
         "scopes": key.scopes,
+        "needs_wallet_signature": key.needs_wallet_signature,
         "created_at": moments.written(key.created_at),
     }

@@ -7,8 +7,18 @@ paid.
 
 Sign in with `Authorization: Bearer <api key>`. A key that begins with `rc_` also needs the wallet's signature on every request:
 `X-Timestamp` (Unix seconds, at most 300 s off) and `X-Wallet-Signature`, the base64 of an ed25519 signature over
-`METHOD + path below /api/v1 + timestamp`. Better is version 2 (`X-Signature-Version: 2`, `X-Nonce`): over the lines METHOD, path
-with its query, timestamp, nonce, and the hex SHA-256 of the body; it is good once, and a key that has used it takes no older one.
+`METHOD + path below /api/v1 + timestamp`, without the query: `GET/wallet/balance1767225600`. Any Solana wallet of the key's
+account may sign. Better is version 2 (`X-Signature-Version: 2`, `X-Nonce`: up to 128 characters, new for each request): over the
+five lines METHOD, path below /api/v1 with its query, timestamp, nonce, and the hex SHA-256 of the body, joined by line feeds. It
+is good once, so a retry is signed anew, and a key that has used it takes no version 1 from then on. Path and query are signed as
+they are sent. A refused signature is 401 `WALLET_SIGNATURE_INVALID`; `details.reason` is `missing`, `malformed`, `skewed` (with
+`server_time`), `wrong`, `replayed`, `outdated` or `version`. `POST /rnp/v1/keys` with `kind` makes such keys, and they need the
+signature in every API of this hub.
+
+A task sets `max_price_per_hour` for its whole `timeout_seconds` aside, and costs the seconds that it ran, at the price that it
+was taken for: from a provider's `start`, or a node's claim, to its result, never more than its node says or than was set aside;
+the rest comes back. Called off, or out of time, the seconds that ran are paid for; what fails costs nothing. A provider's
+software keeps a task as long as it gives signs of life (progress, a heartbeat, asking for tasks); three failures end it.
 
 Amounts are strings with at least two decimals, at most six, of USDC unless `currency` says USDT. Times are ISO 8601 in UTC.
 
@@ -21,15 +31,38 @@ cut off connects again with the last `sequence` of updates as `after` and of lin
 nothing twice. `skipped` says how many were deleted before they could be told. Without a websocket,
 `GET /api/v1/tasks/{task_id}/logs?follow=true&after=…` waits for lines.
 
-Errors are `{"error": {"code", "message", "details"}}`. Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
-`X-RateLimit-Reset`: 100 requests a minute for the free tier, 1000 for pro, enterprise as agreed; a 429 carries Retry-After."""
+Errors are `{"error": {"code", "message", "details"}}`. The codes, with what `details` hold: 400 `INVALID_INPUT` (`fields`),
+`INVALID_JSON`, `INVALID_RESOURCE_REQUIREMENTS` (`field`), `VERIFICATION_FAILED` (a result that is not what its hash says:
+nothing has changed, so upload again); 401 `WALLET_SIGNATURE_INVALID` (`reason`), `INVALID_API_KEY`, `UNAUTHENTICATED`; 402
+`INSUFFICIENT_FUNDS` (`required`, `available`, `currency`), `INSUFFICIENT_STAKE` (`required`, `current`, `currency`); 403
+`SCOPE_MISSING` (`scope`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND` (`provider_id`), `RESOURCE_NOT_FOUND`
+(`resource_id`); 409 `TASK_ALREADY_ACCEPTED` (`by_you`), `TASK_OVER` (`status`), `TASK_NOT_HELD` (its lease ran out: accept it
+again), `TASK_NOT_COMPLETED`, `RESOURCE_UNAVAILABLE` (`reason`), `SLASHING_EVENT` (`amount`), `CONFLICT`; 429
+`RATE_LIMIT_EXCEEDED` (`retry_after`); 503 `PROVIDER_UNAVAILABLE`, `UNAVAILABLE`. Others say in their message what to do.
+
+Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds; when the oldest request of
+the last minute no longer counts): 100 requests a minute for an account of the free tier, 1000 for pro, enterprise as agreed,
+over all of its keys; without a credential 100 an address. A 429 carries Retry-After."""
 
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API key"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "walletSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Wallet-Signature",
+        "description": "beside a key that begins with rc_: base64 of an ed25519 signature of a Solana wallet of its account",
+    },
+    "timestamp": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Timestamp",
+        "description": "Unix seconds at which X-Wallet-Signature was made",
+    },
 }
+_WITH_WALLET: dict[str, list[str]] = {"walletSignature": [], "timestamp": []}
 SIGNED_IN: dict[str, Any] = {
-    "security": [{"bearer": []}, {"apiKey": []}],
+    "security": [{"bearer": []}, {"apiKey": []}, {"bearer": [], **_WITH_WALLET}],
     "responses": {"401": "UNAUTHORIZED", "403": "FORBIDDEN", "429": "TOO_MANY_REQUESTS"},
 }
 # What the rest of the hub calls differently from this dialect's users.

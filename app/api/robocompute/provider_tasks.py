@@ -9,10 +9,10 @@ from app.adapters.storage.port import URL_MOST_SECONDS
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent
-from app.api.robocompute import callers
+from app.api.robocompute import callers, funds
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import tasks as schemas
-from app.api.robocompute.task_bodies import offered, percent, requirements
+from app.api.robocompute.task_bodies import offered, percent, requirements, shown
 from app.core import presence, task_assignments, task_logs, tasks
 from app.core.task_assignments import Terms
 from app.core.task_logs import Line
@@ -50,6 +50,20 @@ def list_available(query: dict[str, Any], provider_id: str) -> dict[str, Any]:
         return {"tasks": [offered(view) for view in found]}
 
 
+@blueprint.get("")
+@blueprint.doc(**SIGNED_IN)
+@blueprint.arguments(schemas.TasksQuerySchema, location="query")
+@blueprint.response(200, schemas.TasksSchema)
+@blueprint.alt_response(404, "NOT_FOUND")
+def list_tasks(query: dict[str, Any], provider_id: str) -> dict[str, Any]:
+    """What this provider has, or had last, in its software or on its nodes, the newest first: software that was restarted finds
+    what it holds here."""
+    with read_only() as session:
+        provider = callers.provider(session, provider_id, "tasks:read").provider
+        found, total = tasks.page_of_provider(session, provider.id, query["status"], query["limit"], query["offset"])
+        return {"tasks": [shown(view) for view in found], "total": total, "limit": query["limit"], "offset": query["offset"]}
+
+
 @blueprint.post("/accept")
 @idempotent
 @blueprint.doc(**SIGNED_IN, parameters=[PARAMETER])
@@ -62,7 +76,8 @@ def accept(body: dict[str, Any], provider_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:write").provider
         wanted = tasks.read_id(body["task_id"])
-        view = task_assignments.accept(session, provider, wanted, _resource_id(body["resource_id"]), terms())
+        with funds.told_in(tasks.get(session, wanted).job.asset):
+            view = task_assignments.accept(session, provider, wanted, _resource_id(body["resource_id"]), terms())
         presence.note_alive(session, provider.id)
         return _assigned(view)
 

@@ -3,8 +3,10 @@
 from flask_smorest import Blueprint
 
 from app.api.robocompute import (
+    billing,
     disputes,
     earnings,
+    invoices,
     payouts,
     provider_tasks,
     providers,
@@ -12,6 +14,7 @@ from app.api.robocompute import (
     staking,
     task_logs,
     tasks,
+    wallet,
 )
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
@@ -25,4 +28,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     staking.blueprint,
     disputes.blueprint,
     disputes.provider_blueprint,
+    wallet.blueprint,
+    billing.blueprint,
+    invoices.blueprint,
 )

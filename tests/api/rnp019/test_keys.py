@@ -33,7 +33,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(client: FlaskClient, hub: Hub, t
     assert made.status_code == 201
     shown = made.json
     secret = shown.pop("secret")
-    assert set(shown) == {"id", "name", "prefix", "scopes", "created_at"}
+    assert set(shown) == {"id", "name", "prefix", "scopes", "needs_wallet_signature", "created_at"}
     assert shown["scopes"] == ["jobs:read", "jobs:write"] and shown["name"] == "render farm"
     assert secret.startswith(shown["prefix"]) and len(secret) > 40
     assert client.get(KEYS, headers=bearer(token)).json == {"keys": [shown], "count": 1}

@@ -1,8 +1,6 @@
 """Clients and providers, calling RoboCompute's API as its SDK does: with a key, and the wallet's signature."""
 
-import base64
 import secrets
-import time
 import uuid
 from typing import Any
 
@@ -16,6 +14,7 @@ from app.models.accounts import SCOPES
 from app.models.nodes import Provider
 from app.values.money import parse
 from app.wiring import Hub
+from tests.factories.wallet_requests import version_1
 
 USERS_SCOPES = tuple(scope for scope in SCOPES if not scope.startswith("admin:"))
 
@@ -23,7 +22,7 @@ USERS_SCOPES = tuple(scope for scope in SCOPES if not scope.startswith("admin:")
 class Person:
     """Somebody with a Solana wallet and an API key of its account."""
 
-    def __init__(self, client: FlaskClient, hub: Hub, prefix: str = "ly_", scopes: tuple[str, ...] = USERS_SCOPES) -> None:
+    def __init__(self, client: FlaskClient, hub: Hub, prefix: str = "rc_live_", scopes: tuple[str, ...] = USERS_SCOPES) -> None:
         self.client, self.hub, self.keypair = client, hub, Keypair()
         with hub.database.unit_of_work() as session:
             self.account_id = accounts.ensure_identity(session, "solana", self.wallet)
@@ -36,13 +35,7 @@ class Person:
 
     def call(self, method: str, path: str, key: str | None = None, **options: Any) -> Any:
         """`path` below /api/v1; `key` is an Idempotency-Key."""
-        now = str(int(time.time()))
-        signature = bytes(self.keypair.sign_message(f"{method}/{path.partition('?')[0]}{now}".encode()))
-        head = {
-            "Authorization": f"Bearer {self.key}",
-            "X-Timestamp": now,
-            "X-Wallet-Signature": base64.b64encode(signature).decode(),
-        } | ({"Idempotency-Key": key} if key else {})
+        head = version_1(self.keypair, self.key, method, f"/api/v1/{path}") | ({"Idempotency-Key": key} if key else {})
         return self.client.open(f"/api/v1/{path}", method=method, headers=head, **options)
 
     def get(self, path: str, **options: Any) -> Any:

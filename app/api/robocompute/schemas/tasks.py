@@ -144,6 +144,10 @@ class TaskSchema(OfferedTaskSchema):
     completed_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
 
 
+class NewTaskSchema(TaskSchema):
+    warnings = fields.List(fields.String(), required=True, metadata={"description": "why it may wait for long"})
+
+
 class TasksSchema(Schema):
     tasks = fields.List(fields.Nested(TaskSchema), required=True)
     total = fields.Integer(required=True)

@@ -1,0 +1,36 @@
+"""Forms whose hash a wallet says to have signed. One may be as large as a scene and is read once: it is hashed on its way to a
+file, before anybody takes it apart."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+
+from flask import Flask, request
+
+from app.api import security, wallet_signatures
+from app.api.context import FORM
+
+CHUNK_BYTES, MEMORY_BYTES = 65_536, 1_048_576
+
+
+def install(app: Flask, takes_forms: Callable[[str], bool]) -> None:
+    """Hash the forms that come with a signature of version 2, where `takes_forms(path)`; others are small and stay in memory."""
+
+    @app.before_request
+    def hash_form() -> None:
+        if request.mimetype != FORM or not takes_forms(request.path):
+            return
+        if (security.bearer() or "").startswith(wallet_signatures.KEY_PREFIX) and wallet_signatures.covers_body():
+            wallet_signatures.note_form(_keep())
+
+
+def _keep() -> str:
+    """Read the body, and have it read again from where it is kept. Returns its SHA-256 in hex."""
+    digest = hashlib.sha256()
+    kept = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  closed with the request that holds it
+    while chunk := request.stream.read(CHUNK_BYTES):
+        digest.update(chunk)
+        kept.write(chunk)
+    kept.seek(0)
+    request.stream = kept
+    return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""What this host offers to the hub: what its owner named, as far as the host can do it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from gpu_node.config import NodeSettings
+from gpu_node.runners.container.engine import Engine, EngineMissing, find_engine
+from gpu_node.runners.container.runner import Rules
+
+log = logging.getLogger(__name__)
+
+COMPUTE = "compute"
+WITHOUT_CONTAINERS = ("echo", "cpu_benchmark")
+
+
+def look_for_engine(settings: NodeSettings) -> Engine | None:
+    """The container engine, where this host is to run compute tasks and has one."""
+    if COMPUTE not in settings.capabilities:
+        return None
+    try:
+        return find_engine(settings.container_engine, settings.production)
+    except EngineMissing as missing:
+        log.warning("compute tasks are not offered here", extra={"reason": str(missing)})
+        return None
+
+
+def offered(names: Iterable[str], has_engine: bool) -> tuple[str, ...]:
+    """`compute` means containers, and some small runs that need none: without an engine those alone are left of it."""
+    found = [one for name in names for one in (WITHOUT_CONTAINERS if name == COMPUTE and not has_engine else (name,))]
+    return tuple(dict.fromkeys(found))
+
+
+def rules(settings: NodeSettings) -> Rules:
+    """What the owner allows containers."""
+    return Rules(
+        network=settings.container_network, may_pull=settings.container_pull, max_image_bytes=settings.container_image_bytes,
+        max_processes=settings.container_processes, grace_seconds=settings.container_grace_seconds,
+        max_log_bytes=settings.container_log_bytes,
+    )

@@ -1,0 +1,1 @@
+"""Strangers' containers, run by Docker or podman in everything that confines them."""

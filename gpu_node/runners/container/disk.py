@@ -1,0 +1,138 @@
+"""The disk that one container may write to: results, temporary files and the volumes that its image names, together bounded.
+
+As root the bound is a file system of that size in a file of its own, which the kernel keeps. Elsewhere the folders are measured
+again and again, and a container that is over the bound is ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpu_node.failures import FailureCode, WorkFailed
+
+log = logging.getLogger(__name__)
+
+RESULTS = "/results"
+TEMPORARY = ("/tmp", "/var/tmp")
+MOST_FILES = 100_000
+MOST_VOLUMES = 16
+LEAST_FILE_SYSTEM_BYTES = 16 * 1024**2
+MEASURE_SHARE = 10
+MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1,nodiscard")
+STEP_SECONDS = 60
+
+
+class Disk:
+    """`with Disk(…) as disk:` gives `folders`, by their names inside. Nothing is left of it afterwards."""
+
+    def __init__(self, folder: Path, max_bytes: int, volumes: Iterable[str]) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
+        self._inside = _names(volumes)
+        self._measure_at = 0.0
+        self.is_kept_by_kernel = False
+        self.used_bytes = 0
+        self.folders: dict[str, Path] = {}
+
+    @property
+    def results(self) -> Path:
+        return self.folders[RESULTS]
+
+    def __enter__(self) -> Disk:
+        self._folder.mkdir(parents=True, mode=0o700)
+        root = self._folder / "files"
+        root.mkdir(mode=0o711)
+        self.is_kept_by_kernel = _mount_bounded(self._folder / "image", root, self._max_bytes)
+        for number, inside in enumerate(self._inside):
+            folder = root / f"{number}{inside.replace('/', '-')}"
+            folder.mkdir()
+            # Whoever the image's user is. Nobody of this host gets past the folder above, which is this node's.
+            folder.chmod(0o1777 if inside in TEMPORARY else 0o777)
+            self.folders[inside] = folder
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        remove(self._folder)
+
+    def check(self, is_due: bool = False) -> None:
+        """Measures, if it is time to. Raises WorkFailed for more bytes or files than are allowed."""
+        now = time.monotonic()
+        if now < self._measure_at and not is_due:
+            return
+        files, held, written = _measure(self._folder / "files")
+        self._measure_at = time.monotonic() + MEASURE_SHARE * (time.monotonic() - now)
+        self.used_bytes = held
+        if files > MOST_FILES:
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote more than the {MOST_FILES} files allowed")
+        # A sparse file holds nothing, and is read as all that it says it is.
+        if max(held, written) > self._max_bytes:
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote {max(held, written)} bytes; {self._max_bytes} are allowed")
+
+
+def remove(folder: Path) -> None:
+    """Ends a disk, also one that a node before this one left."""
+    root = folder / "files"
+    if os.path.ismount(root):
+        done = subprocess.run(["umount", "--lazy", str(root)], capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
+        if done.returncode:
+            log.error("a container's disk could not be unmounted", extra={"folder": str(root), "reason": done.stderr.strip()})
+            return
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        log.error("a container's files could not all be removed", extra={"folder": str(folder)})
+
+
+def _names(volumes: Iterable[str]) -> list[str]:
+    """Where the disk shows inside. A folder below another one that is there already is part of it."""
+    named = sorted({os.path.normpath(name) for name in volumes})
+    if len(named) > MOST_VOLUMES or any(not name.startswith("/") or name == "/" for name in named):
+        raise WorkFailed(FailureCode.IMAGE_INVALID, f"the image names volumes that can't be given: {', '.join(named)[:200]}")
+    return [RESULTS, *TEMPORARY, *(name for name in named if name not in (RESULTS, *TEMPORARY))]
+
+
+def _mount_bounded(image: Path, root: Path, max_bytes: int) -> bool:
+    """A file system of that size at `root`; False where this host allows no such thing."""
+    if os.geteuid() != 0 or max_bytes < LEAST_FILE_SYSTEM_BYTES:
+        return False
+    with image.open("wb") as file:
+        file.truncate(max_bytes)
+    for step in ([*MKFS, str(image)], ["mount", "-o", "loop,nosuid,nodev,noatime", str(image), str(root)]):
+        try:
+            done = subprocess.run(step, capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
+            reason = done.stderr.strip() if done.returncode else ""
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reason = str(error)
+        if reason:
+            log.info("the kernel can't bound a container's disk here; it is measured instead", extra={"reason": reason[-300:]})
+            image.unlink()
+            return False
+    shutil.rmtree(root / "lost+found")
+    root.chmod(0o711)
+    return True
+
+
+def _measure(folder: Path) -> tuple[int, int, int]:
+    """(files and folders, the bytes that they hold on disk, the bytes that they say they have)."""
+    count = held = written = 0
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > MOST_FILES:
+                        return count, held, written
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                        continue
+                    about = entry.stat(follow_symlinks=False)
+                    held += about.st_blocks * 512
+                    written += about.st_size
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # the container changes its folders while they are read; the next measuring sees the rest
+    return count, held, written

@@ -1,0 +1,179 @@
+"""One container from its start to its end: watched from outside, told to end at its time limit, and killed where it does not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.runners.container.disk import Disk
+from gpu_node.runners.container.engine import TROUBLES, Engine
+from gpu_node.runners.container.measures import Measures, Meter
+from gpu_node.runners.container.order import Order
+from gpu_node.runners.container.printing import Printing
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.25
+METER_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+LAST_WORDS_SECONDS = 5.0
+NOT_STARTED = (126, 127)
+KILLED = 137
+NO_COMMAND = ("executable file", "no such file", "permission denied", "not a directory", "exec format", "is a directory")
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How long a container gets to end by itself when its time is over, and how a sample of what it uses is passed on."""
+
+    grace_seconds: float
+    on_measures: Callable[[Measures], None]
+
+
+class Life:
+    """A container that was made and not started. `live` returns its seconds, or raises WorkFailed or WorkStopped."""
+
+    def __init__(self, engine: Engine, client: docker.APIClient, container: str, order: Order, disk: Disk, printing: Printing,
+                 meter: Meter) -> None:
+        self._engine, self._client, self._container, self._order = engine, client, container, order
+        self._disk, self._printing, self._meter = disk, printing, meter
+        self._ended = threading.Event()
+        self._exit_code: int | None = None
+
+    def live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
+        """Starts it and stays until it has ended well."""
+        reader = self._read()
+        started = time.monotonic()
+        self._start()
+        try:
+            waiter = threading.Thread(target=self._wait, name="container-end", daemon=True)
+            waiter.start()
+            self._watch(started, manners, stopped)
+        finally:
+            self._kill()
+            reader.join(LAST_WORDS_SECONDS)
+        self._judge()
+        return time.monotonic() - started
+
+    def _start(self) -> None:
+        with _starting():
+            self._client.start(self._container)
+
+    def _read(self) -> threading.Thread:
+        """Reads what it prints from before its start on, so that not a line is missed."""
+        client = self._engine.open(None)
+        with _starting():
+            stream = client.attach(self._container, stdout=True, stderr=True, stream=True, demux=True)
+
+        def read() -> None:
+            try:
+                for out, error in stream:
+                    if out:
+                        self._printing.feed("stdout", out)
+                    if error:
+                        self._printing.feed("stderr", error)
+            except TROUBLES as trouble:
+                log.warning("a container's output broke off", extra={"reason": str(trouble)})
+            finally:
+                client.close()
+
+        thread = threading.Thread(target=read, name="container-output", daemon=True)
+        thread.start()
+        return thread
+
+    def _wait(self) -> None:
+        """Until it has ended. An engine that is away (restarted, say) is asked again for a while: its containers may go on."""
+        silent_since: float | None = None
+        while not self._ended.is_set():
+            try:
+                with closing(self._engine.open(None)) as client:
+                    self._exit_code = int(client.wait(self._container)["StatusCode"])
+                break
+            except NotFound:
+                break
+            except TROUBLES as trouble:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > PATIENCE_SECONDS:
+                    log.error("the container engine is gone", extra={"reason": str(trouble)})
+                    break
+                self._ended.wait(1.0)
+        self._ended.set()
+
+    def _watch(self, started: float, manners: Manners, stopped: Callable[[], bool]) -> None:
+        meter_at = started + min(1.0, METER_SECONDS)
+        while not self._ended.wait(WATCH_SECONDS):
+            if stopped():
+                raise WorkStopped("the work is not wanted any more")
+            now = time.monotonic()
+            if now - started > self._order.seconds:
+                self._ask_to_end(manners.grace_seconds)
+                raise self._failed(FailureCode.TIME_LIMIT, f"took longer than the {self._order.seconds:g} s allowed")
+            self._disk.check()
+            self._printing.flush()
+            if now >= meter_at:
+                meter_at = now + METER_SECONDS
+                measures = self._meter.sample()
+                if measures is not None:
+                    manners.on_measures(measures)
+
+    def _ask_to_end(self, grace_seconds: float) -> None:
+        """SIGTERM; what does not end for it is killed by whoever called."""
+        try:
+            self._client.kill(self._container, "SIGTERM")
+        except TROUBLES as trouble:
+            log.debug("a container could not be told to end", extra={"reason": str(trouble)})
+        self._ended.wait(grace_seconds)
+
+    def _kill(self) -> None:
+        if self._ended.is_set():
+            return
+        try:
+            self._client.kill(self._container, "SIGKILL")
+        except TROUBLES as trouble:
+            log.info("a container could not be killed; it is removed", extra={"reason": str(trouble)})
+        self._ended.wait(LAST_WORDS_SECONDS)
+
+    def _judge(self) -> None:
+        """Raises WorkFailed unless it ended with 0 by itself."""
+        state = self._state()
+        code = self._exit_code if self._exit_code is not None else state.get("ExitCode")
+        if state.get("OOMKilled") or code == KILLED:
+            # Nobody inside can kill a container's first process, and not every engine says that the kernel did.
+            raise self._failed(FailureCode.OUT_OF_MEMORY, "was killed by the kernel, as what uses more memory than the "
+                               f"{self._order.memory_bytes} bytes allowed")
+        if code is None:
+            raise self._failed(FailureCode.SANDBOX_ERROR, "the container engine lost the container")
+        if code:
+            why = " (the command could not be started)" if code in NOT_STARTED else ""
+            raise self._failed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}")
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            return dict(self._client.inspect_container(self._container).get("State") or {})
+        except TROUBLES as trouble:
+            log.warning("a container's end can't be read", extra={"reason": str(trouble)})
+            return {}
+
+    def _failed(self, code: FailureCode, message: str) -> WorkFailed:
+        return WorkFailed(code, message, self._printing.tail())
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Tells a command that is not in the image from trouble with the engine."""
+    try:
+        yield
+    except TROUBLES as trouble:
+        said = str(getattr(trouble, "explanation", None) or trouble)
+        if any(word in said.lower() for word in NO_COMMAND):
+            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command could not be started: {said[-300:]}") from trouble
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container could not be started: {said[:500]}") from trouble

@@ -1,0 +1,197 @@
+"""Requests are counted for each account by its tier, and every answer says how many are left."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.api import allowances
+from app.core import accounts, rate_tiers
+from app.core.sign_ins import SignedIn
+from app.errors import InvalidInput, NotFound
+from app.factory import create_app
+from app.values.rate_tiers import per_minute
+from app.wiring import Hub, connect_cache
+from tests.api.robocompute.conftest import Person
+
+NOWHERE = "/api/v1/tasks/nowhere/at/all"
+LIMIT, REMAINING, RESET = (f"X-RateLimit-{name}" for name in ("Limit", "Remaining", "Reset"))
+
+
+@pytest.fixture
+def processes(settings: Any) -> Iterator[tuple[FlaskClient, FlaskClient]]:
+    """Two apps that share nothing but their servers, as two gunicorn workers do."""
+    apps = [create_app(replace(settings, rate_limits=True)) for _ in range(2)]
+    yield apps[0].test_client(), apps[1].test_client()
+    for app in apps:
+        app.extensions["lightyard"].database.engine.dispose()
+
+
+def hub_of(client: FlaskClient) -> Hub:
+    app: Flask = client.application
+    return app.extensions["lightyard"]  # type: ignore[no-any-return]
+
+
+def told(answer: Any) -> tuple[int, int, int]:
+    """Limit, remaining, and seconds until the reset."""
+    values = [int(answer.headers[name]) for name in (LIMIT, REMAINING, RESET)]
+    return values[0], values[1], values[2] - int(time.time())
+
+
+def agree(person: Person, tier: str, number: int | None = None) -> None:
+    with person.hub.database.unit_of_work() as session:
+        rate_tiers.agree(session, person.account_id, tier, number)
+
+
+def forget(client: FlaskClient) -> None:
+    """As if what processes remember of accounts were too old."""
+    client.application.extensions["lightyard_allowances"].clear()
+
+
+def use(client: FlaskClient, key: str, times: int = 1, **options: Any) -> list[Any]:
+    return [client.get(NOWHERE, headers={"Authorization": f"Bearer {key}"}, **options) for _ in range(times)]
+
+
+def test_a_free_account_has_100_a_minute_over_all_processes_keys_and_addresses(processes: Any) -> None:
+    first, second = processes
+    person, other = Person(first, hub_of(first)), Person(first, hub_of(first))
+    with person.hub.database.unit_of_work() as session:
+        another_key = accounts.create_key(session, person.account_id, "two", ["tasks:read"])
+    answers = [use(processes[number % 2], (person.key, another_key)[number % 3 % 2])[0] for number in range(100)]
+    assert {answer.status_code for answer in answers} == {404}
+    assert [told(answer)[:2] for answer in answers] == [(100, left) for left in range(99, -1, -1)]
+    resets = {int(answer.headers[RESET]) for answer in answers}
+    assert max(resets) - min(resets) <= 1, "a window ends when its first request is a minute old"
+    assert all(told(answer)[2] <= 60 for answer in answers)
+    (over,) = use(second, person.key, environ_base={"REMOTE_ADDR": "10.1.2.3"})
+    assert over.status_code == 429
+    error = over.json["error"]
+    assert (error["code"], set(error)) == ("RATE_LIMIT_EXCEEDED", {"code", "message", "details"})
+    assert 1 <= error["details"]["retry_after"] == int(over.headers["Retry-After"]) <= 60
+    assert told(over)[:2] == (100, 0) and 0 <= told(over)[2] <= 61
+    assert abs(int(over.headers["Retry-After"]) - told(over)[2]) <= 1
+    (free,) = use(first, other.key)
+    assert free.status_code == 404 and told(free)[:2] == (100, 99), "another account from the same address"
+    assert told(first.get(NOWHERE))[:2] == (100, 99), "and nobody at all"
+
+
+@pytest.mark.parametrize(("tier", "number", "limit"), [("free", None, 100), ("pro", None, 1000), ("enterprise", 5, 5)])
+def test_the_tier_is_the_accounts(processes: Any, tier: str, number: int | None, limit: int) -> None:
+    client = processes[0]
+    person = Person(client, hub_of(client))
+    agree(person, tier, number)
+    assert told(use(client, person.key)[0])[:2] == (limit, limit - 1)
+    if limit == 5:
+        assert [answer.status_code for answer in use(client, person.key, 6)] == [404] * 4 + [429] * 2
+        agree(person, "free")
+        assert use(client, person.key)[0].status_code == 429, "for a moment"
+        forget(client)
+        assert told(use(client, person.key)[0])[:2] == (100, 94), "what was refused was not counted"
+
+
+def test_a_smaller_share_counts_what_was_used_before(processes: Any) -> None:
+    client = processes[0]
+    person = Person(client, hub_of(client))
+    use(client, person.key, 8)
+    agree(person, "enterprise", 5)
+    forget(client)
+    (answer,) = use(client, person.key)
+    assert answer.status_code == 429 and told(answer)[:2] == (5, 0) and 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_what_is_a_minute_old_is_free_again(processes: Any) -> None:
+    client = processes[0]
+    person, cache = Person(client, hub_of(client)), hub_of(client).cache
+    agree(person, "enterprise", 3)
+    use(client, person.key, 3)
+    name = f"limit:robocompute:account:{person.account_id}"
+    for place in (-1, -2):
+        cache.lset(name, place, int(cache.lindex(name, place)) - 60_000)
+    assert [told(answer)[1] for answer in use(client, person.key, 2)] == [1, 0]
+    assert use(client, person.key)[0].status_code == 429
+
+
+def test_a_sign_in_counts_with_its_accounts_keys_and_a_bad_credential_by_its_address(processes: Any) -> None:
+    client = processes[0]
+    person = Person(client, hub_of(client))
+    with client.application.app_context():
+        signed_in = SignedIn(id=uuid.uuid4(), account_id=person.account_id, refresh_id=uuid.uuid4())
+        token = allowances.tokens.make_pair(signed_in)["access_token"]
+    use(client, person.key)
+    assert told(use(client, token)[0])[1] == 98
+    for key in ("ly_unknown", "rc_live_unknown", "a.b.c", token[:-3] + "xxx", "x"):
+        answer = use(client, key)[0]
+    assert told(answer)[1] == 95, "all five of the address"
+
+
+def every_kind_of_answer(client: FlaskClient) -> list[tuple[int, Any]]:
+    person = Person(client, hub_of(client))
+    good = {"Authorization": f"Bearer {person.key}"}
+    large = b"[" + b" " * (2**20 + 1) + b"]"
+    return [
+        (404, client.get("/api/v1/tasks/no/such/place", headers=good)),
+        (404, client.get("/api/v1/providers/no/such/place/at/all")),
+        (400, client.post(NOWHERE, data=b"NaN", headers=good | {"Content-Type": "application/json"})),
+        (413, client.post(NOWHERE, data=large, headers=good | {"Content-Type": "application/json"})),
+        (415, client.post(NOWHERE, data=b"x", headers=good | {"Content-Encoding": "gzip"})),
+        (404, client.options("/api/v1/wallet/nowhere")),
+        (404, client.head("/api/v1/billing/nowhere")),
+    ]
+
+
+@pytest.mark.parametrize("where", ["on", "off", "away"])
+def test_every_answer_tells(settings: Any, where: str) -> None:
+    app = create_app(replace(settings, rate_limits=where != "off"))
+    if where == "away":
+        object.__setattr__(app.extensions["lightyard"], "cache", connect_cache("redis://127.0.0.1:1/0"))
+    for status, answer in every_kind_of_answer(app.test_client()):
+        assert answer.status_code == status
+        limit, remaining, seconds = told(answer)
+        assert limit == 100 and 0 <= seconds <= 61
+        assert remaining == 100 if where != "on" or answer.request.method == "OPTIONS" else remaining < 100
+    assert REMAINING not in app.test_client().get("/providers").headers, "other dialects have limits of their own"
+    app.extensions["lightyard"].database.engine.dispose()
+
+
+def test_a_crash_tells_too(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(settings)
+
+    def crash(*_: Any) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("app.api.bodies.check_json", crash)
+    answer = app.test_client().post(NOWHERE, json={})
+    assert (answer.status_code, answer.json["error"]["code"]) == (500, "INTERNAL")
+    assert told(answer)[:2] == (100, 100)
+    app.extensions["lightyard"].database.engine.dispose()
+
+
+def test_whose_a_credential_is_is_asked_for_again(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = processes[0]
+    person = Person(client, hub_of(client))
+    assert told(use(client, person.key)[0])[0] == 100
+    agree(person, "pro")
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + allowances.KNOWN_SECONDS, time=time.time)
+    monkeypatch.setattr(allowances, "time", later)
+    assert told(use(client, person.key)[0])[0] == 1000
+    monkeypatch.setattr(allowances, "KNOWN_MOST", 3)
+    for number in range(5):
+        use(client, f"ly_unknown{number}")
+    assert len(client.application.extensions["lightyard_allowances"]) <= 3
+
+
+def test_tiers(hub: Hub, stranger: Person) -> None:
+    assert [per_minute(tier, None) for tier in ("free", "pro", "enterprise", "odd")] == [100, 1000, 1000, 100]
+    assert per_minute("enterprise", 7) == 7
+    with hub.database.unit_of_work() as session:
+        for tier, number in (("gold", None), ("enterprise", None), ("pro", 5), ("enterprise", 0), ("enterprise", 10**6)):
+            with pytest.raises(InvalidInput):
+                rate_tiers.agree(session, stranger.account_id, tier, number)
+        with pytest.raises(NotFound):
+            rate_tiers.agree(session, uuid.uuid4(), "pro")

@@ -1,0 +1,90 @@
+"""A podman of the tests' own: its service, store and images below one folder, nothing of this machine's is touched.
+
+The service runs in a mount namespace of its own, in which /etc/subuid and /etc/subgid have the line that user namespaces need.
+"""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+from tests.factories.stacks import wait_until
+
+SUBORDINATE = "containers:2147483647:2147483648\n"
+COMMANDS = ("podman", "runc", "busybox", "unshare", "mkfs.ext4")
+APPLETS = ("sh", "dd", "cat", "sleep", "nc", "ls", "id", "tail", "mkdir", "ln", "chmod", "head", "true", "yes", "mount", "touch",
+           "grep", "wc", "usleep")
+
+
+def missing() -> list[str]:
+    return [name for name in COMMANDS if shutil.which(name) is None]
+
+
+class Podman:
+    """`start`, then `address`; `stop` leaves nothing running."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "podman.sock"
+        subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+        subprocess.run(["mount", "--make-shared", str(folder)], check=True)
+        self._service: subprocess.Popen[bytes] | None = None
+        self.log = folder / "podman.log"
+        (folder / "subordinate").write_text(SUBORDINATE)
+        self._options = ["--root", str(folder / "store"), "--runroot", str(folder / "run"), "--runtime", "runc",
+                         "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", str(folder / "tmp")]
+
+    @property
+    def address(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        """What is mounted below the folder shows in there, and none of its own mounts show here."""
+        names = self.folder / "subordinate"
+        inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
+                  + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
+        with self.log.open("ab") as log:
+            box = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", inside]
+            self._service = subprocess.Popen(box, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        wait_until(self.socket.exists, f"podman's service: {self.log.read_text()[-500:]}")
+
+    def stop(self) -> None:
+        """The service alone: its containers go on, as when an engine is restarted."""
+        if self._service is not None:
+            self._service.terminate()
+            self._service.wait(30)
+            self._service = None
+        self.socket.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """With everything that is left of it."""
+        self.stop()
+        self.command("rm", "--all", "--force", "--time", "0")
+        subprocess.run(["umount", "--recursive", "--lazy", str(self.folder)], check=True)
+
+    def command(self, *arguments: str) -> str:
+        done = subprocess.run(["podman", *self._options, *arguments], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def make_image(self, name: str, *changes: str) -> None:
+        """An image of busybox alone, this machine's own."""
+        root = self.folder / f"root-{name}"
+        (root / "bin").mkdir(parents=True)
+        for folder in ("tmp", "results", "var", "etc", "dev", "proc", "sys", "run"):
+            (root / folder).mkdir()
+        shutil.copy2(shutil.which("busybox") or "", root / "bin" / "busybox")
+        for applet in APPLETS:
+            os.symlink("busybox", root / "bin" / applet)
+        (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
+        archive = self.folder / f"{name}.tar"
+        with tarfile.open(archive, "w") as file:
+            file.add(root, ".", filter=_as_root)
+        options = [option for change in changes for option in ("--change", change)]
+        self.command("import", *options, str(archive), f"localhost/{name}:latest")
+
+
+def _as_root(item: tarfile.TarInfo) -> tarfile.TarInfo:
+    item.uid = item.gid = 0
+    return item
