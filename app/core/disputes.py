@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import ledger, reputation, settlement
+from app.core import ledger, reputation, settlement, tasks
 from app.core.ledger import Party
 from app.db import after_commit
 from app.errors import Conflict, InvalidInput, NotFound, Refused
@@ -30,7 +30,6 @@ from app.values.reputation import Outcome
 from app.values.states import DisputeState, HoldState, JobState, advance
 
 log = structlog.get_logger()
-UNIT_KIND = "container"
 GONE = "gone"  # in a hash's place: the store has the result no more
 # What must be the same of two tasks for their results to be compared.
 SAME = ("docker_image", "command", "environment", "has_network")
@@ -101,14 +100,14 @@ def _done(session: Session, task_id: uuid.UUID, buyer: uuid.UUID | None) -> _Don
         select(Job, Task, TaskHold, WorkUnit.result_sha256)
         .join(Task, Task.job_id == Job.id)
         .join(TaskHold, TaskHold.job_id == Job.id)
-        .outerjoin(WorkUnit, (WorkUnit.job_id == Job.id) & (WorkUnit.kind == UNIT_KIND))
+        .outerjoin(WorkUnit, (WorkUnit.job_id == Job.id) & (WorkUnit.kind == tasks.UNIT_KIND))
         .where(Job.id == task_id)
     )
     if buyer is not None:
         query = query.where(Job.account_id == buyer)
     found = session.execute(query).one_or_none()
     if found is None:
-        raise NotFound(f"there is no task {task_id}", code="TASK_NOT_FOUND", details={"task_id": str(task_id)})
+        raise tasks.not_found(task_id)
     return _Done(*found)
 
 
@@ -260,11 +259,11 @@ def findings(session: Session, row: Dispute) -> dict[str, Any]:
 def result_key(session: Session, dispute_id: uuid.UUID) -> str | None:
     """Where the disputed result lies in the store; None where there is none."""
     query = select(WorkUnit.result_key).join(Dispute, Dispute.job_id == WorkUnit.job_id)
-    return session.scalar(query.where(Dispute.id == dispute_id, WorkUnit.kind == UNIT_KIND))
+    return session.scalar(query.where(Dispute.id == dispute_id, WorkUnit.kind == tasks.UNIT_KIND))
 
 
 def _result_sha256(session: Session, job_id: uuid.UUID) -> str | None:
-    return session.scalar(select(WorkUnit.result_sha256).where(WorkUnit.job_id == job_id, WorkUnit.kind == UNIT_KIND))
+    return session.scalar(select(WorkUnit.result_sha256).where(WorkUnit.job_id == job_id, WorkUnit.kind == tasks.UNIT_KIND))
 
 
 def _equal(one: str | None, other: str | None) -> bool | None:

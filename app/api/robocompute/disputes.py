@@ -1,6 +1,5 @@
 """RoboCompute: a buyer disputes a task's result, its provider answers, an operator decides."""
 
-import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -14,10 +13,10 @@ from app.api.robocompute import callers, moments
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import disputes as schemas
 from app.api.security import Caller
-from app.core import disputes
+from app.core import disputes, tasks
 from app.core.disputes import Complaint, Wanted
 from app.db import Session
-from app.errors import Forbidden, NotFound
+from app.errors import Forbidden
 from app.models.disputes import Dispute
 from app.values.money import DOWN, Money, from_decimal
 
@@ -47,7 +46,7 @@ def open_dispute(body: dict[str, Any], task_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         caller = security.caller(session, "tasks:write")
         within = hub().settings.dispute_hours
-        row = disputes.open_dispute(session, _task_id(task_id), complaint, within, caller.account_id, caller.is_operator)
+        row = disputes.open_dispute(session, tasks.read_id(task_id), complaint, within, caller.account_id, caller.is_operator)
         return _with_findings(session, row)
 
 
@@ -59,7 +58,7 @@ def get_dispute(task_id: str) -> dict[str, Any]:
     """The dispute of a task, and what the hub itself can say of it."""
     with read_only() as session:
         caller = security.caller(session, "tasks:read")
-        row = disputes.of_task(session, _task_id(task_id), None if caller.is_operator else caller.account_id)
+        row = disputes.of_task(session, tasks.read_id(task_id), None if caller.is_operator else caller.account_id)
         return _with_findings(session, row)
 
 
@@ -125,15 +124,6 @@ def answer(body: dict[str, str], provider_id: str, dispute_id: str) -> dict[str,
     with unit_of_work() as session:
         found = callers.provider(session, provider_id, "tasks:write").provider
         return _shown(disputes.answer(session, identifiers.read(dispute_id, "dispute_id"), found.id, body["answer"]))
-
-
-def _task_id(text: str) -> uuid.UUID:
-    """NotFound for what is no id, since no task has it."""
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        details = {"task_id": text[:100]}
-        raise NotFound(f"there is no task {text[:100]}", code="TASK_NOT_FOUND", details=details) from None
 
 
 def _page(rows: list[Dispute]) -> dict[str, Any]:
