@@ -41,6 +41,7 @@ from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
 from app.core.payouts import PayoutRules
 from app.core.stakes import StakeRules
+from app.core.task_fit import Rules as TaskRules
 from app.core.task_logs import LogLimits
 from app.db import Database, make_engine
 from app.errors import ConfigError
@@ -96,6 +97,11 @@ class Hub:
     def stake_rules(self) -> StakeRules:
         """What providers must stake here."""
         return StakeRules(read_minimums(self.settings.minimum_stake, "MINIMUM_STAKE"), self.settings.unstake_delay_hours)
+
+    @property
+    def task_rules(self) -> TaskRules:
+        """Who gets compute tasks here."""
+        return TaskRules(self.stake_rules.minimums, self.settings.reputation_head_start_seconds)
 
     @property
     def proposal_terms(self) -> ProposalTerms:

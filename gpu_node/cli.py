@@ -26,6 +26,7 @@ from gpu_node.interruption import call_when_told_to_end
 from gpu_node.keys import load_or_create_key, public_key_text
 from gpu_node.logs import log_uncaught, set_up_logging
 from gpu_node.machine import describe_machine
+from gpu_node.offer import look_for_engine, offered
 from gpu_node.registration import enrolment_message, register, sign_with_wallet
 from gpu_node.runners.blender.runner import BlenderRunner, Picture, Scene
 from gpu_node.session import Limits
@@ -158,7 +159,8 @@ def enrol(provider_id: str, keypair: Path | None, timestamp: int | None, signatu
         enrolment = {"provider_id": provider_id, "timestamp": seconds, "signature": signature}
         client = HubClient(settings.hub_url, threading.Event())
         try:
-            own = replace(settings, api_key=None, provider_id=None)  # the wallet's word stands alone
+            capabilities = offered(settings.capabilities, look_for_engine(settings) is not None)
+            own = replace(settings, api_key=None, provider_id=None, capabilities=capabilities)  # the wallet's word stands alone
             answer = register(client, own, key, describe_machine(*find_host(settings)), enrolment, 20.0)
         finally:
             client.close()

@@ -55,6 +55,8 @@ class NodeSettings:
     container_network: str | None = None
     container_pull: bool = True
     container_image_bytes: int = 32 * GIB
+    container_cache_bytes: int = 64 * GIB
+    container_registries: tuple[str, ...] = ()
     container_processes: int = 1024
     container_grace_seconds: float = 10.0
     container_log_bytes: int = 1024**2
@@ -98,6 +100,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         container_network=env.get("NODE_CONTAINER_NETWORK") or None,
         container_pull=_switch(env, "NODE_CONTAINER_PULL", True),
         container_image_bytes=_integer(env, "NODE_CONTAINER_IMAGE_BYTES", 32 * GIB, 1024, 2**50),
+        container_cache_bytes=_integer(env, "NODE_CONTAINER_CACHE_BYTES", 64 * GIB, 0, 2**50),
+        container_registries=tuple(filter(None, (env.get("NODE_CONTAINER_REGISTRIES") or "").replace(" ", "").split(","))),
         container_processes=_integer(env, "NODE_CONTAINER_PROCESSES", 1024, 1, 2**22),
         container_grace_seconds=_seconds(env, "NODE_CONTAINER_GRACE_SECONDS", 10.0),
         container_log_bytes=_integer(env, "NODE_CONTAINER_LOG_BYTES", 1024**2, 1024, 2**30),

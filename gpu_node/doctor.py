@@ -35,7 +35,7 @@ class Finding:
 
 def examine(settings: NodeSettings) -> list[Finding]:
     """Everything looked at, good or bad; BAD means that this host can't work."""
-    return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), *_containers(settings),
+    return [_libraries(), _bpy(settings), _sandbox(settings), *_devices(settings), _eevee(), *containers(settings),
             _disk(settings), _hub(settings)]
 
 
@@ -100,7 +100,7 @@ def _eevee() -> Finding:
     return Finding(WARN, "egl", "no libEGL: Eevee jobs go to other nodes", "apt-get install libegl1")
 
 
-def _containers(settings: NodeSettings) -> list[Finding]:
+def containers(settings: NodeSettings) -> list[Finding]:
     """Only where compute tasks are to be offered."""
     if COMPUTE not in settings.capabilities:
         return []

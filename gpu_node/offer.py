@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gpu_node.config import NodeSettings
 from gpu_node.runners.container.engine import Engine, EngineMissing, find_engine
+from gpu_node.runners.container.images import ImageRules
 from gpu_node.runners.container.runner import Rules
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,9 @@ def offered(names: Iterable[str], has_engine: bool) -> tuple[str, ...]:
 def rules(settings: NodeSettings) -> Rules:
     """What the owner allows containers."""
     return Rules(
-        network=settings.container_network, may_pull=settings.container_pull, max_image_bytes=settings.container_image_bytes,
+        network=settings.container_network,
+        images=ImageRules(may_pull=settings.container_pull, max_bytes=settings.container_image_bytes,
+                          kept_bytes=settings.container_cache_bytes, own_registries=settings.container_registries),
         max_processes=settings.container_processes, grace_seconds=settings.container_grace_seconds,
         max_log_bytes=settings.container_log_bytes,
     )

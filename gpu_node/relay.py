@@ -219,7 +219,8 @@ class RelayClient(HubClient):
 
     def _progress(self, body: dict[str, Any], patience_seconds: float) -> dict[str, Any]:
         reports = body["reports"]
-        messages = [self._status(item["attempt_id"], "running", progress=item["progress"]) for item in reports]
+        messages = [self._status(item["attempt_id"], "running", progress=item["progress"], seconds=item["seconds"])
+                    for item in reports]
         answers = self._ask(messages, patience_seconds)
         return {"reports": [{"attempt_id": item["attempt_id"], "live": answer["type"] == "job_ack", "lease_until": None}
                             for item, answer in zip(reports, answers, strict=True)]}

@@ -20,6 +20,19 @@ WHOLE = {
         coalesce(sum(CASE e.direction WHEN 'DEBIT' THEN -e.amount_minor ELSE e.amount_minor END), 0)""",
     "a balance below zero": """
         SELECT id::text FROM ledger_accounts WHERE balance_minor < 0 AND NOT may_be_negative""",
+    "a task that is over and still holds money": """
+        SELECT h.job_id::text FROM task_holds h JOIN jobs j ON j.id = h.job_id
+        WHERE h.state = 'held' AND j.state IN ('completed', 'failed', 'cancelled')""",
+    "what is held for a task and is not in the ledger": """
+        SELECT h.job_id::text FROM task_holds h LEFT JOIN transfers t ON t.job_id = h.job_id
+        LEFT JOIN ledger_accounts s ON s.id = t.source_id AND s.kind = 'held'
+        LEFT JOIN ledger_accounts d ON d.id = t.destination_id AND d.kind = 'held'
+        GROUP BY h.id HAVING CASE h.state WHEN 'held' THEN h.amount_minor ELSE 0 END <>
+            coalesce(sum(t.amount_minor) FILTER (WHERE d.id IS NOT NULL), 0)
+            - coalesce(sum(t.amount_minor) FILTER (WHERE s.id IS NOT NULL), 0)""",
+    "what a task cost and nobody got": """
+        SELECT t.job_id::text FROM tasks t JOIN task_holds h ON h.job_id = t.job_id
+        WHERE t.billed_minor <> coalesce(h.earned_minor + h.fee_minor, 0)""",
 }
 
 FRESH = "SELECT entry_id FROM entry_numbers WHERE number >= :first"

@@ -66,6 +66,7 @@ ORDER BY c.job_id, c.ordinal
 """
 
 
+TASK_RULES = task_fit.Rules()
 _KINDS = (bindparam("kinds", type_=ARRAY(Text)),)
 
 
@@ -128,7 +129,7 @@ def claim(
     lease_seconds: int,
     silence_seconds: int,
     open_nodes: bool = False,
-    minimum_stake_minor: int = 0,
+    task_rules: task_fit.Rules = TASK_RULES,
 ) -> list[Claim]:
     """Hand out up to `ask["limit"]` units that fit this node, best first, each with a fence and a lease.
 
@@ -157,8 +158,10 @@ def claim(
                 found = base | {"capability": kind, "cover": capabilities.fitting(kind)[-1]}
                 found |= ({"job_id": job_id} if job_id else {}) | ({} if has_looked else {"kinds": kinds})
                 if has_tasks:
+                    if has_looked and not task_fit.is_waiting(session, now):
+                        continue
                     left = 1
-                    found |= task_fit.room_of(session, node.id, minimum_stake_minor).as_values()
+                    found |= task_fit.values(session, node.id, task_rules, now, silence_seconds)
                 statement = _claim_statement(left, bool(job_id), not has_looked, bool(ask.get("inspects", True)), has_tasks)
                 rows += session.execute(statement, found).all()
                 has_looked = True
@@ -166,6 +169,8 @@ def claim(
     for job_id in {row[7] for row in rows if row[6]}:
         outbox.announce(session, "job:started", job_id)
     handed = [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]]) for row in rows]
+    for job_id in {row[7] for row in rows if row[3] == tasks.UNIT_KIND and not row[6]}:
+        outbox.tell_followers(session, job_id)
     if handed:
         attempts.tell_claimed(session, node.id, handed)
     return handed

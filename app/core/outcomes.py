@@ -10,12 +10,24 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import attempts, credit_holds, dead_letters, doorbells, inspections, nodes, settlement, task_billing, tasks
+from app.core import (
+    attempts,
+    credit_holds,
+    dead_letters,
+    doorbells,
+    inspections,
+    nodes,
+    settlement,
+    task_billing,
+    task_marks,
+    tasks,
+)
 from app.db import after_commit
 from app.errors import Conflict
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
 from app.values import clock, task_states
+from app.values.reputation import Outcome
 from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitState, advance
 
 log = structlog.get_logger()
@@ -23,10 +35,6 @@ K = TypeVar("K")
 BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
 WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED"}
-# Of a container: what its image, its command or its appetite brings about on any host.
-TASKS_OWN_FAULTS = {
-    "EXECUTION_ERROR", "IMAGE_NOT_FOUND", "IMAGE_TOO_LARGE", "OUT_OF_MEMORY", "OUTPUT_LIMIT", "PAYLOAD_INVALID", "TIME_LIMIT",
-}  # fmt: skip
 TIME_LIMIT = "TIME_LIMIT"  # as a node says that it ended a task at its own limit
 
 
@@ -82,8 +90,10 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
-        if code not in (TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
+        if code not in (task_marks.TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
             _count_failure(session, node_id)
+    if unit.kind == tasks.UNIT_KIND:
+        task_marks.note_failure(session, attempt_id, code)
     _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
 
@@ -184,6 +194,8 @@ def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
     unit.rung_at = clock.now()
+    if unit.kind == tasks.UNIT_KIND:
+        outbox.tell_followers(session, unit.job_id)
     if after_seconds:
         unit.queued_at = clock.now() + timedelta(seconds=after_seconds)
         return
@@ -224,6 +236,8 @@ def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int]) -> int
         if unit.attempt_id is not None:
             attempts.tell_ended(session, unit, AttemptState.LOST)
             _end_attempts(session, [unit.attempt_id], AttemptState.LOST)
+            if unit.kind == tasks.UNIT_KIND:
+                task_marks.note(session, unit.attempt_id, Outcome.LATE if unit.state == UnitState.ASSIGNED else Outcome.LOST)
         unit.losses += 1
         _return_unit(session, unit, "LEASE_LOST", "the node stopped reporting", limits)
     session.flush()

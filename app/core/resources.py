@@ -155,6 +155,13 @@ def needs(task: Task | type[Task] = Task, asset: Any = Job.asset) -> dict[str, C
     }
 
 
+def least_price_minor(session: Session, task: Task, asset: str) -> int | None:
+    """The least that anybody asks by the hour for what a task needs; None where nobody offers that at any price."""
+    wanted = [condition for name, condition in needs(task, asset).items() if name != "max_price_per_hour"]
+    query = select(func.min(Resource.price_minor)).where(Resource.deleted_at.is_(None), Resource.status == AVAILABLE, *wanted)
+    return session.scalar(query)
+
+
 def fits_someone(provider_id: uuid.UUID) -> ColumnElement[bool]:
     """Whether a provider may accept a task: a condition over Task and Job. A resource of its is free and fits, or it has none
     and the task doesn't mind where it runs."""

@@ -6,7 +6,7 @@ The job is locked first, then its unit; whoever claims on a node's behalf locks 
 
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -14,21 +14,24 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import jobs, outcomes, tasks
+from app.core import jobs, outcomes, resources, stakes, tasks
 from app.core.tasks import TaskView
 from app.errors import Conflict
 from app.models.jobs import Attempt, WorkUnit
 from app.models.nodes import Provider
 from app.values import clock
+from app.values.money import Money
 from app.values.states import HELD, AttemptState, UnitState, advance
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a provider's software holds tasks: for so long without a sign of life; `limits` are (failures, attempts in all)."""
+    """How a provider's software holds tasks: for so long without a sign of life; `limits` are (failures, attempts in all);
+    `minimum_stakes` what it must have staked to take one, by the asset that the task is paid in."""
 
     lease_seconds: int
     limits: tuple[int, int]
+    minimum_stakes: Mapping[str, Money] = field(default_factory=dict)
 
 
 def lock(session: Session, task_id: uuid.UUID) -> TaskView:
@@ -50,9 +53,10 @@ def assert_open(view: TaskView) -> None:
 def accept(
     session: Session, provider: Provider, task_id: uuid.UUID, resource_id: uuid.UUID | None, terms: Terms
 ) -> TaskView:
-    """The provider's software takes the task: of all who want it, the first has it.
+    """The provider's software takes the task, with this resource or its cheapest that fits: of all who want it, the first has it.
 
-    Conflict TASK_ALREADY_ACCEPTED, also where this provider has it already (`by_you`), or TASK_OVER; NotFound TASK_NOT_FOUND.
+    Conflict TASK_ALREADY_ACCEPTED, also where this provider has it already (`by_you`), TASK_OVER, or RESOURCE_UNAVAILABLE;
+    NotFound TASK_NOT_FOUND or RESOURCE_NOT_FOUND; PaymentRequired INSUFFICIENT_STAKE.
     """
     view = lock(session, task_id)
     assert_open(view)
@@ -60,13 +64,17 @@ def accept(
     if unit.state != UnitState.QUEUED or unit.queued_at > clock.now():
         details = {"task_id": str(task_id), "by_you": task.provider_id == provider.id}
         raise Conflict("somebody has taken this task already", code="TASK_ALREADY_ACCEPTED", details=details)
+    if view.job.asset in terms.minimum_stakes:
+        stakes.require(session, provider.account_id, terms.minimum_stakes[view.job.asset])
+    resource = resources.allocate(session, task, view.job.asset, provider.id, resource_id)
     unit.state = advance(UnitState.QUEUED, UnitState.ASSIGNED)
     unit.fence, unit.attempt_id, unit.progress = unit.fence + 1, uuid.uuid4(), 0.0
     _renew(unit, terms)
     key = f"results/{task_id}/{unit.id}-{unit.fence}"
     attempt = Attempt(id=unit.attempt_id, unit_id=unit.id, provider_id=provider.id, fence=unit.fence, upload_key=key)
     session.add(attempt)
-    task.provider_id, task.resource_id, task.price_minor = provider.id, resource_id, task.max_price_minor
+    task.provider_id, task.resource_id = provider.id, None if resource is None else resource.id
+    task.price_minor = task.max_price_minor if resource is None else min(resource.price_minor, task.max_price_minor)
     task.running_at = task.claimed_seconds = task.container_id = task.resource_usage = None
     session.flush()
     outbox.announce(session, "job:progress", task_id)
@@ -121,6 +129,7 @@ def _run(session: Session, view: TaskView, terms: Terms) -> None:
     if view.unit.state == UnitState.ASSIGNED:
         view.unit.state = advance(UnitState.ASSIGNED, UnitState.RENDERING)
         view.task.running_at = clock.now()
+        outbox.tell_followers(session, view.job.id)
         if view.job.started_at is None:
             view.job.started_at = view.task.running_at
             outbox.announce(session, "job:started", view.job.id)

@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.core import task_holds, tasks
+from app.core import task_holds, task_marks, tasks
 from app.models.jobs import Job
 from app.models.tasks import Task, TaskHold
 from app.values import clock, task_prices
 from app.values.money import Money
+from app.values.reputation import Outcome
 from app.values.states import JobState, PaymentState, advance
 from app.values.task_states import TIMED_OUT
 
@@ -24,8 +25,8 @@ PLATFORM_FEE_PERCENT = 5
 
 # A node's time begins with its claim, for it claims only what it begins at once; that of a provider's software when it says so.
 _RUN = text("""
-SELECT u.state, u.seconds, u.lease_until, a.started_at, a.node_id, t.running_at, t.claimed_seconds, t.timeout_seconds,
-    coalesce(t.price_minor, t.max_price_minor) AS price_minor, coalesce(n.account_id, p.account_id) AS payee
+SELECT a.id AS attempt_id, u.state, u.seconds, u.lease_until, a.started_at, a.node_id, t.running_at, t.claimed_seconds,
+    t.timeout_seconds, coalesce(t.price_minor, t.max_price_minor) AS price_minor, coalesce(n.account_id, p.account_id) AS payee
 FROM work_units u JOIN tasks t ON t.job_id = u.job_id JOIN attempts a ON a.unit_id = u.id AND a.fence = u.fence
 LEFT JOIN nodes n ON n.id = a.node_id LEFT JOIN providers p ON p.id = a.provider_id
 WHERE u.job_id = :job_id AND u.kind = 'container'
@@ -44,6 +45,7 @@ UPDATE providers SET completed_jobs = completed_jobs + 1 WHERE id = (SELECT prov
 class _Run:
     """The newest attempt at a task, as it stands."""
 
+    attempt_id: uuid.UUID
     state: str
     seconds: float | None
     lease_until: datetime | None
@@ -78,8 +80,12 @@ def complete(session: Session, job_id: uuid.UUID) -> TaskHold | None:
         raise RuntimeError("a task was completed by nobody")
     seen = run.seen_seconds(clock.now())
     claimed = seen if run.seconds is None else task_prices.whole_seconds(run.seconds)
-    session.execute(_COUNT, {"job_id": job_id})
-    return _capture(session, job_id, run, min(seen, claimed), claimed)
+    seconds = min(seen, claimed)
+    hold = _capture(session, job_id, run, seconds, claimed)
+    session.execute(_COUNT, {"job_id": job_id})  # after the ledger's rows, as wherever a provider's jobs are counted
+    if hold is not None:
+        task_marks.note_completed(session, job_id, run.attempt_id, Money(hold.earned_minor or 0, hold.asset), seconds)
+    return hold
 
 
 def settle_early(session: Session, job: Job) -> None:
@@ -91,7 +97,10 @@ def settle_early(session: Session, job: Job) -> None:
         task_holds.release(session, job.id)
         job.payment_state = advance(PaymentState(job.payment_state), PaymentState.REFUNDED)
         return
-    _capture(session, job.id, run, seconds, run.claimed_seconds)
+    hold = _capture(session, job.id, run, seconds, run.claimed_seconds)
+    earned = Money(hold.earned_minor or 0, job.asset) if hold is not None else None
+    outcome = Outcome.TIMEOUT if job.reason_code == TIMED_OUT else Outcome.CANCELLED
+    task_marks.note(session, run.attempt_id, outcome, earned, seconds)
 
 
 def _is_charged(job: Job) -> bool:

@@ -3,10 +3,12 @@
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Select, exists, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
+from app.core import reputation, resources
 from app.errors import NotFound
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.tasks import Task, TaskHold
@@ -94,8 +96,12 @@ def page_of_provider(
     return [TaskView(*row) for row in session.execute(query)], _count(session, *conditions)
 
 
-def available(session: Session, provider_id: uuid.UUID, limit: int) -> list[TaskView]:
-    """What waits for anybody, the most urgent first, then the longest waiting; not what this provider has failed at."""
+def available(
+    session: Session, provider_id: uuid.UUID, limit: int, head_start_seconds: float, silence_seconds: int
+) -> list[TaskView]:
+    """What waits and this provider may have, the most urgent first, then the longest waiting; not what it has failed at, nor yet
+    what somebody of better repute who is there sees first."""
+    wait = reputation.head_start_seconds(session, provider_id, head_start_seconds, silence_seconds)
     tried = aliased(Attempt)
     failed = exists().where(
         tried.unit_id == WorkUnit.id, tried.provider_id == provider_id, tried.state == AttemptState.FAILED
@@ -104,7 +110,8 @@ def available(session: Session, provider_id: uuid.UUID, limit: int) -> list[Task
         WorkUnit.state == UnitState.QUEUED,
         WorkUnit.capability == CAPABILITY,
         WorkUnit.provider_id.is_(None),
-        WorkUnit.queued_at <= clock.now(),
+        WorkUnit.queued_at <= clock.now() - timedelta(seconds=wait),
+        resources.fits_someone(provider_id),
         ~failed,
     )
     query = query.order_by(WorkUnit.priority.desc(), WorkUnit.queued_at, WorkUnit.job_id).limit(limit)

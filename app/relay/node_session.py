@@ -209,7 +209,13 @@ class NodeSession:
             ask = {"capabilities": node.capabilities, "limit": nodes.units_at_once(node, limit), "job_id": job_id}
             ask["inspects"] = self.speaks_ours
             found = claims.claim(
-                session, node, ask, settings.lease_seconds, settings.node_unhealthy_seconds, settings.open_nodes
+                session,
+                node,
+                ask,
+                settings.lease_seconds,
+                settings.node_unhealthy_seconds,
+                settings.open_nodes,
+                self.parts.hub.task_rules,
             )
         if found:
             failpoint("claim.committed")

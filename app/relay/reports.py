@@ -88,11 +88,13 @@ def _judge(
 
 
 def _renew(session: "NodeSession", message: Mapping[str, Any], progress: float) -> None:
+    seconds = float(reading.read_number(message, "seconds", 10**6) or 0.0)
     with session.parts.hub.database.unit_of_work() as database:
         attempt = _named(session, _attempts(session, database, message), message)
         _assert_live(attempt)
         lease_seconds = session.parts.hub.settings.lease_seconds
-        live = jobs.renew(database, session.node_id, [(attempt.id, attempt.fence, progress)], lease_seconds)
+        report = (attempt.id, attempt.fence, progress)
+        live = jobs.renew(database, session.node_id, [report], lease_seconds, {attempt.id: seconds})
     if attempt.id not in live:
         session.done_with(attempt.id)
         raise _not_live()

@@ -125,6 +125,7 @@ ACCESS = {
     ("PATCH", "/api/v1/tasks/<task_id>"): "tasks:write",
     ("DELETE", "/api/v1/tasks/<task_id>"): "tasks:write",
     ("GET", "/api/v1/tasks/<task_id>/results"): "tasks:read",
+    ("GET", "/api/v1/providers/<provider_id>/tasks"): "tasks:read",
     ("GET", "/api/v1/providers/<provider_id>/tasks/available"): "tasks:read",
     ("POST", "/api/v1/providers/<provider_id>/tasks/accept"): "tasks:write",
     ("POST", "/api/v1/providers/<provider_id>/tasks/<task_id>/start"): "tasks:write",

@@ -59,6 +59,7 @@ class Stranger:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NODE_LIKE)}
         own = {"PYTHONPATH": str(ROOT), "HUB_URL": self.endpoints["api_url"], "NODE_HOME": str(self.folder / "host"),
                "NODE_NAME": "stranger", "NODE_CAPABILITIES": "render,compute", "NODE_POLL_SECONDS": "3600",
+               "NODE_CONTAINER_ENGINE": "off",  # so it offers, and listens for, what needs none: echo and cpu_benchmark
                "NODE_SPARE_CHILD": "off", "NODE_PROGRESS_SECONDS": "0.2", "SSL_CERT_FILE": self.endpoints["broker_certificate"]}
         return {**kept, **own, **settings}
 

@@ -25,6 +25,7 @@ from app.core.claims import Claim
 from app.core.completions import Finished
 from app.core.ledger import Party
 from app.core.task_assignments import Terms
+from app.core.task_fit import Rules
 from app.core.task_orders import TaskChange, TaskOrder
 from app.core.tasks import TaskView
 from app.db import Database
@@ -36,6 +37,7 @@ from app.values.task_resources import read
 LIMITS = (3, 5)
 TERMS = Terms(300, LIMITS)
 PULL_SECONDS = 900
+RULES = Rules()
 MACHINE = {"cpu_count": 8, "memory_bytes": 64 * 10**9, "disk_bytes": 500 * 10**9, "container_engine": "docker", "gpus": []}
 GPU = {"memory_total_bytes": 24 * 1024**3}
 ORDER = TaskOrder(
@@ -137,10 +139,11 @@ class Compute:
         with self.database.unit_of_work() as session:
             return bool(completions.complete(session, [Finished(attempt_id, fence, "key", "0" * 64, 1, seconds)]))
 
-    def claim(self, node_id: uuid.UUID, limit: int = 1) -> list[Claim]:
+    def claim(self, node_id: uuid.UUID, limit: int = 1, rules: Rules = RULES) -> list[Claim]:
         with self.database.unit_of_work() as session:
             node = session.get_one(Node, node_id)
-            return claims.claim(session, node, {"capabilities": ["compute"], "limit": limit}, 60, 90, open_nodes=True)
+            ask = {"capabilities": ["compute"], "limit": limit}
+            return claims.claim(session, node, ask, 60, 90, open_nodes=True, task_rules=rules)
 
     def renew(self, node_id: uuid.UUID, claim: Claim, seconds: float) -> bool:
         pair = claim.attempt_id, claim.fence

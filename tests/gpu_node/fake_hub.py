@@ -27,9 +27,11 @@ RESULT_FIELDS = {"attempt_id", "fence", "sha256", "size_bytes", "seconds", "devi
                  "warnings"}
 RUN_FIELDS = {"attempt_id", "fence", "sha256", "size_bytes", "seconds", "content_type"}
 MACHINE_FIELDS = {"hostname", "addresses", "cpu_count", "memory_bytes", "platform", "blender_version", "engines", "formats",
-                  "sandbox", "devices", "fell_back", "gpus"}
+                  "sandbox", "devices", "fell_back", "gpus", "container_engine"}
 SETTINGS = {"width": 64, "height": 48, "samples": 1, "engine": "cycles", "output_format": "PNG", "camera": None,
             "use_persistent_data": False}
+TASK = {"docker_image": "localhost/tiny", "command": [], "environment": {}, "has_network": False, "cpu_cores": 0.5, "ram_gb": 0.1,
+        "storage_gb": 0.05, "gpu_count": 0, "gpu_memory_gb": 0, "timeout_seconds": 60}
 LIMITS = {"max_seconds": 120, "max_memory_bytes": 4 << 30, "max_output_bytes": 1 << 28, "max_pixels": 1 << 24}
 
 
@@ -46,6 +48,8 @@ class Unit:
     node: str | None = None
     result: dict[str, Any] | None = None
     failures: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Refusal(Exception):
@@ -175,6 +179,14 @@ class FakeHub:
             self.units.append(Unit(str(uuid.uuid4()), job_id, "run", None))
         return job_id
 
+    def add_task(self, **settings: Any) -> str:
+        """A compute task: a job of one container. Returns its id."""
+        job_id = str(uuid.uuid4())
+        self.jobs[job_id] = {"job_id": job_id, "kind": "task", "settings": {**TASK, **settings}, "inputs": [], "limits": LIMITS}
+        with self.lock:
+            self.units.append(Unit(str(uuid.uuid4()), job_id, "container", None))
+        return job_id
+
     def of(self, job_id: str) -> list[Unit]:
         return [unit for unit in self.units if unit.job_id == job_id]
 
@@ -277,6 +289,18 @@ class FakeHub:
             answers.append({"attempt_id": item["attempt_id"], "live": unit is not None,
                             "lease_until": _iso(self.lease_seconds) if unit else None})
         return 200, {"reports": answers}
+
+    def _logs(self, body: dict[str, Any], node: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self._demand(body, {"attempt_id", "fence", "lines"}, "logs")
+        unit = self._live(body)
+        if unit is None:
+            return 200, {"attempt_id": body["attempt_id"], "live": False, "next": 1}
+        for line in body["lines"]:
+            self._demand(line, {"number", "timestamp", "level", "message"}, "line")
+            if not unit.lines or line["number"] > unit.lines[-1]["number"]:
+                unit.lines.append(line)
+        unit.metrics += [body["metrics"]] if body.get("metrics") else []
+        return 200, {"attempt_id": body["attempt_id"], "live": True, "next": unit.lines[-1]["number"] + 1 if unit.lines else 1}
 
     def _releases(self, body: dict[str, Any], node: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         released = 0

@@ -22,11 +22,12 @@ from gpu_node.runners.container.engine import Engine, EngineMissing, check, desc
 from gpu_node.runners.container.order import Order, check_start, read_order
 from gpu_node.runners.container.packing import pack
 from gpu_node.runners.container.printing import Line, Printing
+from gpu_node.runners.container.registries import check_public
 from gpu_node.runners.container.room import HostBusy, Room
 
 ORDER = read_order({"docker_image": "a/b:1", "command": ["x"], "cpu_cores": 0.5, "ram_gb": 0.1, "storage_gb": 0.05,
                     "timeout_seconds": 20})
-DOCKER = Engine("unix:///x", "docker", "27", 8, 1 << 34, False, None, False, True)
+DOCKER = Engine("unix:///x", "docker", "27", 8, 1 << 34, False, None, False, True, Path("/nonexistent"))
 
 
 def wanted() -> bool:
@@ -236,6 +237,19 @@ def test_nothing_of_a_host_is_promised_twice(tmp_path: Path) -> None:
 ])
 def test_what_a_registry_says_tells_an_unknown_image_from_one_out_of_reach(said: str, code: str) -> None:
     assert images.failed("x", said).code == code
+
+
+@pytest.mark.parametrize("registry", ["127.0.0.1", "10.0.0.5:5000", "[::1]:5000", "localhost:5000", "169.254.169.254", "0.0.0.0"])
+def test_a_stranger_sends_the_engine_to_no_address_of_this_hosts_network(registry: str) -> None:
+    with pytest.raises(WorkFailed, match="no public address") as failed:
+        check_public(registry, ["127.0.0.1:5000"])
+    assert failed.value.code == FailureCode.IMAGE_NOT_FOUND
+    check_public(registry, [registry])
+
+
+def test_a_registry_at_a_public_address_or_out_of_sight_is_left_to_the_engine() -> None:
+    for registry in ("docker.io", "8.8.8.8:443", "[2001:4860:4860::8888]", "no-such-host.invalid"):
+        check_public(registry, [])
 
 
 def test_what_engines_say_of_themselves() -> None:

@@ -118,7 +118,9 @@ def claim(body: dict[str, Any]) -> ResponseReturnValue:
             return {"jobs": {}, "attempts": []}
         ask = {**body, "limit": nodes.units_at_once(node, body["limit"])}
         silence_seconds = settings.node_unhealthy_seconds
-        found = claims.claim(session, node, ask, settings.lease_seconds, silence_seconds, settings.open_nodes)
+        found = claims.claim(
+            session, node, ask, settings.lease_seconds, silence_seconds, settings.open_nodes, hub().task_rules
+        )
     if found:
         failpoint("claim.committed")
     return describe(found)

@@ -9,16 +9,17 @@ from app.adapters.storage.port import URL_MOST_SECONDS
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent
-from app.api.robocompute import callers
+from app.api.robocompute import callers, funds
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import tasks as schemas
-from app.api.robocompute.task_bodies import offered, percent, requirements
-from app.core import task_assignments, tasks
+from app.api.robocompute.task_bodies import offered, percent, requirements, shown
+from app.core import presence, task_assignments, task_logs, tasks
 from app.core.task_assignments import Terms
+from app.core.task_logs import Line
 from app.core.tasks import TaskView
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.flows import task_results
-from app.values import clock
+from app.values import clock, task_figures
 
 blueprint = Blueprint(
     "robocompute_provider_tasks", __name__, url_prefix="/api/v1/providers/<provider_id>/tasks", description="Providers' tasks"
@@ -29,7 +30,7 @@ blueprint.ARGUMENTS_PARSER = BadRequestParser()
 def terms() -> Terms:
     """How this hub lets providers' software hold tasks."""
     settings = hub().settings
-    return Terms(settings.task_lease_seconds, (settings.max_failures, settings.max_attempts))
+    return Terms(settings.task_lease_seconds, (settings.max_failures, settings.max_attempts), hub().stake_rules.minimums)
 
 
 @blueprint.get("/available")
@@ -42,7 +43,25 @@ def list_available(query: dict[str, Any], provider_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:read").provider
         task_assignments.keep(session, provider.id, terms())
-        return {"tasks": [offered(view) for view in tasks.available(session, provider.id, query["limit"])]}
+        settings = hub().settings
+        waits = (settings.reputation_head_start_seconds, settings.node_unhealthy_seconds)
+        found = tasks.available(session, provider.id, query["limit"], *waits)
+        presence.note_alive(session, provider.id)
+        return {"tasks": [offered(view) for view in found]}
+
+
+@blueprint.get("")
+@blueprint.doc(**SIGNED_IN)
+@blueprint.arguments(schemas.TasksQuerySchema, location="query")
+@blueprint.response(200, schemas.TasksSchema)
+@blueprint.alt_response(404, "NOT_FOUND")
+def list_tasks(query: dict[str, Any], provider_id: str) -> dict[str, Any]:
+    """What this provider has, or had last, in its software or on its nodes, the newest first: software that was restarted finds
+    what it holds here."""
+    with read_only() as session:
+        provider = callers.provider(session, provider_id, "tasks:read").provider
+        found, total = tasks.page_of_provider(session, provider.id, query["status"], query["limit"], query["offset"])
+        return {"tasks": [shown(view) for view in found], "total": total, "limit": query["limit"], "offset": query["offset"]}
 
 
 @blueprint.post("/accept")
@@ -57,7 +76,10 @@ def accept(body: dict[str, Any], provider_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:write").provider
         wanted = tasks.read_id(body["task_id"])
-        return _assigned(task_assignments.accept(session, provider, wanted, _resource_id(body["resource_id"]), terms()))
+        with funds.told_in(tasks.get(session, wanted).job.asset):
+            view = task_assignments.accept(session, provider, wanted, _resource_id(body["resource_id"]), terms())
+        presence.note_alive(session, provider.id)
+        return _assigned(view)
 
 
 def _resource_id(text: str | None) -> uuid.UUID | None:
@@ -65,7 +87,7 @@ def _resource_id(text: str | None) -> uuid.UUID | None:
         return None if text is None else uuid.UUID(text)
     except ValueError:
         details = {"resource_id": text}
-        raise Conflict(f"this provider has no resource {text}", code="RESOURCE_UNAVAILABLE", details=details) from None
+        raise NotFound(f"this provider has no resource {text}", code="RESOURCE_NOT_FOUND", details=details) from None
 
 
 @blueprint.post("/<task_id>/start")
@@ -89,10 +111,17 @@ def start(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, Any
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(409, "CONFLICT")
 def report(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, Any]:
-    """How far it is, which also keeps it."""
+    """How far it is, which also keeps it; what its container uses and writes goes to the task's metrics and log."""
+    figures = task_figures.read(body["metrics"])
+    lines = [Line(item["message"], item["level"], item["timestamp"], item["number"]) for item in body["logs"]]
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:write").provider
         view = task_assignments.report(session, provider, tasks.read_id(task_id), body["progress"] / 100, terms())
+        presence.note_alive(session, provider.id)
+        if view.attempt is not None and lines:
+            task_logs.append(session, view.job.id, view.attempt.id, lines, hub().log_limits)
+        if figures:
+            task_logs.note_metrics(session, view.job.id, figures)
         return {"task_id": view.job.id, "status": view.status, "progress": percent(view)}
 
 

@@ -8,13 +8,13 @@ from flask_smorest import Blueprint
 from app.api import identifiers, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
-from app.api.robocompute import callers
+from app.api.robocompute import callers, provider_tasks
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.moments import written
 from app.api.robocompute.resources import ASSET
 from app.api.robocompute.resources import shown as shown_resource
 from app.api.robocompute.schemas import providers as schemas
-from app.core import nodes, offers, presence, provider_figures, reputation, resources
+from app.core import nodes, offers, presence, provider_figures, reputation, resources, task_assignments
 from app.core.reputation import Reputation
 from app.values import clock
 from app.values.money import DOWN, Money, from_decimal
@@ -102,6 +102,7 @@ def heartbeat(body: dict[str, Any], provider_id: str) -> dict[str, Any]:
     said = presence.ONLINE if body["status"] in schemas.SAME_AS_ONLINE else body["status"]
     with unit_of_work() as session:
         own = callers.provider(session, provider_id, "providers:write").provider.id
+        task_assignments.keep(session, own, provider_tasks.terms())
         presence.note(session, own, said, body["active_tasks"], body["resources_available"])
         active = provider_figures.active_tasks(session, own)
     again = hub().settings.heartbeat_seconds

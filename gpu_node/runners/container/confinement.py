@@ -74,6 +74,8 @@ def confine(order: Order, place: Place) -> dict[str, Any]:
         "stdin_open": False,
         "tty": False,
         "labels": {LABEL: place.node},
+        # An image's own check would be run again and again beside the program; podman wants a systemd for it.
+        "healthcheck": {"test": ["NONE"]},
         "network_disabled": host["NetworkMode"] == "none",
         "host_config": host,
     }

@@ -17,7 +17,7 @@ from gpu_node.failures import NodeError
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 60.0
-PROBE_SECONDS = 10.0
+PROBE_SECONDS = 30.0
 NVIDIA = "nvidia"
 TROUBLES = (DockerException, requests.RequestException, OSError)
 CONTAINERS_USER = "containers"
@@ -42,6 +42,7 @@ class Engine:
     user_namespace: str | None
     is_rootless: bool
     gives_gpus: bool
+    store: Path
 
     def open(self, timeout_seconds: float | None = CALL_SECONDS) -> docker.APIClient:
         """A client; use it from one thread. `timeout_seconds` None: wait for as long as it takes."""
@@ -123,6 +124,7 @@ def describe(address: str, version: dict[str, Any], about: dict[str, Any]) -> En
         user_namespace=PODMANS_OWN if can_ask else None, is_rootless=is_rootless,
         # podman's Docker API takes device requests and passes over them without a word.
         gives_gpus=not is_podman and NVIDIA in (about.get("Runtimes") or {}),
+        store=Path(about.get("DockerRootDir") or "/nonexistent"),
     )
 
 

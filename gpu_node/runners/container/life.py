@@ -28,6 +28,7 @@ PATIENCE_SECONDS = 60.0
 LAST_WORDS_SECONDS = 5.0
 NOT_STARTED = (126, 127)
 KILLED = 137
+STOPPED = (KILLED, 143)
 NO_COMMAND = ("executable file", "no such file", "permission denied", "not a directory", "exec format", "is a directory")
 
 
@@ -48,25 +49,30 @@ class Life:
         self._disk, self._printing, self._meter = disk, printing, meter
         self._ended = threading.Event()
         self._exit_code: int | None = None
+        self._was_engine_away = False
 
     def live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
-        """Starts it and stays until it has ended well."""
-        reader = self._read()
-        started = time.monotonic()
-        self._start()
+        """Starts it and stays until it has ended well. Of a failure the last words are told, too."""
         try:
-            waiter = threading.Thread(target=self._wait, name="container-end", daemon=True)
-            waiter.start()
+            seconds = self._live(manners, stopped)
+            self._judge()
+        except WorkFailed as failed:
+            failed.log_tail = failed.log_tail or self._printing.tail()
+            raise
+        return seconds
+
+    def _live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
+        reader = self._read()
+        with _starting():
+            self._client.start(self._container)
+        started = time.monotonic()
+        try:
+            threading.Thread(target=self._wait, name="container-end", daemon=True).start()
             self._watch(started, manners, stopped)
+            return time.monotonic() - started
         finally:
             self._kill()
             reader.join(LAST_WORDS_SECONDS)
-        self._judge()
-        return time.monotonic() - started
-
-    def _start(self) -> None:
-        with _starting():
-            self._client.start(self._container)
 
     def _read(self) -> threading.Thread:
         """Reads what it prints from before its start on, so that not a line is missed."""
@@ -101,7 +107,7 @@ class Life:
             except NotFound:
                 break
             except TROUBLES as trouble:
-                silent_since = silent_since or time.monotonic()
+                silent_since, self._was_engine_away = silent_since or time.monotonic(), True
                 if time.monotonic() - silent_since > PATIENCE_SECONDS:
                     log.error("the container engine is gone", extra={"reason": str(trouble)})
                     break
@@ -116,7 +122,7 @@ class Life:
             now = time.monotonic()
             if now - started > self._order.seconds:
                 self._ask_to_end(manners.grace_seconds)
-                raise self._failed(FailureCode.TIME_LIMIT, f"took longer than the {self._order.seconds:g} s allowed")
+                raise WorkFailed(FailureCode.TIME_LIMIT, f"took longer than the {self._order.seconds:g} s allowed")
             self._disk.check()
             self._printing.flush()
             if now >= meter_at:
@@ -146,15 +152,17 @@ class Life:
         """Raises WorkFailed unless it ended with 0 by itself."""
         state = self._state()
         code = self._exit_code if self._exit_code is not None else state.get("ExitCode")
+        if code in STOPPED and self._was_engine_away:
+            raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine ended, and the container with it")
         if state.get("OOMKilled") or code == KILLED:
             # Nobody inside can kill a container's first process, and not every engine says that the kernel did.
-            raise self._failed(FailureCode.OUT_OF_MEMORY, "was killed by the kernel, as what uses more memory than the "
+            raise WorkFailed(FailureCode.OUT_OF_MEMORY, "was killed by the kernel, as what uses more memory than the "
                                f"{self._order.memory_bytes} bytes allowed")
         if code is None:
-            raise self._failed(FailureCode.SANDBOX_ERROR, "the container engine lost the container")
+            raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine lost the container")
         if code:
             why = " (the command could not be started)" if code in NOT_STARTED else ""
-            raise self._failed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}")
+            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}")
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -162,9 +170,6 @@ class Life:
         except TROUBLES as trouble:
             log.warning("a container's end can't be read", extra={"reason": str(trouble)})
             return {}
-
-    def _failed(self, code: FailureCode, message: str) -> WorkFailed:
-        return WorkFailed(code, message, self._printing.tail())
 
 
 @contextmanager

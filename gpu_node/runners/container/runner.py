@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from docker.errors import NotFound
 
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.runners.container import disk as disks
-from gpu_node.runners.container import gpus, images
+from gpu_node.runners.container import gpus
 from gpu_node.runners.container.confinement import LABEL, Place, confine
 from gpu_node.runners.container.disk import RESULTS, Disk
 from gpu_node.runners.container.engine import TROUBLES, Engine
+from gpu_node.runners.container.images import ImageRules, Images
 from gpu_node.runners.container.life import Life, Manners
 from gpu_node.runners.container.measures import Measures, Meter
 from gpu_node.runners.container.order import Order, check_start, read_order
@@ -39,9 +40,7 @@ class Rules:
     """What this host's owner allows; bytes and seconds. `network` is the engine's network for tasks that ask for one."""
 
     network: str | None = None
-    may_pull: bool = True
-    max_image_bytes: int = 32 * 1024**3
-    pull_seconds: float = 900.0
+    images: ImageRules = field(default_factory=ImageRules)
     max_processes: int = 1024
     grace_seconds: float = 10.0
     max_log_bytes: int = 1024**2
@@ -55,6 +54,7 @@ class ContainerRunner:
         self._folder, self._node = folder, node
         self._remove_leftovers()
         self._room = Room(engine, folder)
+        self._images = Images(rules.images, engine.store if engine.store.exists() else folder, folder.parent / "images.json")
 
     def run(self, settings: dict[str, Any], limits: Limits, stopped: Callable[[], bool],
             on_lines: Callable[[list[Line]], None] = lambda lines: None,
@@ -75,8 +75,7 @@ class ContainerRunner:
     def _run(self, order: Order, limits: Limits, uuids: tuple[str, ...], printing: Printing, manners: Manners,
              stopped: Callable[[], bool]) -> Output:
         with closing(self.engine.open()) as client:
-            rules = self.rules
-            image = images.get(client, order.image, rules.may_pull, rules.max_image_bytes, rules.pull_seconds, stopped)
+            image = self._images.get(client, order.image, stopped)
             config = image.get("Config") or {}
             check_start(order, config.get("Entrypoint") or [], config.get("Cmd") or [])
             with Disk(self._folder / uuid.uuid4().hex, order.storage_bytes, config.get("Volumes") or ()) as disk:

@@ -1,5 +1,6 @@
 """Tasks, from their order to their result: client and provider's own software over HTTP."""
 
+import base64
 import hashlib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +9,12 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from nacl.signing import SigningKey
 
-from app.core import accounts, audit
+from app.core import accounts, audit, outcomes
 from app.wiring import Hub
 from tests.api.robocompute.conftest import Person, become_provider
+from tests.factories.task_market import moving_clock
 
 ORDER: dict[str, Any] = {
     "name": "Task Name",
@@ -188,7 +191,7 @@ def test_a_task_is_changed_while_it_waits_and_called_off_at_any_time(buyer: Pers
     seen = buyer.patch(f"tasks/{task_id}", max_price_per_hour="15.00", priority="low").json
     assert (seen["max_price_per_hour"], seen["estimated_cost"], seen["priority"]) == ("15.00", "15.00", "low")
     details = error(buyer.patch(f"tasks/{task_id}", max_price_per_hour="5000"), 402, "INSUFFICIENT_FUNDS")
-    assert (details["currency"], details["available"], details["required"]) == ("USDC", "985.000000", "4985.000000")
+    assert (details["currency"], details["available"], details["required"]) == ("USDC", "985.00", "4985.00")
     accept(provider, task_id)
     error(buyer.patch(f"tasks/{task_id}", max_price_per_hour="1"), 409, "TASK_ALREADY_ACCEPTED")
     for _ in range(2):
@@ -225,7 +228,7 @@ def test_bad_orders_say_what_is_wrong_and_hold_nothing(buyer: Person, changes: d
 
 def test_short_funds_are_402_and_the_same_key_orders_once(buyer: Person, hub: Hub) -> None:
     details = error(buyer.post("tasks", json=ORDER | {"max_price_per_hour": "1000.01"}), 402, "INSUFFICIENT_FUNDS")
-    assert details == {"required": "1000.010000", "available": "1000.000000", "currency": "USDC"}
+    assert details == {"required": "1000.01", "available": "1000.00", "currency": "USDC"}
     first, again = (buyer.post("tasks", key="k1", json=ORDER) for _ in range(2))
     assert first.json == again.json and again.headers["Idempotent-Replayed"] == "true"
     error(buyer.post("tasks", key="k1", json=ORDER | {"name": "another"}), 409, "IDEMPOTENCY_KEY_REUSED")
@@ -240,3 +243,152 @@ def test_scopes_are_asked_for(buyer: Person, hub: Hub) -> None:
     path = f"tasks/{task_id}"
     for answer in (buyer.post("tasks", json=ORDER), buyer.delete(path), buyer.patch(path, priority="low")):
         assert answer.status_code == 403
+
+
+class ContainerNode:
+    """A host that runs containers, as the node protocol has it; it runs none, and says that it did."""
+
+    def __init__(self, client: FlaskClient, provider: Person, **machine: Any) -> None:
+        self.client, key = client, SigningKey.generate()
+        about = {"cpu_count": 8, "memory_bytes": 64 * 10**9, "disk_bytes": 10**12, "container_engine": "docker", "gpus": []}
+        body = {
+            "name": "n",
+            "public_key": base64.b64encode(bytes(key.verify_key)).decode(),
+            "capabilities": ["compute"],
+            "machine": about | machine,
+            "provider_id": str(provider.provider_id),
+        }
+        made = client.post("/node/v1/nodes", json=body, headers={"Authorization": f"Bearer {provider.key}"})
+        assert made.status_code == 201, made.json
+        self.headers = {"Authorization": f"Bearer {made.json['token']}"}
+        signature = base64.b64encode(key.sign(made.json["challenge"].encode()).signature).decode()
+        assert self.say("proof", signature=signature).status_code == 200
+        assert self.say("heartbeat").json["status"] == "HEALTHY"
+
+    def say(self, verb: str, **body: Any) -> Any:
+        return self.client.post(f"/node/v1/{verb}", json=body, headers=self.headers)
+
+    def claim(self) -> Any:
+        return self.say("claims", capabilities=["compute"], limit=4).json
+
+
+def test_a_node_claims_a_task_uploads_its_result_and_completes_it(
+    buyer: Person, provider: Person, client: FlaskClient
+) -> None:
+    node = ContainerNode(client, provider, gpus=[{"memory_total_bytes": 24 * 10**9}])
+    task_id = order(buyer, environment={"TOKEN": "secret"}, network=True)
+    claim = node.claim()
+    [attempt], job = claim["attempts"], claim["jobs"][task_id]
+    assert (attempt["kind"], attempt["job_id"], job["kind"]) == ("container", task_id, "task")
+    assert job["settings"] == {
+        "docker_image": ORDER["docker_image"], "command": ORDER["command"], "environment": {"TOKEN": "secret"},
+        "has_network": True, "cpu_cores": 4, "gpu_count": 1, "gpu_memory_gb": 8, "ram_gb": 16, "storage_gb": 50,
+        "timeout_seconds": 3600,
+    }  # fmt: skip
+    assert job["limits"]["max_seconds"] == 3600 and job["inputs"] == [] and "payload" not in job
+    assert node.claim()["attempts"] == []
+    pair = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"]}
+    assert buyer.get(f"tasks/{task_id}").json["status"] == "accepted"
+    assert node.say("progress", reports=[pair | {"progress": 0.5, "seconds": 0.2}]).json["reports"][0]["live"]
+    seen = buyer.get(f"tasks/{task_id}").json
+    assert (seen["status"], seen["progress"], seen["provider_id"]) == ("running", 50, str(provider.provider_id))
+    error(accept(provider, task_id), 409, "TASK_ALREADY_ACCEPTED")
+    error(act(provider, task_id, "complete", result_hash=SHA256), 404, "TASK_NOT_FOUND")  # its software never had it
+    assert client.put(attempt["upload"]["url"], data=RESULT).status_code == 201
+    said = pair | {"sha256": "0" * 64, "size_bytes": len(RESULT), "seconds": 0.5}
+    [verdict] = node.say("results", results=[said]).json["results"]
+    assert (verdict["accepted"], verdict["error"]["code"]) == (False, "RESULT_HASH_MISMATCH")
+    assert client.put(attempt["upload"]["url"], data=RESULT).status_code == 201
+    [verdict] = node.say("results", results=[said | {"sha256": SHA256}]).json["results"]
+    assert verdict["accepted"], verdict
+    seen = buyer.get(f"tasks/{task_id}").json
+    assert (seen["status"], seen["billed_seconds"], seen["result_hash"]) == ("completed", 1, SHA256)
+    assert client.get(buyer.get(f"tasks/{task_id}/results").json["result_url"]).data == RESULT
+
+
+def test_a_stopped_task_is_dead_to_its_node(buyer: Person, provider: Person, client: FlaskClient) -> None:
+    node, task_id = ContainerNode(client, provider), order(buyer, type="cpu", resource_requirements={})
+    [attempt] = node.claim()["attempts"]
+    pair = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"]}
+    node.say("progress", reports=[pair | {"seconds": 0.1}])
+    assert buyer.delete(f"tasks/{task_id}").json["status"] == "cancelled"
+    assert not node.say("progress", reports=[pair]).json["reports"][0]["live"]
+    assert client.put(attempt["upload"]["url"], data=RESULT).status_code == 201
+    said = pair | {"sha256": SHA256, "size_bytes": len(RESULT), "seconds": 0.5}
+    assert node.say("results", results=[said]).status_code == 409
+
+
+def test_a_provider_works_at_its_resources_price_and_one_task_at_a_time_has_it(
+    buyer: Person, provider: Person, client: FlaskClient
+) -> None:
+    made = provider.post(
+        provider.own("resources"),
+        json={"resource_type": "gpu", "specifications": {"memory_gb": 24}, "pricing": {"per_hour": "8.00"}},
+    ).json
+    answer = buyer.post("tasks", json=ORDER | {"max_price_per_hour": "7.99"}).json
+    low, first, second = answer["task_id"], order(buyer), order(buyer)
+    assert answer["status"] == "pending" and "8.000000 USDC an hour" in answer["warnings"][0]
+    offered = [task["task_id"] for task in provider.get(provider.own("tasks/available")).json["tasks"]]
+    assert offered == [first, second], "a price below its own is not for it"
+    error(accept(provider, low, resource_id=made["resource_id"]), 409, "RESOURCE_UNAVAILABLE")
+    error(accept(provider, first, resource_id="resource_123"), 404, "RESOURCE_NOT_FOUND")
+    taken = accept(provider, first, resource_id=made["resource_id"])
+    assert (taken.json["price_per_hour"], taken.json["resource_id"]) == ("8.00", made["resource_id"])
+    assert provider.get(provider.own("tasks/available")).json["tasks"] == []
+    error(accept(provider, second), 409, "RESOURCE_UNAVAILABLE")
+    act(provider, first, "fail", error_code="NO")
+    assert accept(provider, second, resource_id=made["resource_id"]).status_code == 200
+    found = provider.get(provider.own("tasks?status=accepted")).json
+    assert [task["task_id"] for task in found["tasks"]] == [second]
+
+
+def test_logs_and_figures_come_with_progress(buyer: Person, provider: Person) -> None:
+    task_id = order(buyer)
+    accept(provider, task_id)
+    lines = [{"number": number, "message": f"line {number}"} for number in (1, 2)]
+    for _ in range(2):
+        answer = act(provider, task_id, "progress", progress=10, metrics={"cpu_usage": 85.5, "gpu_usage": 92.3}, logs=lines)
+        assert answer.status_code == 200, answer.json
+    assert [line["message"] for line in buyer.get(f"tasks/{task_id}/logs").json["logs"]] == ["line 1", "line 2"]
+    figures = buyer.get(f"tasks/{task_id}/metrics").json["metrics"]
+    assert (figures["cpu_usage_percent"], figures["gpu_usage_percent"]) == (85.5, 92.3)
+    error(act(provider, task_id, "progress", progress=10, metrics={"Bad Name": 1}), 400, "INVALID_INPUT")
+
+
+def test_signs_of_life_keep_a_task_and_silence_gives_it_back(
+    buyer: Person, provider: Person, hub: Hub
+) -> None:
+    task_id = order(buyer)
+    accept(provider, task_id)
+    act(provider, task_id, "start")
+    with moving_clock() as hours:
+        for sign in (lambda: provider.post(provider.own("heartbeat"), json={"status": "online"}),
+                     lambda: provider.get(provider.own("tasks/available"))):
+            hours.wait(200)
+            assert sign().status_code == 200
+            sweep(hub)
+            assert buyer.get(f"tasks/{task_id}").json["status"] == "running"
+        hours.wait(301)
+        sweep(hub)
+    assert buyer.get(f"tasks/{task_id}").json["status"] == "pending"
+    assert error(act(provider, task_id, "progress", progress=5), 409, "TASK_NOT_HELD") == {"task_id": task_id}
+    assert accept(provider, task_id).status_code == 200
+
+
+def sweep(hub: Hub) -> None:
+    with hub.database.unit_of_work() as session:
+        outcomes.expire_leases(session, (3, 5))
+
+
+def test_a_task_is_a_job_of_its_owners_in_the_other_dialects(buyer: Person, provider: Person, client: FlaskClient) -> None:
+    task_id, head = order(buyer), {"Authorization": f"Bearer {buyer.key}"}
+    upload(client, accept(provider, task_id))
+    act(provider, task_id, "start")
+    [listed] = client.get("/api/v1/jobs", headers=head).json["jobs"]
+    assert (listed["id"], listed["job_type"], listed["status"]) == (task_id, "task", "RUNNING")
+    assert client.get(f"/render/{task_id}", headers=head).json["data"]["id"] == task_id
+    assert client.get(f"/render/{task_id}").status_code == 404
+    assert client.post(f"/api/v1/jobs/{task_id}/cancel", headers=head).status_code == 409
+    act(provider, task_id, "complete", result_hash=SHA256)
+    assert client.get(f"/api/v1/jobs/{task_id}", headers=head).json["status"] == "COMPLETED"
+    assert client.get(f"/render/{task_id}/result", headers=head).data == RESULT

@@ -30,7 +30,7 @@ class Podman:
         subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
         subprocess.run(["mount", "--make-shared", str(folder)], check=True)
         self._service: subprocess.Popen[bytes] | None = None
-        self.log = folder / "podman.log"
+        self.log, self._registries = folder / "podman.log", folder / "registries.conf"
         (folder / "subordinate").write_text(SUBORDINATE)
         self._options = ["--root", str(folder / "store"), "--runroot", str(folder / "run"), "--runtime", "runc",
                          "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", str(folder / "tmp")]
@@ -42,12 +42,20 @@ class Podman:
     def start(self) -> None:
         """What is mounted below the folder shows in there, and none of its own mounts show here."""
         names = self.folder / "subordinate"
+        self._registries.touch()
         inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
                   + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
         with self.log.open("ab") as log:
             box = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", inside]
-            self._service = subprocess.Popen(box, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(self._registries)}
+            self._service = subprocess.Popen(box, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         wait_until(self.socket.exists, f"podman's service: {self.log.read_text()[-500:]}")
+
+    def trust_registry(self, location: str) -> None:
+        """Have it asked without TLS."""
+        self._registries.write_text(f'[[registry]]\nlocation = "{location}"\ninsecure = true\n')
+        self.stop()
+        self.start()
 
     def stop(self) -> None:
         """The service alone: its containers go on, as when an engine is restarted."""
@@ -74,7 +82,10 @@ class Podman:
         (root / "bin").mkdir(parents=True)
         for folder in ("tmp", "results", "var", "etc", "dev", "proc", "sys", "run"):
             (root / folder).mkdir()
-        shutil.copy2(shutil.which("busybox") or "", root / "bin" / "busybox")
+        for program in (shutil.which("busybox") or "", *_libraries("busybox")):
+            inside = root / ("bin/busybox" if program.endswith("busybox") else program.lstrip("/"))
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(program, inside)
         for applet in APPLETS:
             os.symlink("busybox", root / "bin" / applet)
         (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
@@ -83,6 +94,12 @@ class Podman:
             file.add(root, ".", filter=_as_root)
         options = [option for change in changes for option in ("--change", change)]
         self.command("import", *options, str(archive), f"localhost/{name}:latest")
+
+
+def _libraries(program: str) -> list[str]:
+    """None of a static busybox."""
+    told = subprocess.run(["ldd", shutil.which(program) or ""], capture_output=True, text=True).stdout
+    return [word for line in told.splitlines() for word in line.split() if word.startswith("/")]
 
 
 def _as_root(item: tarfile.TarInfo) -> tarfile.TarInfo:

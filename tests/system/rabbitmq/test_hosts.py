@@ -45,7 +45,7 @@ def host(stranger: Stranger, rabbit: RabbitMQ) -> Iterator["subprocess.Popen[byt
 
 
 def listens(rabbit: RabbitMQ, stranger: Stranger) -> bool:
-    return consumers(rabbit, stranger.queue("compute")) == 1
+    return consumers(rabbit, stranger.queue("echo")) == 1
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +88,7 @@ def completes(renter: Renter, *job_ids: str, seconds: float = 150) -> None:
 
 def test_a_doorbell_over_rabbitmq_brings_a_stranger_work(renter: Renter, rabbit: RabbitMQ, stranger: Stranger) -> None:
     assert renter.result(renter.dispatch("echo", REF)) == REF.encode()
-    assert rabbit.queue(stranger.queue("compute"), "nodes")["type"] == "quorum"
+    assert rabbit.queue(stranger.queue("echo"), "nodes")["type"] == "quorum"
     assert rabbit.queue("hub", "/")["type"] == "quorum"
 
 
@@ -134,7 +134,7 @@ def test_a_connection_that_is_lost_comes_back(renter: Renter, rabbit: RabbitMQ, 
 
 
 def test_a_queue_that_is_deleted_comes_back(renter: Renter, rabbit: RabbitMQ, stranger: Stranger) -> None:
-    rabbit.delete_queue(stranger.queue("compute"), "nodes")
+    rabbit.delete_queue(stranger.queue("echo"), "nodes")
     completes(renter, order(renter))
 
 
@@ -154,7 +154,7 @@ def test_pickle_is_refused_and_harms_nobody(renter: Renter, rabbit: RabbitMQ, st
         application_headers={"task": "gpu_node.ring", "id": "1", "lang": "py"},
     )
     with dial(rabbit.url, vhost="nodes") as connection:
-        connection.channel().basic_publish(message, "", stranger.queue("compute"))
+        connection.channel().basic_publish(message, "", stranger.queue("echo"))
     completes(renter, order(renter))
     assert "Refusing to deserialize" in stranger.log and not mark.exists()
 
@@ -172,7 +172,7 @@ def test_a_host_may_empty_and_hold_its_providers_queue_and_harms_only_that(
 ) -> None:
     """Reading is what it is there for. What it swallows is rung again, and comes to who listens when it has gone."""
     wait_until(lambda: listens(rabbit, stranger), "the host listens")
-    own = stranger.queue("compute")
+    own = stranger.queue("echo")
     url = stranger.register(SigningKey.generate())["broker"]["url"]
     with dial(url) as connection:
         connection.channel().queue_purge(own)
@@ -203,7 +203,7 @@ def test_a_time_out_of_the_brokers_while_the_host_works_is_survived(
         with dial(rabbit.url, vhost="nodes") as connection:
             channel = connection.channel()
             for _ in range(3):
-                channel.basic_publish(bell(), "", stranger.queue("compute"))
+                channel.basic_publish(bell(), "", stranger.queue("echo"))
         wait_until(lambda: "PRECONDITION_FAILED" in stranger.log, "the broker's time-out")
         completes(renter, job_id)
     finally:

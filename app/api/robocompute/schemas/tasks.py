@@ -1,10 +1,12 @@
 """Bodies of /api/v1/tasks and of what providers do with tasks."""
 
+from datetime import UTC
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api.robocompute.schemas.loose import CURRENCIES, Amount, Loose, PageSchema
+from app.api.robocompute.schemas.resources import Location
 from app.core.task_orders import PRIORITIES
 from app.values.json_text import size_bytes
 from app.values.task_resources import TYPES
@@ -13,7 +15,6 @@ from app.values.task_states import WORDS
 TIMEOUT_MOST_SECONDS = 518_400  # six days: the address that its result goes to is good for seven at most
 COMMAND_LIMIT_BYTES = ENVIRONMENT_LIMIT_BYTES = 65_536
 REPORT_LIMIT_BYTES = 65_536
-LOCATION = r"[A-Za-z0-9][A-Za-z0-9 _./-]{0,63}\Z"
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,499}\Z"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z"
 
@@ -80,9 +81,7 @@ class TaskOrderSchema(Loose):
     currency = fields.String(load_default=CURRENCIES[0], validate=validate.OneOf(CURRENCIES))
     timeout_seconds = fields.Integer(load_default=3600, strict=True, validate=validate.Range(1, TIMEOUT_MOST_SECONDS))
     priority = _priority(load_default="normal")
-    location = fields.String(
-        load_default=None, allow_none=True, validate=validate.Regexp(LOCATION), metadata={"example": "us-east"}
-    )
+    location = Location(load_default=None, allow_none=True, metadata={"example": "us-east"})
 
 
 class TaskChangeSchema(Loose):
@@ -145,6 +144,10 @@ class TaskSchema(OfferedTaskSchema):
     completed_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
 
 
+class NewTaskSchema(TaskSchema):
+    warnings = fields.List(fields.String(), required=True, metadata={"description": "why it may wait for long"})
+
+
 class TasksSchema(Schema):
     tasks = fields.List(fields.Nested(TaskSchema), required=True)
     total = fields.Integer(required=True)
@@ -176,9 +179,19 @@ class StartSchema(Loose):
     resource_usage = fields.Dict(load_default=None, allow_none=True, validate=Limited(REPORT_LIMIT_BYTES))
 
 
+class LogLineSchema(Loose):
+    """`number` counts this attempt's lines from 1 on: with it, a line that is told twice is kept once."""
+
+    number = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(1, 2**53))
+    timestamp = fields.AwareDateTime(load_default=None, allow_none=True, default_timezone=UTC)
+    level = fields.String(load_default="INFO", validate=validate.Length(max=16))
+    message = fields.String(required=True)
+
+
 class ProgressSchema(Loose):
     progress = fields.Float(required=True, validate=validate.Range(0, 100), metadata={"description": "per cent"})
     metrics = fields.Dict(load_default=dict, validate=Limited(REPORT_LIMIT_BYTES), metadata={"example": {"cpu_usage": 85.5}})
+    logs = fields.List(fields.Nested(LogLineSchema), load_default=list, validate=validate.Length(max=500))
 
 
 class CompleteSchema(Loose):
