@@ -33,8 +33,8 @@ class TaskNews:
         self._looked_at = time.monotonic()
 
     def follow(self, job_id: uuid.UUID, follower: Follower) -> None:
-        """Hints from now on. Whenever the subscription stands, the first time too, everybody is given one, so nothing falls between
-        what is read after this and the first real hint."""
+        """Hints from now on. Whenever the subscription stands, the first time too, everybody is given one, so nothing falls
+        between what is read after this and the first real hint."""
         with self._lock:
             self._followers.setdefault(str(job_id), set()).add(follower)
             if self._thread is None:
