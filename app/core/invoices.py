@@ -151,7 +151,7 @@ def _line(invoice: Invoice, position: int, item: Charge) -> dict[str, Any]:
         "job_id": item.job.id,
         "name": item.job.name,
         "seconds": item.task.billed_seconds or 0,
-        "price_minor": item.task.max_price_minor,
+        "price_minor": item.task.max_price_minor if item.task.price_minor is None else item.task.price_minor,
         "amount_minor": item.amount_minor,
         "started_at": item.job.started_at,
         "charged_at": item.charged_at,

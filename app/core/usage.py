@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, text
@@ -11,18 +11,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP, UUID
 from sqlalchemy.orm import Session
 
 from app.core.statements import Span
-from app.values import clock
+from app.values import clock, task_prices
 from app.values.money import Money
 from app.values.states import HoldState
-
-SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """One task that was begun. While it `is_open`, `seconds` and `amount` are what it has come to by now and at most, 0 while it
-    waits to be run again; afterwards what was charged: 0 where everything was given back. `price` is per hour, `held` what is set
-    aside now."""
+    waits to be run again; afterwards what was charged: 0 where everything was given back. `price` is per hour, as it was
+    taken for, `held` what is set aside now."""
 
     task_id: uuid.UUID
     name: str
@@ -38,9 +36,11 @@ class Usage:
 
 
 _PAGE = text("""
-SELECT j.id, j.name, j.asset, k.max_price_minor, k.billed_seconds, h.amount_minor, h.state, h.ended_at,
+SELECT j.id, j.name, j.asset, coalesce(k.price_minor, k.max_price_minor) AS price_minor, k.timeout_seconds, k.billed_seconds,
+    h.amount_minor, h.state, h.ended_at,
     coalesce(h.earned_minor + h.fee_minor, 0) AS charged_minor, l.invoice_id, j.started_at,
-    CASE WHEN u.state IN ('assigned', 'rendering', 'uploaded') THEN live.started_at END AS running_since
+    CASE WHEN u.state NOT IN ('assigned', 'rendering', 'uploaded') THEN NULL
+        WHEN live.node_id IS NULL THEN k.running_at ELSE live.started_at END AS running_since
 FROM jobs j JOIN tasks k ON k.job_id = j.id JOIN task_holds h ON h.job_id = j.id
 LEFT JOIN invoice_lines l ON l.hold_id = h.id
 LEFT JOIN work_units u ON u.job_id = j.id AND u.kind = 'container' LEFT JOIN attempts live ON live.id = u.attempt_id
@@ -62,16 +62,12 @@ def page(session: Session, owner_id: uuid.UUID, assets: Sequence[str], span: Spa
     return [_usage(row, now) for row in session.execute(_PAGE, {**wanted, "limit": limit, "offset": offset})]
 
 
-def cost(price: Money, seconds: int) -> Money:
-    """What so many seconds come to at a price per hour, rounded up."""
-    return Money(-(-price.minor * seconds // SECONDS_PER_HOUR), price.asset)
-
-
 def _usage(row: Any, now: datetime) -> Usage:
-    price, held, is_open = Money(row.max_price_minor, row.asset), Money(row.amount_minor, row.asset), row.state == HoldState.HELD
+    price, held, is_open = Money(row.price_minor, row.asset), Money(row.amount_minor, row.asset), row.state == HoldState.HELD
     if is_open:
-        seconds = 0 if row.running_since is None else max(0, -int(-(now - row.running_since).total_seconds() // 1))
-        amount = min(held, cost(price, seconds))
+        ran = timedelta() if row.running_since is None else now - row.running_since
+        seconds = min(task_prices.whole_seconds(ran.total_seconds()), row.timeout_seconds)
+        amount = min(held, task_prices.cost(price, seconds))
     else:
         seconds, amount = row.billed_seconds or 0, Money(int(row.charged_minor), row.asset)
     return Usage(

@@ -60,7 +60,7 @@ class Invoice(Base):
 
 
 class InvoiceLine(Base):
-    """One task's charge, on one invoice and no other. `price_minor` is per hour, as it was agreed at most."""
+    """One task's charge, on one invoice and no other. `price_minor` is per hour, as it was taken for."""
 
     __tablename__ = "invoice_lines"
 

@@ -27,7 +27,8 @@ def begin(
     one = Decimal(1)
     task = Task(
         job_id=job.id, type="cpu", docker_image="busybox", command=["true"], environment={}, cpu_cores=one, ram_gb=one,
-        storage_gb=one, max_price_minor=parse("3.60", asset).minor, timeout_seconds=3600,
+        storage_gb=one, max_price_minor=parse("9.00", asset).minor, price_minor=parse("3.60", asset).minor, timeout_seconds=3600,
+        running_at=job.started_at,
     )
     with database.unit_of_work() as session:
         session.add(job)
