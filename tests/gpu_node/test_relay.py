@@ -11,6 +11,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from gpu_node.client import HubAway, HubRefused
 from gpu_node.relay import RelayClient
 from gpu_node.relay_inbox import Inbox, Replies, Unanswered
+from tests.gpu_node.fake_hub import FakeHub
 
 ATTEMPT, JOB, UNIT = "a-1", "j-1", "u-1"
 
@@ -188,6 +189,18 @@ def test_a_refused_join_is_told_and_not_tried_for_ever(hub: Hub, client: RelayCl
     client.join = refuse
     with pytest.raises(HubRefused):
         beat(client)
+
+
+def test_what_the_relay_has_no_words_for_goes_over_http() -> None:
+    """A container's lines: the socket's messages are few and small."""
+    with FakeHub() as http:
+        http.tokens["t"] = {"name": "n"}
+        client = RelayClient(http.url, threading.Event(), 1)
+        client.adopt("t")
+        answer = client.call("/logs", {"attempt_id": ATTEMPT, "fence": 1, "lines": []}, 5.0)
+        client.close()
+    assert answer == {"attempt_id": ATTEMPT, "live": False, "next": 1}
+    assert [path for path, _ in http.calls] == ["/node/v1/logs"]
 
 
 def test_an_inbox_prefers_the_job_at_hand_and_forgets_the_dead() -> None:

@@ -78,22 +78,25 @@ class Podman:
 
     def make_image(self, name: str, *changes: str) -> None:
         """An image of busybox alone, this machine's own."""
-        root = self.folder / f"root-{name}"
-        (root / "bin").mkdir(parents=True)
-        for folder in ("tmp", "results", "var", "etc", "dev", "proc", "sys", "run"):
-            (root / folder).mkdir()
-        for program in (shutil.which("busybox") or "", *_libraries("busybox")):
-            inside = root / ("bin/busybox" if program.endswith("busybox") else program.lstrip("/"))
-            inside.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(program, inside)
-        for applet in APPLETS:
-            os.symlink("busybox", root / "bin" / applet)
-        (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
-        archive = self.folder / f"{name}.tar"
-        with tarfile.open(archive, "w") as file:
-            file.add(root, ".", filter=_as_root)
         options = [option for change in changes for option in ("--change", change)]
-        self.command("import", *options, str(archive), f"localhost/{name}:latest")
+        self.command("import", *options, str(busybox_archive(self.folder / f"root-{name}")), f"localhost/{name}:latest")
+
+
+def busybox_archive(root: Path) -> Path:
+    """A root of busybox alone, made in a folder of that name, as a .tar beside it."""
+    for folder in ("bin", "tmp", "results", "var", "etc", "dev", "proc", "sys", "run"):
+        (root / folder).mkdir(parents=True)
+    for program in (shutil.which("busybox") or "", *_libraries("busybox")):
+        inside = root / ("bin/busybox" if program.endswith("busybox") else program.lstrip("/"))
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(program, inside)
+    for applet in APPLETS:
+        os.symlink("busybox", root / "bin" / applet)
+    (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
+    archive = root.with_suffix(".tar")
+    with tarfile.open(archive, "w") as file:
+        file.add(root, ".", filter=_as_root)
+    return archive
 
 
 def _libraries(program: str) -> list[str]:
