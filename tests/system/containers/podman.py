@@ -1,6 +1,7 @@
 """A podman of the tests' own: its service, store and images below one folder, nothing of this machine's is touched.
 
-The service runs in a mount namespace of its own, in which /etc/subuid and /etc/subgid have the line that user namespaces need.
+All of it is in one mount namespace, in which /etc/subuid and /etc/subgid have the line that user namespaces need: the same one
+when the service is restarted, as on a host, for podman counts what it has mounted.
 """
 
 import os
@@ -27,13 +28,17 @@ class Podman:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "podman.sock"
+        self.log, self._registries, names = folder / "podman.log", folder / "registries.conf", folder / "subordinate"
+        names.write_text(SUBORDINATE)
         subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
         subprocess.run(["mount", "--make-shared", str(folder)], check=True)
+        box = f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && echo ready && exec sleep infinity"
+        self._holder = subprocess.Popen(["unshare", "--mount", "--propagation", "slave", "sh", "-c", box], stdout=subprocess.PIPE)
+        assert self._holder.stdout is not None and self._holder.stdout.readline() == b"ready\n"
         self._service: subprocess.Popen[bytes] | None = None
-        self.log, self._registries = folder / "podman.log", folder / "registries.conf"
-        (folder / "subordinate").write_text(SUBORDINATE)
-        self._options = ["--root", str(folder / "store"), "--runroot", str(folder / "run"), "--runtime", "runc",
-                         "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", str(folder / "tmp")]
+        enter = ["nsenter", "--mount", "--target", str(self._holder.pid), "podman"]
+        self._inside = [*enter, "--root", str(folder / "store"), "--runroot", str(folder / "run"), "--runtime", "runc",
+                        "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", str(folder / "tmp")]
 
     @property
     def address(self) -> str:
@@ -41,14 +46,11 @@ class Podman:
 
     def start(self) -> None:
         """What is mounted below the folder shows in there, and none of its own mounts show here."""
-        names = self.folder / "subordinate"
         self._registries.touch()
-        inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
-                  + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
+        environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(self._registries)}
+        command = [*self._inside, "system", "service", "--time", "0", self.address]
         with self.log.open("ab") as log:
-            box = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", inside]
-            environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(self._registries)}
-            self._service = subprocess.Popen(box, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+            self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         wait_until(self.socket.exists, f"podman's service: {self.log.read_text()[-500:]}")
 
     def trust_registry(self, location: str) -> None:
@@ -69,10 +71,12 @@ class Podman:
         """With everything that is left of it."""
         self.stop()
         self.command("rm", "--all", "--force", "--time", "0")
+        self._holder.kill()
+        self._holder.communicate()
         subprocess.run(["umount", "--recursive", "--lazy", str(self.folder)], check=True)
 
     def command(self, *arguments: str) -> str:
-        done = subprocess.run(["podman", *self._options, *arguments], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*self._inside, *arguments], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
