@@ -65,7 +65,7 @@ def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> N
 
 
 def tell_followers(session: Session, job_id: uuid.UUID) -> None:
-    """Tell whoever follows a task, once, after the commit, that there is more of its log or its figures."""
+    """Tell whoever follows a task, once, after the commit, that there is more of its log, or another state of it."""
     told: set[uuid.UUID] = session.info.setdefault("followed_tasks", set())
     if job_id not in told:
         told.add(job_id)

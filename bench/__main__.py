@@ -1,4 +1,4 @@
-"""`python -m bench [a b c d e f g h i j k l] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
+"""`python -m bench [a … n] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
 
 import argparse
 import sys
@@ -13,9 +13,11 @@ from bench import (
     doorbell,
     finished_jobs,
     http_requests,
+    payouts,
     recovery,
     relay,
     render_job,
+    sdk_calls,
     transfers,
     unit_throughput,
     verification,
@@ -39,6 +41,8 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "j": worker_exposition.measure,
     "k": worker_history.measure,
     "l": recovery.measure,
+    "m": payouts.measure,
+    "n": sdk_calls.measure,
 }
 
 

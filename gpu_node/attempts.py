@@ -26,7 +26,7 @@ class Job:
 
 @dataclass(eq=False)
 class Attempt:
-    """One try at one unit. `dead` is set when the hub says that it is not ours any more."""
+    """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` is its container's."""
 
     attempt_id: str
     fence: int
@@ -39,6 +39,7 @@ class Attempt:
     progress: float = 0.0
     started_at: float | None = None
     steps: list[tuple[str, float, float]] = field(default_factory=list)
+    lines_printed: int = 0
     dead: threading.Event = field(default_factory=threading.Event)
 
     @property

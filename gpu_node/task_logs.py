@@ -47,7 +47,6 @@ class _Waiting:
     attempt: Attempt
     lines: deque[dict[str, Any]] = field(default_factory=deque)
     characters: int = 0
-    number: int = 0
     figures: tuple[str, dict[str, float]] | None = None
     ends_at: float | None = None
 
@@ -57,9 +56,9 @@ class _Waiting:
 
     def add(self, lines: Iterable[Line]) -> None:
         for line in lines:
-            self.number += 1
-            item = {"number": self.number, "timestamp": line.timestamp, "level": line.level.upper(), "message": line.message}
-            self.lines.append(item)
+            self.attempt.lines_printed += 1
+            item = {"timestamp": line.timestamp, "level": line.level.upper(), "message": line.message}
+            self.lines.append({"number": self.attempt.lines_printed, **item})
             self.characters += len(line.message)
         while len(self.lines) > MAX_WAITING_LINES or self.characters > MAX_WAITING_CHARACTERS:
             self.characters -= len(self.lines.popleft()["message"])

@@ -15,7 +15,6 @@ import structlog
 from app.adapters.publisher import EVENTS_CHANNEL, TASKS_CHANNEL
 
 log = structlog.get_logger()
-SUBSCRIBE_SECONDS = 5
 LOOK_SECONDS = 15.0
 TOLD_AT_ONCE = 50
 Follower = Callable[[], None]
@@ -30,18 +29,17 @@ class TaskNews:
         self._lock = threading.Lock()
         self._followers: dict[str, set[Follower]] = {}
         self._thread: threading.Thread | None = None
-        self._subscribed, self._stopping = threading.Event(), threading.Event()
+        self._stopping = threading.Event()
         self._looked_at = time.monotonic()
 
     def follow(self, job_id: uuid.UUID, follower: Follower) -> None:
-        """Returns once the subscription stands, so that nothing falls between what is read after this and the first hint; or,
-        where Valkey is away, after a while."""
+        """Hints from now on. Whenever the subscription stands, the first time too, everybody is given one, so nothing falls
+        between what is read after this and the first real hint."""
         with self._lock:
             self._followers.setdefault(str(job_id), set()).add(follower)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, daemon=True, name="task-news")
                 self._thread.start()
-        self._subscribed.wait(SUBSCRIBE_SECONDS)
 
     def leave(self, job_id: uuid.UUID, follower: Follower) -> None:
         """Leaving twice is harmless."""
@@ -78,14 +76,12 @@ class TaskNews:
                         self._hear(channel.get_message(timeout=1))
             except (redis.RedisError, OSError) as error:
                 log.warning("tasks.news_away", error=str(error))
-                self._subscribed.clear()
                 self._stopping.wait(1)  # Valkey is away: nothing tells when it is back, so ask again in a second
                 self._guarded(self._look_around)
 
     def _hear(self, message: dict[str, str] | None) -> None:
         if message is not None and message["type"] == "subscribe":
-            self._subscribed.set()
-            self._guarded(lambda: self._tell(None))  # what was told before was missed
+            self._guarded(lambda: self._tell(None))  # what was told before this was missed
         elif message is not None and self._followers:
             self._guarded(lambda: self._tell(json.loads(message["data"])["job_id"]))
         self._guarded(self._look_around)

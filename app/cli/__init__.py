@@ -30,6 +30,7 @@ from app.cli import (
     secret_files,
     settings,
     signer,
+    solana,
     stripe,
     ton,
     wallet,
@@ -55,8 +56,8 @@ def cli() -> None:
 
 
 MODULES = (
-    running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, ton, payouts, dead_letters,
-    disputes, faucet, wallet, settings, doctor, backups, secret_files,
+    running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, solana, ton, payouts,
+    dead_letters, disputes, faucet, wallet, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:

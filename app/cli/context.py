@@ -1,5 +1,5 @@
-"""The database that a command works on: the settings' one, else that of the stack which runs in LIGHTYARD_HOME, whose wallet on
-TON is then the hub's."""
+"""The database that a command works on: the settings' one, else that of the stack which runs in LIGHTYARD_HOME, whose wallets and
+tokens are then the hub's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,8 @@ from app.config import Settings, load
 from app.db import Database, make_engine
 from app.stack import endpoints
 
+DEFAULT_MINTS = Settings().solana_mints
+
 
 def settings_with_database() -> Settings:
     """The settings with DATABASE_URL filled in; ConfigError when there is no database to be found."""
@@ -16,9 +18,13 @@ def settings_with_database() -> Settings:
     if settings.database_url:
         return settings
     stack = endpoints.read(settings.home)
+    mints = ",".join(f"{asset}={mint}" for asset, mint in (stack.get("mints") or {}).items())
     return replace(
         settings,
         database_url=str(stack["database_url"]),
+        solana_rpc_url=settings.solana_rpc_url or stack.get("solana_rpc_url") or "",
+        solana_wallet=settings.solana_wallet or stack.get("hub_wallet") or "",
+        solana_mints=settings.solana_mints if settings.solana_mints != DEFAULT_MINTS else mints or DEFAULT_MINTS,
         ton_wallet=settings.ton_wallet or stack.get("ton_wallet") or "",
         ton_jetton_masters=settings.ton_jetton_masters or stack.get("ton_jetton_masters") or "",
     )

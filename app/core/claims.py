@@ -169,6 +169,8 @@ def claim(
     for job_id in {row[7] for row in rows if row[6]}:
         outbox.announce(session, "job:started", job_id)
     handed = [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]]) for row in rows]
+    for job_id in {row[7] for row in rows if row[3] == tasks.UNIT_KIND and not row[6]}:
+        outbox.tell_followers(session, job_id)
     if handed:
         attempts.tell_claimed(session, node.id, handed)
     return handed

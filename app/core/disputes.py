@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import ledger, settlement
+from app.core import ledger, reputation, settlement
 from app.core.ledger import Party
 from app.db import after_commit
 from app.errors import Conflict, InvalidInput, NotFound, Refused
@@ -26,6 +26,7 @@ from app.models.payments import Refund
 from app.models.tasks import Task, TaskHold
 from app.values import clock
 from app.values.money import Money
+from app.values.reputation import Outcome
 from app.values.states import DisputeState, HoldState, JobState, advance
 
 log = structlog.get_logger()
@@ -166,12 +167,16 @@ def slash(session: Session, dispute_id: uuid.UUID, by: str, reason: str, penalty
     """Decide for the buyer, once: the task's cost comes back to it, from the stake first. A penalty goes to the platform, from
     what is left of the stake alone. Conflict DISPUTE_DECIDED where it was decided."""
     row = _decided(session, dispute_id, DisputeState.SLASHED, by, reason)
+    provider, buyer = row.provider_account_id, row.account_id
+    settlement.lock(session, {provider: (*settlement.STAKE_FIRST, "debt"), buyer: ("balance", "owed")}, row.asset)
     cost, reference = Money(row.cost_minor, row.asset), f"slash:{row.id}"
-    whole = Refund(job_id=row.job_id, debtor_id=row.provider_account_id, creditor_id=row.account_id, reason="slashed")
+    whole = Refund(job_id=row.job_id, debtor_id=provider, creditor_id=buyer, reason="slashed")
     description = "Refund of a task with a bad result"
     taken = settlement.refund(session, whole, cost, reference, settlement.STAKE_FIRST, description)
     row.refunded_minor, row.owed_minor = taken.minor, (cost - taken).minor
     row.penalty_minor = _fine(session, row, Money(penalty_minor, row.asset)).minor
+    if row.provider_id is not None:  # a node of nobody has no reputation
+        reputation.note(session, row.provider_id, row.account_id, Outcome.DISPUTED, row.id)
     _tell(session, "dispute.slashed", row)
     return row
 

@@ -194,6 +194,8 @@ def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
     unit.rung_at = clock.now()
+    if unit.kind == tasks.UNIT_KIND:
+        outbox.tell_followers(session, unit.job_id)
     if after_seconds:
         unit.queued_at = clock.now() + timedelta(seconds=after_seconds)
         return

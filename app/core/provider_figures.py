@@ -45,7 +45,7 @@ def read(session: Session, provider_id: uuid.UUID, since: datetime) -> Figures:
     earned = {asset: int(minor) for asset, minor in session.execute(money.group_by(ProviderMark.asset)) if asset}
     day: ColumnElement[datetime] = literal_column("date_trunc('day', created_at, 'UTC')")  # no parameters: it groups, too
     is_good = ProviderMark.outcome == Outcome.COMPLETED
-    is_bad = ProviderMark.outcome.in_((Outcome.FAILED, Outcome.LATE, Outcome.LOST, Outcome.DISPUTED))
+    is_bad = ProviderMark.outcome.not_in((Outcome.COMPLETED, Outcome.CANCELLED))
     series = select(day, func.count().filter(is_good), func.count().filter(is_bad), func.sum(ProviderMark.seconds))
     days = [(row[0], row[1], row[2], int(row[3])) for row in session.execute(series.where(*mine).group_by(day).order_by(day))]
     return Figures(ended, int(seconds), earned, days)

@@ -19,12 +19,16 @@ from app.values.reputation import CLIENT_MOST, HALF_LIFE_DAYS, WEIGHTS, Outcome
 FOLD_AT_MOST = 5000
 FADES_AFTER_HOURS = 24  # a standing that nothing is added to is weighed anew so often
 
-_WEIGHTS = ", ".join(f"('{outcome}', {good}::float8, {bad}::float8)" for outcome, (good, bad) in WEIGHTS.items())
+_KINDS = ("good", "bad", "proven_bad")
+_WEIGHTS = ", ".join(f"('{outcome}', {', '.join(f'{weight}::float8' for weight in found)})" for outcome, found in WEIGHTS.items())
 
 
 def _faded(since: str, until: str) -> str:
     return f"power(0.5, greatest(0, extract(epoch FROM {until} - {since}))::float8 / {HALF_LIFE_DAYS * 86_400})"
 
+
+_SUMMED = ", ".join(f"sum(w.{kind} * {_faded('t.created_at', ':now')}) AS {kind}" for kind in _KINDS)
+_ADDED = ", ".join(f"{kind} = r.{kind} * {_faded('r.as_of', 'excluded.as_of')} + excluded.{kind}" for kind in _KINDS)
 
 # Marks are added to what their client's tasks say of the provider; both fade, so that an old record neither saves nor damns.
 _FOLD = text(f"""
@@ -34,24 +38,21 @@ WITH taken AS (
         ORDER BY created_at LIMIT {FOLD_AT_MOST} FOR UPDATE SKIP LOCKED)
     RETURNING provider_id, client_id, outcome, created_at),
 added AS (
-    SELECT t.provider_id, t.client_id, sum(w.good * {_faded("t.created_at", ":now")}) AS good,
-        sum(w.bad * {_faded("t.created_at", ":now")}) AS bad
-    FROM taken t JOIN (VALUES {_WEIGHTS}) AS w (outcome, good, bad) ON w.outcome = t.outcome
+    SELECT t.provider_id, t.client_id, {_SUMMED}
+    FROM taken t JOIN (VALUES {_WEIGHTS}) AS w (outcome, {", ".join(_KINDS)}) ON w.outcome = t.outcome
     GROUP BY t.provider_id, t.client_id),
 put AS (
-    INSERT INTO provider_records AS r (provider_id, client_id, good, bad, as_of)
-    SELECT provider_id, client_id, good, bad, :now FROM added ORDER BY provider_id, client_id
-    ON CONFLICT (provider_id, client_id) DO UPDATE SET
-        good = r.good * {_faded("r.as_of", "excluded.as_of")} + excluded.good,
-        bad = r.bad * {_faded("r.as_of", "excluded.as_of")} + excluded.bad, as_of = greatest(r.as_of, excluded.as_of))
+    INSERT INTO provider_records AS r (provider_id, client_id, {", ".join(_KINDS)}, as_of)
+    SELECT provider_id, client_id, {", ".join(_KINDS)}, :now FROM added ORDER BY provider_id, client_id
+    ON CONFLICT (provider_id, client_id) DO UPDATE SET {_ADDED}, as_of = greatest(r.as_of, excluded.as_of))
 SELECT t.provider_id, array_agg(DISTINCT (t.created_at AT TIME ZONE 'UTC')::date)
     FILTER (WHERE t.outcome = 'completed') AS good_days
 FROM taken t GROUP BY t.provider_id ORDER BY t.provider_id
 """)
-# One client's tasks count up to CLIENT_MOST, in the proportion of good and bad that they have.
+# One client's tasks count up to CLIENT_MOST, in the proportion of good and bad that they have; what is proven counts in full.
 _WEIGH = text(f"""
-SELECT provider_id, sum(good * share), sum(bad * share), count(*) FILTER (WHERE good >= 0.5) FROM (
-    SELECT provider_id, good * fade AS good, bad * fade AS bad,
+SELECT provider_id, sum(good * share), sum(bad * share + proven_bad), count(*) FILTER (WHERE good >= 0.5) FROM (
+    SELECT provider_id, good * fade AS good, bad * fade AS bad, proven_bad * fade AS proven_bad,
         least(1, {CLIENT_MOST} / greatest((good + bad) * fade, 1e-9)) AS share
     FROM (SELECT *, {_faded("as_of", ":now")} AS fade FROM provider_records WHERE provider_id = ANY(:providers)) AS r) AS c
 GROUP BY provider_id
@@ -93,8 +94,8 @@ def note(
     """A provider's work for a client has ended, after so many seconds. `source_id` is the attempt's (or the dispute's): noting it
     again changes nothing.
 
-    What an account orders from itself counts for nothing, nor does good work that cost nothing: both are only kept for the
-    provider's figures. Only inserts: no lock, no hot row.
+    What an account orders from itself counts for nothing, nor does work that went well and cost nothing: both are only kept for
+    the provider's figures. Only inserts: no lock, no hot row.
     """
     owner = session.scalar(select(Provider.account_id).where(Provider.id == provider_id))
     is_paid = earned is not None and earned.minor > 0
@@ -107,7 +108,7 @@ def note(
         "seconds": seconds,
         "earned_minor": earned.minor if earned is not None else 0,
         "asset": earned.asset if earned is not None else None,
-        "is_counted": owner != client_id and any(WEIGHTS[outcome]) and (is_paid or outcome != Outcome.COMPLETED),
+        "is_counted": owner != client_id and any(WEIGHTS[outcome]) and (is_paid or not WEIGHTS[outcome][0]),
         "created_at": clock.now(),
     }
     session.execute(insert(ProviderMark).values(row).on_conflict_do_nothing(index_elements=["source_id", "outcome"]))
@@ -123,12 +124,10 @@ def fold(session: Session) -> int:
     )
     stale = session.scalars(old.order_by(ProviderStanding.updated_at).limit(FOLD_AT_MOST)).all()
     touched = sorted({*days, *stale})
-    for provider_id in touched:
-        insert_empty = insert(ProviderStanding).values(
-            provider_id=provider_id, score=0.0, good=0.0, bad=0.0, clients=0, days=0, updated_at=clock.now()
-        )
-        session.execute(insert_empty.on_conflict_do_nothing())
     if touched:
+        empty = {"score": 0.0, "good": 0.0, "bad": 0.0, "clients": 0, "days": 0, "updated_at": clock.now()}
+        rows_wanted = [{"provider_id": provider_id} | empty for provider_id in touched]
+        session.execute(insert(ProviderStanding).on_conflict_do_nothing(), rows_wanted)
         _weigh(session, touched, days)
     return len(touched)
 

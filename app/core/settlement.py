@@ -1,11 +1,11 @@
 """What a job's end means in money when the client paid the provider directly: the fee, and what is owed back."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, UUID, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from app.core import ledger
@@ -149,6 +149,26 @@ def _write_refund(session: Session, like: Refund, part: Money, status: str, refe
             created_at=clock.now(),
         )
     )
+
+
+# Whoever is owed something by one of them is in it, too: what comes in is passed on to those at once.
+_LOCK = text("""
+SELECT id FROM ledger_accounts WHERE asset = :asset AND (owner_id = ANY(:owners) OR owner_id IN (
+    SELECT creditor_id FROM refunds WHERE debtor_id = ANY(:owners) AND status = 'owed' AND asset = :asset))
+ORDER BY id FOR UPDATE
+""").bindparams(bindparam("owners", type_=ARRAY(UUID(as_uuid=True))))
+
+
+def lock(session: Session, owners: Mapping[uuid.UUID, Sequence[str]], asset: str) -> None:
+    """Lock all that these owners have of an asset, in the one order, until the unit of work ends; accounts of the kinds named are
+    opened before, since what is made later is locked out of order.
+
+    Whoever moves money more than once in a unit of work does it first: two that pay each other then wait, and never in a ring.
+    """
+    for owner_id in sorted(owners):
+        for kind in sorted(owners[owner_id]):
+            ledger.open_account(session, Party(kind, owner_id), asset)
+    session.execute(_LOCK, {"owners": list(owners), "asset": asset})
 
 
 def settle_debts(session: Session, debtor: uuid.UUID, asset: str) -> Money:

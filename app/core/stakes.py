@@ -46,6 +46,7 @@ def stake(session: Session, account_id: uuid.UUID, amount: Money, stake_id: uuid
     """Lock `amount` of the account's balance as its stake, once per `stake_id`. PaymentRequired when the balance is short."""
     _assert_amount(amount)
     source, to = Party("balance", account_id), Party("stake", account_id)
+    settlement.lock(session, {account_id: settlement.STAKE_FIRST}, amount.asset)
     ledger.post(session, source, to, amount, f"stake:{stake_id}", purpose=Purpose.ADJUSTMENT, description="Staked")
     return read(session, account_id, amount.asset)
 
@@ -59,6 +60,7 @@ def unstake(session: Session, account_id: uuid.UUID, amount: Money, unstaking_id
     known = session.get(Unstaking, unstaking_id)
     if known is not None:
         return _same(known, account_id, amount)
+    settlement.lock(session, {account_id: settlement.STAKE_FIRST}, amount.asset)
     has = ledger.available(session, account_id, settlement.STAKE_FIRST, amount.asset)["stake"]
     if has < amount:
         raise _insufficient(f"{has} {amount.asset} are staked; {amount} were asked back", amount, has)
@@ -106,6 +108,7 @@ def release(session: Session, unstaking_id: uuid.UUID) -> bool:
     row = session.scalars(query.execution_options(populate_existing=True)).one()
     if row.state != UnstakingState.PENDING or row.releases_at > clock.now():
         return False
+    settlement.lock(session, {row.account_id: settlement.STAKE_FIRST}, row.asset)
     has = ledger.available(session, row.account_id, settlement.STAKE_FIRST, row.asset)
     amount = min(has["unstaking"], Money(row.amount_minor, row.asset))
     if amount.minor and has["stake"] + has["unstaking"] - amount < at_risk(session, row.account_id, row.asset):

@@ -129,6 +129,7 @@ def _run(session: Session, view: TaskView, terms: Terms) -> None:
     if view.unit.state == UnitState.ASSIGNED:
         view.unit.state = advance(UnitState.ASSIGNED, UnitState.RENDERING)
         view.task.running_at = clock.now()
+        outbox.tell_followers(session, view.job.id)
         if view.job.started_at is None:
             view.job.started_at = view.task.running_at
             outbox.announce(session, "job:started", view.job.id)

@@ -99,7 +99,7 @@ def settle_early(session: Session, job: Job) -> None:
         return
     hold = _capture(session, job.id, run, seconds, run.claimed_seconds)
     earned = Money(hold.earned_minor or 0, job.asset) if hold is not None else None
-    outcome = Outcome.LATE if job.reason_code == TIMED_OUT else Outcome.CANCELLED
+    outcome = Outcome.TIMEOUT if job.reason_code == TIMED_OUT else Outcome.CANCELLED
     task_marks.note(session, run.attempt_id, outcome, earned, seconds)
 
 

@@ -51,6 +51,7 @@ def release(session: Session, job_id: uuid.UUID) -> TaskHold | None:
     """Give everything back; None when it was paid or given back before, or there never was any."""
     row = _end(session, job_id, HoldState.RELEASED)
     if row is not None:
+        settlement.lock(session, {row.account_id: ()}, row.asset)
         row.earned_minor = row.fee_minor = 0
         _give_back(session, row, Money(row.amount_minor, row.asset), "end")
     return row
@@ -62,10 +63,12 @@ def capture(session: Session, job_id: uuid.UUID, cost: Money, payee: uuid.UUID, 
     row = _end(session, job_id, HoldState.CAPTURED)
     if row is None:
         return None
+    settlement.lock(session, {row.account_id: (), payee: ("balance",)}, row.asset)
     whole = Money(min(cost.minor, row.amount_minor), row.asset)
     fee = share(whole, fee_percent, DOWN)
     earned = whole - fee
     held = Party("held", row.account_id)
+    ledger.lock(session, (held, Party("balance", row.account_id), Party("balance", payee)), row.asset)
     if fee.minor:
         ledger.post(session, held, Party("fees"), fee, f"task:fee:{job_id}", job_id)
     if earned.minor:

@@ -1,8 +1,7 @@
 """What a client does with tasks: order one, change it while it waits, call it off."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import outbox
 from app.core import doorbells, outcomes, resources, task_assignments, task_holds, tasks
 from app.core.tasks import TaskView
-from app.errors import Conflict, PaymentRequired
+from app.errors import Conflict
 from app.models.jobs import Job, WorkUnit
 from app.models.tasks import Task
 from app.values import clock, task_prices
@@ -44,7 +43,7 @@ class TaskOrder:
 def create(session: Session, order: TaskOrder) -> TaskView:
     """Set the most that the task can cost aside, queue it, and ring for it. Asked for again under its `order_id`, it is found.
 
-    PaymentRequired INSUFFICIENT_FUNDS says what is there: roll back.
+    PaymentRequired says what is there: roll back.
     """
     if order.order_id is not None and session.get(Job, order.order_id) is not None:
         return tasks.get_own(session, order.account_id, order.order_id)
@@ -63,8 +62,7 @@ def create(session: Session, order: TaskOrder) -> TaskView:
     )
     session.add_all([unit, _task(job.id, order)])
     session.flush()
-    with _told_as_funds(most.asset):
-        task_holds.hold(session, order.account_id, job.id, most)
+    task_holds.hold(session, order.account_id, job.id, most)
     doorbells.ring(session, tasks.CAPABILITY, None, [unit.id])
     outbox.announce(session, "job:new", job.id)
     return tasks.get_own(session, order.account_id, job.id)
@@ -114,17 +112,6 @@ def _task(job_id: uuid.UUID, order: TaskOrder) -> Task:
     )
 
 
-@contextmanager
-def _told_as_funds(asset: str) -> Iterator[None]:
-    """What is short is told in this dialect's terms."""
-    try:
-        yield
-    except PaymentRequired as short:
-        details = {"required": short.details["requested"], "available": short.details["available"], "currency": asset}
-        message = f"{details['available']} {asset} are there, and {details['required']} must be set aside: deposit first"
-        raise PaymentRequired(message, code="INSUFFICIENT_FUNDS", details=details) from short
-
-
 def warnings_of(session: Session, view: TaskView) -> list[str]:
     """Why a task may wait for long: everybody asks more than it offers. Nobody at all is no warning: nodes have no prices."""
     asset = view.job.asset
@@ -166,8 +153,7 @@ def change(session: Session, account_id: uuid.UUID, task_id: uuid.UUID, wanted: 
             )
         task.max_price_minor = wanted.max_price_minor
         most = task_prices.cost(Money(task.max_price_minor, job.asset), task.timeout_seconds)
-        with _told_as_funds(most.asset):
-            task_holds.resize(session, job.id, most)
+        task_holds.resize(session, job.id, most)
         job.price_minor, job.breakdown = most.minor, {"total": str(most.decimal)}
         if unit.state == UnitState.QUEUED:
             doorbells.ring(session, tasks.CAPABILITY, None, [unit.id])

@@ -20,11 +20,13 @@ SECONDS_PER_HOUR = 3600
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One task that was begun. While `is_running`, `seconds` and `amount` are what it has come to by now and at most; afterwards
-    what was charged: 0 where everything was given back. `price` is per hour, `held` what is set aside now."""
+    """One task that was begun. While it `is_open`, `seconds` and `amount` are what it has come to by now and at most, 0 while it
+    waits to be run again; afterwards what was charged: 0 where everything was given back. `price` is per hour, `held` what is set
+    aside now."""
 
     task_id: uuid.UUID
     name: str
+    is_open: bool
     is_running: bool
     seconds: int
     price: Money
@@ -37,12 +39,12 @@ class Usage:
 
 _PAGE = text("""
 SELECT j.id, j.name, j.asset, k.max_price_minor, k.billed_seconds, h.amount_minor, h.state, h.ended_at,
-    coalesce(h.earned_minor + h.fee_minor, 0) AS charged_minor, l.invoice_id,
-    coalesce(live.started_at, j.started_at) AS started_at
+    coalesce(h.earned_minor + h.fee_minor, 0) AS charged_minor, l.invoice_id, j.started_at,
+    CASE WHEN u.state IN ('assigned', 'rendering', 'uploaded') THEN live.started_at END AS running_since
 FROM jobs j JOIN tasks k ON k.job_id = j.id JOIN task_holds h ON h.job_id = j.id
 LEFT JOIN invoice_lines l ON l.hold_id = h.id
-LEFT JOIN work_units u ON u.job_id = j.id AND u.attempt_id IS NOT NULL LEFT JOIN attempts live ON live.id = u.attempt_id
-WHERE j.account_id = :owner_id AND j.asset = ANY(:assets) AND coalesce(live.started_at, j.started_at) IS NOT NULL
+LEFT JOIN work_units u ON u.job_id = j.id AND u.kind = 'container' LEFT JOIN attempts live ON live.id = u.attempt_id
+WHERE j.account_id = :owner_id AND j.asset = ANY(:assets) AND j.started_at IS NOT NULL
     AND (CAST(:until AS timestamptz) IS NULL OR j.created_at < :until)
     AND (CAST(:since AS timestamptz) IS NULL OR h.ended_at IS NULL OR h.ended_at >= :since)
 ORDER BY j.created_at DESC, j.id LIMIT :limit OFFSET :offset""").bindparams(
@@ -66,18 +68,21 @@ def cost(price: Money, seconds: int) -> Money:
 
 
 def _usage(row: Any, now: datetime) -> Usage:
-    price, held = Money(row.max_price_minor, row.asset), Money(row.amount_minor, row.asset)
-    nothing, is_running = Money(0, row.asset), row.state == HoldState.HELD
-    seconds = max(0, -int(-(now - row.started_at).total_seconds() // 1)) if is_running else row.billed_seconds or 0
-    amount = min(held, cost(price, seconds)) if is_running else Money(int(row.charged_minor), row.asset)
+    price, held, is_open = Money(row.max_price_minor, row.asset), Money(row.amount_minor, row.asset), row.state == HoldState.HELD
+    if is_open:
+        seconds = 0 if row.running_since is None else max(0, -int(-(now - row.running_since).total_seconds() // 1))
+        amount = min(held, cost(price, seconds))
+    else:
+        seconds, amount = row.billed_seconds or 0, Money(int(row.charged_minor), row.asset)
     return Usage(
         task_id=row.id,
         name=row.name,
-        is_running=is_running,
+        is_open=is_open,
+        is_running=is_open and row.running_since is not None,
         seconds=seconds,
         price=price,
         amount=amount,
-        held=held if is_running else nothing,
+        held=held if is_open else Money(0, row.asset),
         started_at=row.started_at,
         charged_at=row.ended_at,
         invoice_id=row.invoice_id,

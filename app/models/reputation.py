@@ -36,7 +36,7 @@ class ProviderMark(Base):
 
 
 class ProviderRecord(Base):
-    """What one client's tasks say of a provider: weights of good and of bad work, faded up to `as_of`."""
+    """What one client's tasks say of a provider: weights of good, bad and proven bad work, faded up to `as_of`."""
 
     __tablename__ = "provider_records"
 
@@ -44,6 +44,7 @@ class ProviderRecord(Base):
     client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     good: Mapped[float]
     bad: Mapped[float]
+    proven_bad: Mapped[float]
     as_of: Mapped[Moment]
 
 

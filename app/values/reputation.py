@@ -5,10 +5,12 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a provider's work for a client ended. LATE: it ran into its time limit, or was not begun in time; LOST: the provider
-    fell silent with it; CANCELLED: the client did not want it any more; DISPUTED: a decision found the result bad."""
+    """How a provider's work for a client ended. TIMEOUT: it ran into the limit that the client had set; LATE: it was not begun in
+    time; LOST: the provider fell silent with it; CANCELLED: the client did not want it any more; DISPUTED: a decision found the
+    result bad."""
 
     COMPLETED = "completed"
+    TIMEOUT = "timeout"
     LATE = "late"
     LOST = "lost"
     FAILED = "failed"
@@ -16,14 +18,15 @@ class Outcome(StrEnum):
     DISPUTED = "disputed"
 
 
-# (good, bad) of each. One proven bad result outweighs the good work that it was taken for, and more.
-WEIGHTS: dict[Outcome, tuple[float, float]] = {
-    Outcome.COMPLETED: (1.0, 0.0),
-    Outcome.LATE: (0.0, 0.5),
-    Outcome.LOST: (0.0, 0.5),
-    Outcome.FAILED: (0.0, 1.0),
-    Outcome.CANCELLED: (0.0, 0.0),
-    Outcome.DISPUTED: (0.0, 10.0),
+# (good, bad, proven bad) of each. What a client says of a provider is bounded (CLIENT_MOST); what a decision has found is not.
+WEIGHTS: dict[Outcome, tuple[float, float, float]] = {
+    Outcome.COMPLETED: (1.0, 0.0, 0.0),
+    Outcome.TIMEOUT: (0.25, 0.25, 0.0),  # a slow machine, or a client that let it run for as long as it paid for
+    Outcome.LATE: (0.0, 0.5, 0.0),
+    Outcome.LOST: (0.0, 0.5, 0.0),
+    Outcome.FAILED: (0.0, 1.0, 0.0),
+    Outcome.CANCELLED: (0.0, 0.0, 0.0),
+    Outcome.DISPUTED: (0.0, 0.0, 10.0),
 }
 HALF_LIFE_DAYS = 180
 CLIENT_MOST = 10.0  # one client's tasks weigh no more than this, in the proportion of good and bad that they have

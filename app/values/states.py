@@ -1,4 +1,4 @@
-"""The state machines of jobs, holds, anchors, payouts, stakes and disputes. Each has its TRANSITIONS; a test tries every pair."""
+"""The state machines: of jobs, holds, anchors, payouts, stakes, disputes. Each has its TRANSITIONS; a test tries every pair."""
 
 from enum import StrEnum
 from typing import TypeVar

@@ -36,3 +36,8 @@ def word(payment: PaymentState, unit: UnitState, job: JobState, is_timeout: bool
 def states_of(wanted: str) -> list[States]:
     """Every combination that reads so."""
     return [states for states in product(PaymentState, UnitState, JobState, (False, True)) if word(*states) == wanted]
+
+
+def percent(job: JobState, progress: float) -> int:
+    """How far it is, of a hundred; all the way only when it is completed."""
+    return 100 if job == JobState.COMPLETED else min(99, round(progress * 100))  # 29 of 100 is 28.999… as a fraction

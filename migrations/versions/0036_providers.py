@@ -79,6 +79,7 @@ def _reputation() -> None:
         sa.Column("client_id", sa.UUID(), nullable=False),
         sa.Column("good", sa.Float(), nullable=False),
         sa.Column("bad", sa.Float(), nullable=False),
+        sa.Column("proven_bad", sa.Float(), nullable=False),
         sa.Column("as_of", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(["provider_id"], ["providers.id"], name="fk_provider_records_provider_id"),
         sa.ForeignKeyConstraint(["client_id"], ["accounts.id"], name="fk_provider_records_client_id"),

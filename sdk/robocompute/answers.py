@@ -37,7 +37,7 @@ def error_of(status: int | None, headers: Mapping[str, str], body: bytes) -> Rob
     """The error of a refusal, with code and details where it is in the API's envelope. Without a status it came by socket."""
     said = _envelope(body)
     if said is None:
-        hint = "; is base_url right (it ends in /api/v1)?" if status in (404, 405) else ""
+        hint = "; is base_url right (it ends in /api/v1)?" if status in (None, 301, 302, 307, 308, 404, 405) else ""
         code, message, details = f"HTTP_{status}", f"HTTP {status}{hint} {shortened(body)}".strip(), {}
     else:
         code, message, details = str(said["code"]), str(said.get("message", "")), dict(said.get("details") or {})

@@ -3,7 +3,6 @@ asynchronous one are the same (`transports`)."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
@@ -27,7 +26,7 @@ class Pause:
 
 
 Step = httpx.Request | Pause
-Outcome = httpx.Response | httpx.TransportError | None
+Outcome = httpx.Response | httpx.RequestError | None
 
 
 @dataclass(slots=True)
@@ -88,14 +87,11 @@ def _request(caller: Caller, call: Call, build: BuildRequest) -> httpx.Request:
 
 
 def _set_clock(signer: Signer, response: httpx.Response) -> bool:
-    """Whether a signature was refused for this machine's clock; it is then reckoned right by the API's from now on."""
-    if response.status_code != 401 or signer.keypair is None:
+    """Whether a signature was refused for this machine's clock, which is set right by it."""
+    if response.status_code != 401:
         return False
-    there = answers.error_of(401, response.headers, response.content).details.get("server_time")
-    if not isinstance(there, int):
-        return False
-    signer.ahead_seconds = there - time.time()
-    return True
+    said = answers.error_of(401, response.headers, response.content)
+    return signer.set_clock(said.details.get("server_time"))
 
 
 def _unheard(call: Call, caller: Caller, error: object, attempts: int) -> str:

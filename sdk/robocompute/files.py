@@ -60,7 +60,7 @@ def download(url: str, path: Path, sha256: str | None = None, progress: Progress
             _assert_given(response.status_code)
             for chunk in response.iter_bytes(CHUNK_BYTES):
                 arrival.take(chunk, _total(response))
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise _unheard(error) from error
 
 
@@ -72,7 +72,7 @@ async def download_async(url: str, path: Path, sha256: str | None = None, progre
             with arriving(path, sha256, progress) as arrival:
                 async for chunk in response.aiter_bytes(CHUNK_BYTES):
                     arrival.take(chunk, _total(response))
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise _unheard(error) from error
 
 
@@ -83,7 +83,7 @@ def upload(url: str, path: Path, progress: Progress | None = None) -> str:
         response = httpx.put(
             url, content=_chunks(path, size, digest.update, progress), headers={"Content-Length": str(size)}, timeout=TIMEOUT
         )
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise _unheard(error) from error
     _assert_given(response.status_code)
     return digest.hexdigest()
@@ -100,7 +100,7 @@ async def upload_async(url: str, path: Path, progress: Progress | None = None) -
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT) as http:
             response = await http.put(url, content=chunks(), headers={"Content-Length": str(size)})
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise _unheard(error) from error
     _assert_given(response.status_code)
     return digest.hexdigest()
@@ -129,5 +129,5 @@ def _assert_given(status: int) -> None:
         raise RoboComputeError(f"the file's store answered HTTP {status}", f"HTTP_{status}", status=status)
 
 
-def _unheard(error: httpx.TransportError) -> NetworkError:
+def _unheard(error: httpx.RequestError) -> NetworkError:
     return NetworkError(f"the file's store did not answer ({type(error).__name__}: {error})")

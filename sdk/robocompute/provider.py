@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
+
+import httpx
 
 from robocompute.apis.disputes import Disputes
 from robocompute.apis.earnings import Earnings, Payouts
@@ -17,16 +19,38 @@ from robocompute.blocking import ProviderTasks
 from robocompute.calls import segment
 from robocompute.connections import AsyncConnection, Connection
 from robocompute.documents import Document
+from robocompute.keypairs import Source
+from robocompute.retries import RetryPolicy
+from robocompute.transports import TIMEOUT_SECONDS
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyAsyncHandler = TypeVar("AnyAsyncHandler", bound=AsyncHandler)
 
 
 class RoboComputeProvider(Connection):
-    """Offers resources, does tasks, is paid. `options` are those of `Connection`; several threads may share one."""
+    """Offers resources, does tasks, is paid. Made as `Connection` says; several threads may share one."""
 
-    def __init__(self, api_key: str, provider_id: str, wallet_address: str | None = None, **options: Any) -> None:
-        super().__init__(api_key, wallet_address, **options)
+    def __init__(
+        self,
+        api_key: str,
+        provider_id: str,
+        wallet_address: str | None = None,
+        *,
+        keypair: Source | None = None,
+        base_url: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retries: RetryPolicy | None = None,
+        http: httpx.Client | None = None,
+    ) -> None:
+        super().__init__(
+            api_key,
+            wallet_address,
+            keypair=keypair,
+            base_url=base_url,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            http=http,
+        )
         self.provider_id = provider_id
         self._prefix = f"/providers/{segment(provider_id, 'provider_id')}"
         self._handlers: list[Handler] = []
@@ -97,8 +121,27 @@ class RoboComputeProvider(Connection):
 class AsyncRoboComputeProvider(AsyncConnection):
     """As `RoboComputeProvider`: each call is awaited, and handlers are coroutine functions."""
 
-    def __init__(self, api_key: str, provider_id: str, wallet_address: str | None = None, **options: Any) -> None:
-        super().__init__(api_key, wallet_address, **options)
+    def __init__(
+        self,
+        api_key: str,
+        provider_id: str,
+        wallet_address: str | None = None,
+        *,
+        keypair: Source | None = None,
+        base_url: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retries: RetryPolicy | None = None,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        super().__init__(
+            api_key,
+            wallet_address,
+            keypair=keypair,
+            base_url=base_url,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+            http=http,
+        )
         self.provider_id = provider_id
         self._prefix = f"/providers/{segment(provider_id, 'provider_id')}"
         self._handlers: list[AsyncHandler] = []

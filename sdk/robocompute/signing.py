@@ -27,6 +27,13 @@ class Signer:
         self.ahead_seconds = 0.0
         """How far the API's clock is ahead of this machine's, once that is known."""
 
+    def set_clock(self, server_time: object) -> bool:
+        """Reckon by the API's clock from now on, where a refusal has told it (Unix seconds). Whether it has."""
+        if self.keypair is None or not isinstance(server_time, int):
+            return False
+        self.ahead_seconds = server_time - time.time()
+        return True
+
     def headers(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
         """Fresh ones: a nonce is good once."""
         made = {"Authorization": f"Bearer {self._api_key}"}

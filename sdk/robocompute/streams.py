@@ -24,7 +24,7 @@ def updates(transport: Transport, subscription: Subscription) -> Iterator[Docume
         except BROKEN as broken:
             error = broken
         if not subscription.is_over:
-            transport.sleep(subscription.pause_seconds(error))
+            transport.sleep(subscription.pause_seconds(error, transport.caller.signer))
 
 
 def _read(transport: Transport, subscription: Subscription) -> Iterator[Document]:
@@ -52,7 +52,7 @@ async def async_updates(transport: AsyncTransport, subscription: Subscription) -
         except BROKEN as broken:
             error = broken
         if not subscription.is_over:
-            await transport.sleep(subscription.pause_seconds(error))
+            await transport.sleep(subscription.pause_seconds(error, transport.caller.signer))
 
 
 async def _read_async(transport: AsyncTransport, subscription: Subscription) -> AsyncIterator[Document]:

@@ -16,13 +16,22 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from robocompute import answers, documents
 from robocompute.calls import segment
 from robocompute.documents import Document
-from robocompute.exceptions import AuthenticationError, NetworkError, PermissionDeniedError, RoboComputeError, TaskNotFoundError
+from robocompute.exceptions import (
+    AuthenticationError,
+    NetworkError,
+    PermissionDeniedError,
+    RateLimitError,
+    RoboComputeError,
+    ServerError,
+    TaskNotFoundError,
+)
 from robocompute.exchanges import Caller
 from robocompute.retries import PASSING, RetryPolicy
+from robocompute.signing import Signer
 
 OVER = frozenset({"completed", "failed", "cancelled", "timeout"})
 """The statuses after which nothing happens to a task."""
-RECONNECTING = RetryPolicy(attempts=12, first_seconds=0.25, longest_seconds=30.0)
+RECONNECTING = RetryPolicy(attempts=12, first_seconds=0.25, longest_seconds=60.0)
 REFUSALS: dict[int, tuple[type[RoboComputeError], str]] = {
     4001: (AuthenticationError, "UNAUTHENTICATED"),
     4003: (PermissionDeniedError, "FORBIDDEN"),
@@ -46,6 +55,7 @@ class Subscription:
     sequence: int | None = None
     is_over: bool = False
     _is_fresh: bool = True
+    _is_clock_set: bool = False
     _tries: int = 0
 
     def address(self, caller: Caller) -> str:
@@ -64,7 +74,7 @@ class Subscription:
 
     def hear(self, text: str | bytes) -> Document | None:
         """The update to pass on; None for one that was passed on before, for what is none. Raises Gap, or the error that came."""
-        said = documents.read(text)
+        said = _read(text)
         self._tries = 0
         if "status" not in said:
             if "error" in said:
@@ -81,23 +91,37 @@ class Subscription:
         self.is_over = said["status"] in OVER
         return said
 
-    def pause_seconds(self, error: BaseException | None) -> float:
+    def pause_seconds(self, error: BaseException | None, signer: Signer) -> float:
         """How long to wait before the socket is opened again. Raises what another try can't mend, and what it did not."""
         if isinstance(error, Gap):
             return 0.0
-        refusal = _refusal(error, self.task_id)
-        if refusal is not None:
+        refusal, asked_seconds = _refusal(error, self.task_id), None
+        if refusal is not None and not self._is_clock_set and signer.set_clock(refusal.details.get("server_time")):
+            self._is_clock_set = True
+            return 0.0
+        if isinstance(refusal, RateLimitError):
+            asked_seconds = refusal.retry_after
+        elif refusal is not None:
             raise refusal from error
         self._tries += 1
-        pause = self.policy.pause_seconds(self._tries)
+        pause = self.policy.pause_seconds(self._tries, asked_seconds)
+        if pause is None and refusal is not None:
+            raise refusal from error
         if pause is None:
             told = f"{type(error).__name__}: {error}" if error else "it ends before the task does"
             raise NetworkError(f"the stream of task {self.task_id} can't be kept open ({told})") from error
         return pause
 
 
+def _read(text: str | bytes) -> Document:
+    try:
+        return documents.read(text)
+    except ValueError as error:
+        raise ServerError(f"the stream says what is no JSON object ({error})", "UNREADABLE_ANSWER") from error
+
+
 def _refusal(error: BaseException | None, task_id: str) -> RoboComputeError | None:
-    """The error of a handshake or a close that says no for good."""
+    """The error of a handshake or a close that says no, and not that it has trouble for the moment."""
     if isinstance(error, InvalidStatus):
         answer = error.response
         if answer.status_code not in PASSING:

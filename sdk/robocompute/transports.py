@@ -32,13 +32,13 @@ class Transport:
         going = exchange(self.caller, call, self.http.build_request)
         step = next(going)
         while True:
-            outcome: httpx.Response | httpx.TransportError | None = None
+            outcome: httpx.Response | httpx.RequestError | None = None
             try:
                 if isinstance(step, Pause):
                     self.sleep(step.seconds)
                 else:
                     outcome = self.http.send(step)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 outcome = error
             try:
                 step = going.send(outcome)
@@ -64,13 +64,13 @@ class AsyncTransport:
         going = exchange(self.caller, call, self.http.build_request)
         step = next(going)
         while True:
-            outcome: httpx.Response | httpx.TransportError | None = None
+            outcome: httpx.Response | httpx.RequestError | None = None
             try:
                 if isinstance(step, Pause):
                     await self.sleep(step.seconds)
                 else:
                     outcome = await self.http.send(step)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 outcome = error
             try:
                 step = going.send(outcome)

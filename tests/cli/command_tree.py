@@ -77,6 +77,7 @@ ACTING: dict[str, str | None] = {
     "signer run": None,
     "stripe dismiss": "evt_1",
     "stripe retry": "evt_1",
+    "solana credit": f"{'1' * 64} jane@example.com",
     "ton assign": f"{UUID} jane@example.com",
     "ton deposit": "jane@example.com 1",
     "ton dismiss": UUID,

@@ -86,6 +86,25 @@ def test_a_key_is_revoked_however_many_are_newer_and_whatever_its_name_would_do(
         accounts.authenticate_key(session, secret)
 
 
+def test_keys_for_robocompute_need_the_wallet(command_line: CommandLine) -> None:
+    for role, prefix in (("client", "rc_live_"), ("provider", "rc_prov_live_")):
+        made = command_line.json("keys", "create", role, "--wallet", WALLET, "--robocompute")
+        assert made["key"].startswith(prefix) and len(made["prefix"]) == len(prefix) + 7
+    assert command_line.run("keys", "revoke", made["prefix"]).stdout.startswith(f"revoked {made['prefix']}")
+    assert "leave --robocompute out" in command_line.refusal("keys", "create", "operator", "--robocompute")
+
+
+def test_a_rate_tier_is_agreed_on(command_line: CommandLine) -> None:
+    assert "nobody is known as" in command_line.refusal("accounts", "tier", WALLET, "pro")
+    command_line.run("keys", "create", "client", "--wallet", WALLET)
+    assert command_line.json("accounts", "tier", WALLET, "pro")["requests_per_minute"] == 1000
+    agreed = command_line.run("accounts", "tier", WALLET, "enterprise", "--per-minute", "5000")
+    assert agreed.stdout == f"{WALLET} is enterprise: 5000 requests a minute\n"
+    assert "needs a number" in command_line.refusal("accounts", "tier", WALLET, "enterprise")
+    assert "from 1 to 100000" in command_line.refusal("accounts", "tier", WALLET, "enterprise", "--per-minute", "0")
+    assert "platform's own" in command_line.refusal("accounts", "tier", "chain", "pro")
+
+
 @pytest.mark.parametrize("role", ["operator", "provider"])
 def test_a_key_has_its_roles_usual_scopes(command_line: CommandLine, role: str) -> None:
     wallet = () if role == "operator" else ("--wallet", WALLET)

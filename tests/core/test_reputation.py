@@ -15,7 +15,7 @@ from app.models.nodes import Provider
 from app.models.reputation import ProviderMark
 from app.values import clock
 from app.values.money import Money
-from app.values.reputation import Outcome
+from app.values.reputation import WEIGHTS, Outcome
 from tests.factories.compute import a_provider, an_account
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ def clients(database: Database, count: int) -> list[uuid.UUID]:
 def note(database: Database, provider_id: uuid.UUID, client_id: uuid.UUID, outcome: Outcome = DONE, count: int = 1) -> None:
     with database.unit_of_work() as session:
         for _ in range(count):
-            reputation.note(session, provider_id, client_id, outcome, uuid.uuid4(), PAID if outcome == DONE else None)
+            reputation.note(session, provider_id, client_id, outcome, uuid.uuid4(), PAID if WEIGHTS[outcome][0] else None)
 
 
 def score(database: Database, provider_id: uuid.UUID) -> float:
@@ -54,9 +54,10 @@ def score(database: Database, provider_id: uuid.UUID) -> float:
 def an_honest_one(database: Database, days: int = 30, among: int = 5) -> uuid.UUID:
     """A task a day, each day for another client."""
     provider_id, known = a_provider(database), clients(database, among)
-    for day in range(days):
-        set_day(day)
-        note(database, provider_id, known[day % among])
+    with database.unit_of_work() as session:
+        for day in range(days):
+            set_day(day)
+            reputation.note(session, provider_id, known[day % among], DONE, uuid.uuid4(), PAID)
     return provider_id
 
 
@@ -118,14 +119,15 @@ def test_work_that_cost_nothing_or_was_called_off_says_nothing(database: Databas
 
 
 def test_failures_lateness_and_disputes_cost_and_a_bad_result_the_most(database: Database) -> None:
-    ends = (None, Outcome.LOST, Outcome.LATE, Outcome.FAILED, Outcome.DISPUTED)
+    ends = (None, Outcome.TIMEOUT, Outcome.LOST, Outcome.LATE, Outcome.FAILED, Outcome.DISPUTED)
     scores = {}
     for end in ends:
         provider_id = an_honest_one(database)
         if end is not None:
             note(database, provider_id, clients(database, 1)[0], end)
         scores[end] = round(score(database, provider_id), 9)
-    assert scores[None] > scores[Outcome.LATE] == scores[Outcome.LOST] > scores[Outcome.FAILED] > scores[Outcome.DISPUTED]
+    assert scores[None] > scores[Outcome.TIMEOUT] > scores[Outcome.LATE] == scores[Outcome.LOST]
+    assert scores[Outcome.LOST] > scores[Outcome.FAILED] > scores[Outcome.DISPUTED]
     assert scores[Outcome.DISPUTED] < 0.8 * scores[None]
 
 
@@ -139,6 +141,19 @@ def test_one_client_neither_makes_nor_breaks_a_provider(database: Database) -> N
     with database.unit_of_work() as session:
         assert round(reputation.read(session, provider_id).bad, 6) == 10.0
     assert before / 2 < score(database, provider_id) < before
+
+
+def test_a_proven_bad_result_is_not_lost_among_one_clients_praise(database: Database) -> None:
+    provider_id, known = a_provider(database), clients(database, 2)
+    for client_id in known:
+        note(database, provider_id, client_id, count=100)
+    before = score(database, provider_id)
+    note(database, provider_id, known[0], Outcome.DISPUTED)
+    with database.unit_of_work() as session:
+        reputation.fold(session)
+    with database.unit_of_work() as session:
+        found = reputation.read(session, provider_id)
+        assert (round(found.good, 6), round(found.bad, 6)) == (20.0, 10.0) and found.score < 0.7 * before
 
 
 def test_old_records_fade_for_good_and_for_ill(database: Database) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.core import ledger, resources, task_fit
+from app.core import disputes, ledger, resources, task_fit
 from app.core.ledger import Party
 from app.db import Database
 from app.models.nodes import Node, Provider
@@ -203,6 +203,19 @@ def test_ends_of_work_are_noted_for_whoever_had_it(market: Compute, hours: Hours
         if act != "run out":
             market.cancel(task_id)
     assert marks(market) == {(farm.id, "cancelled"): 1, (farm.id, "late"): 2, (farm.id, "lost"): 1}
+
+
+def test_a_bad_result_is_noted_once_it_is_decided(market: Compute, hours: Hours) -> None:
+    farm, task_id = market.provider(), market.order()
+    market.accept(farm, task_id)
+    market.start(farm, task_id)
+    hours.wait(10)
+    market.complete(task_id, 10.0)
+    with market.database.unit_of_work() as session:
+        complaint = disputes.Complaint("other", "the archive is empty")
+        dispute_id = disputes.open_dispute(session, task_id, complaint, 48, market.account_id, False).id
+        assert disputes.slash(session, dispute_id, "test", "it is").refunded_minor
+    assert marks(market) == {(farm.id, "completed"): 1, (farm.id, "disputed"): 1}
 
 
 def marks(market: Compute) -> Counter[tuple[uuid.UUID, str]]:

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from app.core import task_holds
 from app.db import Database
-from app.models.jobs import Job
+from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.tasks import Task, TaskHold
 from app.values import clock
 from app.values.money import parse
@@ -32,9 +32,28 @@ def begin(
     with database.unit_of_work() as session:
         session.add(job)
         session.flush()
-        session.add(task)
+        unit, attempt = _attempt(job)
+        for row in (task, unit, attempt):
+            session.add(row)
+            session.flush()
         task_holds.hold(session, account_id, job.id, parse(hold, asset))
     return job.id
+
+
+def _attempt(job: Job) -> tuple[WorkUnit, Attempt]:
+    """Somebody runs it since it began."""
+    unit_id, attempt_id = uuid.uuid4(), uuid.uuid4()
+    unit = WorkUnit(
+        id=unit_id, job_id=job.id, ordinal=0, kind="container", capability="compute", state="rendering", queued_at=clock.now(),
+        attempt_id=attempt_id, fence=1,
+    )
+    return unit, Attempt(id=attempt_id, unit_id=unit_id, fence=1, upload_key="x", started_at=job.started_at)
+
+
+def lose(database: Database, job_id: uuid.UUID) -> None:
+    """Whoever ran it is gone: it waits for another."""
+    with database.unit_of_work() as session:
+        session.execute(update(WorkUnit).where(WorkUnit.job_id == job_id).values(state="queued", attempt_id=None))
 
 
 def charge(database: Database, job_id: uuid.UUID, cost: str, seconds: int, payee: uuid.UUID) -> None:

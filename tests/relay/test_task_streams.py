@@ -1,33 +1,41 @@
 """A task's stream over two real processes: every change and every line once and in order, however often the socket breaks."""
 
+import base64
 import json
 import random
 import socket as sockets
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 from flask import Flask
+from solders.keypair import Keypair
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from app.api.robocompute.streaming import Words
 from app.config import load
-from app.core import accounts
+from app.core import accounts, claims, jobs, outcomes
+from app.models.jobs import WorkUnit
+from app.models.nodes import Node
 from app.relay.exchange import Exchange
 from app.relay.lines import Limits
 from app.relay.task_streams import Follower, Streams
 from app.stack.postgres import Postgres
 from app.stack.valkey import Valkey
+from app.values import clock, task_states
 from app.wiring import Hub, build
 from tests.factories.databases import Databases
 from tests.factories.followed_tasks import FollowedTask
 from tests.factories.stacks import wait_until
+from tests.factories.task_market import Compute
 from tests.relay.conftest import Api, running_api
 
 ENDS = ("completed", "failed", "cancelled", "timeout")
@@ -242,7 +250,7 @@ def test_nobody_follows_anothers_task(apis: tuple[Api, Api], owner: Owner, hub: 
     '{"action":"subscribe","logs_after":1e400}', "[" * 5000, '{"action":"subscribe","task_id":"another"}',
 ])  # fmt: skip
 def test_garbage_is_refused_and_the_socket_lives(hub: Hub, owner: Owner, garbage: str) -> None:
-    with follower(hub, owner) as (_, there):
+    with follower(hub, owner.task.id) as (_, there):
         say(there, garbage)
         assert hear(there)["error"]["code"] in ("INVALID_JSON", "INVALID_INPUT", "TASK_NOT_FOUND")
         say(there, '{"action":"ping"}')
@@ -253,11 +261,11 @@ def test_garbage_is_refused_and_the_socket_lives(hub: Hub, owner: Owner, garbage
 
 
 @contextmanager
-def follower(hub: Hub, owner: Owner, renew: Any = None, **limits: Any) -> Iterator[tuple[Follower, sockets.socket]]:
+def follower(hub: Hub, task_id: uuid.UUID, renew: Any = None, **limits: Any) -> Iterator[tuple[Follower, sockets.socket]]:
     """A follower in this process, and the other end of its socket."""
 
     class Admitted:
-        job_id = owner.task.id
+        job_id = task_id
 
     Admitted.renew = staticmethod(renew or (lambda session: None))  # type: ignore[attr-defined]
     streams = Streams(hub, Words())
@@ -314,7 +322,7 @@ def test_a_slow_reader_gets_every_line_and_is_not_dropped_for_it(hub: Hub, owner
     for first in range(1, 1000, 100):
         owner.task.write(attempt, *["y" * 3900] * 100, first=first)
     owner.task.end()
-    with follower(hub, owner, waiting_bytes=200_000) as (made, there):
+    with follower(hub, owner.task.id, waiting_bytes=200_000) as (made, there):
         say(there, '{"action":"subscribe","logs":true}')
         wait_until(lambda: bool(made.line and made.line.outbox), "more is there than the kernel takes")
         lines: list[int] = []
@@ -331,7 +339,7 @@ def test_a_key_that_is_revoked_ends_its_streams(hub: Hub, owner: Owner) -> None:
     def renew(session: Any) -> None:
         accounts.authenticate_key(session, owner.key)
 
-    with follower(hub, owner, renew) as (made, there):
+    with follower(hub, owner.task.id, renew) as (made, there):
         say(there, '{"action":"subscribe"}')
         assert hear(there)["status"] == "pending"
         made._renewed_at -= 61
@@ -349,15 +357,98 @@ def test_a_key_that_is_revoked_ends_its_streams(hub: Hub, owner: Owner) -> None:
 def test_what_nobody_told_is_found_by_looking_around(hub: Hub, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
     """The doorbell was lost between the commit and Valkey."""
     monkeypatch.setattr("app.adapters.task_news.LOOK_SECONDS", 0.2)
-    with follower(hub, owner) as (_, there):
+    with follower(hub, owner.task.id) as (_, there):
         say(there, '{"action":"subscribe"}')
         assert hear(there)["status"] == "pending"
         owner.task.set(state="assigned")
         assert hear(there)["status"] == "accepted"
 
 
+def test_every_verb_that_changes_a_task_tells_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks around here: what a verb keeps to itself would never come."""
+    monkeypatch.setattr("app.adapters.task_news.LOOK_SECONDS", 10**9)
+    market = Compute(hub.database)
+    provider, node = market.provider(), market.node()
+    task_id = market.order()
+    with follower(hub, task_id) as (_, there):
+        say(there, '{"action":"subscribe"}')
+
+        def told() -> tuple[str, int]:
+            found = hear(there)
+            return found["status"], found["progress"]
+
+        def claimed() -> claims.Claim:
+            """This task, and no other test's."""
+            with hub.database.unit_of_work() as session:
+                ask = {"capabilities": ["compute"], "limit": 1, "job_id": task_id}
+                [found] = claims.claim(session, session.get_one(Node, node), ask, 60, 90, open_nodes=True)
+            assert found.job.id == task_id
+            return found
+
+        assert told() == ("pending", 0)
+        market.accept(provider, task_id)
+        assert told() == ("accepted", 0)
+        market.start(provider, task_id)
+        assert told() == ("running", 0)
+        market.report(provider, task_id, 0.29)
+        assert told() == ("running", 29)
+        market.fail(provider, task_id)
+        assert told()[0] == "pending"
+        for is_released in (True, False):
+            claim = claimed()
+            assert told() == ("accepted", 0)
+            with hub.database.unit_of_work() as session:
+                if is_released:
+                    outcomes.release(session, claim.attempt_id, claim.fence)
+                else:
+                    session.get_one(WorkUnit, claim.unit_id).lease_until = clock.now() - timedelta(seconds=1)
+                    session.flush()
+                    outcomes.expire_leases(session, (3, 5))
+            assert told()[0] == "pending"
+        claim = claimed()
+        assert told() == ("accepted", 0)
+        with hub.database.unit_of_work() as session:
+            jobs.renew(session, node, [(claim.attempt_id, claim.fence, 0.5)], 60)
+        assert told() == ("running", 50)
+        assert market.complete(task_id, 1.0)
+        assert told()[1] < 100 and told() == ("completed", 100) and closing(there) == 1000
+
+
+def test_a_task_that_is_called_off_or_fails_for_good_tells_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.adapters.task_news.LOOK_SECONDS", 10**9)
+    market = Compute(hub.database)
+    called_off, timed_out = market.order(), market.order()
+    for task_id, word in ((called_off, "cancelled"), (timed_out, "timeout")):
+        with follower(hub, task_id) as (_, there):
+            say(there, '{"action":"subscribe"}')
+            assert hear(there)["status"] == "pending"
+            if word == "cancelled":
+                market.cancel(task_id)
+            else:
+                with hub.database.unit_of_work() as session:
+                    outcomes.fail_job(session, task_id, task_states.TIMED_OUT, "too long")
+            assert hear(there)["status"] == word and closing(there) == 1000
+
+
+def test_a_wallets_key_signs_its_handshake(apis: tuple[Api, Api], hub: Hub) -> None:
+    keypair = Keypair()
+    with hub.database.unit_of_work() as session:
+        account_id = accounts.ensure_identity(session, "solana", str(keypair.pubkey()))
+        key = accounts.create_key(session, account_id, "test", ["tasks:read"], "rc_live_")
+    task = FollowedTask(hub.database, account_id)
+    now, path = str(int(time.time())), f"/tasks/{task.id}/stream"
+    signature = base64.b64encode(bytes(keypair.sign_message(f"GET{path}{now}".encode()))).decode()
+    url, head = f"ws://127.0.0.1:{apis[0].port}/api/v1{path}", {"Authorization": f"Bearer {key}", "X-Timestamp": now}
+    with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=head):
+        pass
+    assert json.loads(refused.value.response.body or b"")["error"]["code"] == "WALLET_SIGNATURE_INVALID"
+    with connect(url, additional_headers={**head, "X-Wallet-Signature": signature}) as socket:
+        socket.send(json.dumps({"action": "subscribe", "task_id": str(task.id)}))
+        assert message(socket)["status"] == "pending"
+
+
 def test_a_lost_subscription_is_made_again(hub: Hub, owner: Owner) -> None:
-    with follower(hub, owner) as (_, there):
+    with follower(hub, owner.task.id) as (_, there):
         say(there, '{"action":"subscribe"}')
         hear(there)
         redis.Redis.from_url(hub.settings.redis_url).execute_command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -368,7 +459,7 @@ def test_a_lost_subscription_is_made_again(hub: Hub, owner: Owner) -> None:
 
 
 def test_who_leaves_is_forgotten(hub: Hub, owner: Owner) -> None:
-    with follower(hub, owner) as (made, there):
+    with follower(hub, owner.task.id) as (made, there):
         say(there, '{"action":"subscribe"}')
         hear(there)
         assert str(owner.task.id) in hub.task_news._followers

@@ -4,8 +4,10 @@ import pytest
 from solders.keypair import Keypair
 
 from robocompute import RoboComputeClient
+from tests.api.conftest import solana_url
 from tests.sdk.scripted import Script, scripted
 
+__all__ = ["solana_url"]  # a fixture that these tests share with tests/api
 API_KEY = "rc_live_test"
 
 

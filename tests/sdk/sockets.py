@@ -36,17 +36,20 @@ class Visit:
 
 
 class Board:
-    """`talks` are held one after the other; an int refuses the handshake with that status. `visits` are those that came."""
+    """`talks` are held one after the other; an int refuses the handshake with that status. `visits` are those that came;
+    `details` and `extra` (headers) go into refusals."""
 
     def __init__(self) -> None:
         self.url, self.talks, self.visits = "", list[Talk | int](), list[Visit]()
+        self.details, self.extra = dict[str, Any](), dict[str, str]()
 
     def begin(self, _socket: ServerConnection, _request: Request) -> Response | None:
         if isinstance(self.talks[0], int):
             status = HTTPStatus(self.talks.pop(0))  # type: ignore[arg-type]
-            code = {404: "TASK_NOT_FOUND", 401: "WALLET_SIGNATURE_INVALID"}.get(status, "UNAVAILABLE")
-            body = json.dumps({"error": {"code": code, "message": status.phrase, "details": {"task_id": "t"}}}).encode()
-            return Response(status, status.phrase, Headers({"Content-Length": str(len(body))}), body)
+            code = {404: "TASK_NOT_FOUND", 401: "WALLET_SIGNATURE_INVALID", 429: "RATE_LIMIT_EXCEEDED"}.get(status, "UNAVAILABLE")
+            details = {"task_id": "t"} | self.details
+            body = json.dumps({"error": {"code": code, "message": status.phrase, "details": details}}).encode()
+            return Response(status, status.phrase, Headers({"Content-Length": str(len(body)), **self.extra}), body)
         return None
 
     def hold(self, socket: ServerConnection) -> None:

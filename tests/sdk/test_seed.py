@@ -1,20 +1,37 @@
-"""Every call of RoboCompute's document (seed.md), word for word, against a live hub: its API, its database, its chain."""
+"""The SDK against a live hub, its database and its chain: every call of RoboCompute's document (seed.md), word for word, and what
+becomes of one whose answer is lost."""
 
+import ast
+import asyncio
 import hashlib
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from robocompute import RoboComputeClient, RoboComputeProvider, exceptions
+from app.stack.postgres import Postgres
+from app.stack.valkey import Valkey
+from robocompute import AsyncRoboComputeClient, RoboComputeClient, RoboComputeProvider, exceptions
+from tests.factories.databases import Databases
 from tests.sdk import seed_snippets
 from tests.sdk.market import Person, live_hub
 
 SNIPPETS = seed_snippets.read()
 RESULTS = b"what a container left in its results folder"
+ORDER: dict[str, Any] = {
+    "name": "n",
+    "type": "cpu",
+    "resource_requirements": {"cpu_cores": 1, "ram_gb": 1, "storage_gb": 1},
+    "docker_image": "i",
+    "command": ["true"],
+    "timeout_seconds": 3600,
+}
 
 
 class Reader:
@@ -38,9 +55,15 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def people() -> Iterator[tuple[Person, Person]]:
-    with live_hub(RATE_LIMITS="on") as stack:
-        yield Person(stack, "client"), Person(stack, "provider")
+def people(
+    postgres: Postgres, databases: Databases, valkey: Valkey, solana_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Person, Person]]:
+    """Who rents and who lends."""
+    name = databases.take()
+    parts = {"DATABASE_URL": postgres.database_url(name), "REDIS_URL": valkey.url, "SOLANA_RPC_URL": solana_url}
+    with live_hub(tmp_path_factory.mktemp("hub"), **parts) as hub:
+        yield Person(hub, "client"), Person(hub, "provider")
+    databases.give_back(name)
 
 
 def upload(provider: RoboComputeProvider, url: str, folder: Path) -> str:
@@ -50,7 +73,7 @@ def upload(provider: RoboComputeProvider, url: str, folder: Path) -> str:
 
 def test_the_document_runs_as_it_is_written(people: tuple[Person, Person], tmp_path: Path) -> None:
     buyer, lender = people
-    client, provider = buyer.client, lender.become_provider()
+    client, provider = buyer.client, lender.provider
     me = Reader(client=client, provider=provider, provider_id=provider.provider_id)
 
     me.type("Client API/Deposit Funds")
@@ -138,24 +161,85 @@ def test_a_signature_that_is_not_the_wallets_opens_nothing(people: tuple[Person,
                 next(iter(client.tasks.stream(str(uuid.uuid4()))))
 
 
+class Forgetful(httpx.HTTPTransport):
+    """Lets every request through, and loses the first answer to each POST."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = set[str]()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and key not in self.lost:
+            self.lost.add(key)
+            response.read()
+            response.close()
+            raise httpx.ReadError("the connection is gone", request=request)
+        return response
+
+
+def test_what_was_done_and_not_heard_of_is_done_once(people: tuple[Person, Person]) -> None:
+    lender = people[1]
+    lender.pay(lender.client.wallet.deposit("10.00"))
+    provider = lender.provider
+    before = Decimal(provider.earnings.get_pending_payouts().available_usdc)
+    staked = Decimal(provider.staking.get_status().staked_amount)
+    with httpx.Client(transport=Forgetful()) as http:
+        losing = RoboComputeProvider(lender.key, provider.provider_id, http=http, **lender.options)
+        losing.transport.sleep = [].append
+        payout = losing.payouts.request("2.00")
+        assert Decimal(losing.staking.stake("3.00").staked_amount) == staked + 3
+        deposit = RoboComputeClient(lender.key, http=http, **lender.options).wallet.deposit("1.00")
+    assert Decimal(provider.earnings.get_pending_payouts().available_usdc) == before - 5
+    assert [item.payout_id for item in provider.payouts.get_history().payouts].count(payout.payout_id) == 1
+    assert [item.deposit_id for item in lender.client.wallet.list_deposits().deposits].count(deposit.deposit_id) == 1
+
+
+def test_a_task_is_followed_while_it_runs(people: tuple[Person, Person], tmp_path: Path) -> None:
+    """By the lines that it writes, and asynchronously by its updates."""
+    buyer, lender = people
+    client, provider = buyer.client, lender.provider
+    task = client.tasks.create(**ORDER, max_price_per_hour="0.01")
+    accepted = provider.tasks.accept(task.task_id)
+    followed: list[str] = []
+    has_begun = threading.Event()
+
+    async def follow() -> list[str]:
+        async with AsyncRoboComputeClient(buyer.key, **buyer.options) as watching:
+            told = []
+            async for update in watching.tasks.stream(task.task_id):
+                has_begun.set()
+                told.append(update.status)
+            return told
+
+    def read() -> None:
+        followed.extend(line.message for line in client.tasks.get_logs(task.task_id, follow=True))
+
+    with ThreadPoolExecutor(2) as pool:
+        updates, lines = pool.submit(asyncio.run, follow()), pool.submit(read)
+        assert has_begun.wait(60)
+        provider.tasks.start(task.task_id)
+        for number in range(3):
+            line = {"level": "INFO", "message": f"line {number}"}
+            provider.tasks.update_progress(task.task_id, progress=10 * number, logs=[line])
+        sha256 = upload(provider, accepted.upload_url, tmp_path)
+        provider.tasks.complete(task.task_id, sha256, accepted.result_storage_url, 1)
+        assert updates.result(60)[-1] == "completed" and "running" in updates.result()
+        lines.result(60)
+    assert followed == ["line 0", "line 1", "line 2"]
+
+
 def test_its_errors_are_caught_as_it_is_written(people: tuple[Person, Person]) -> None:
     buyer, _ = people
     client, nobody = buyer.client, str(uuid.uuid4())
-    order = {
-        "name": "n",
-        "type": "cpu",
-        "resource_requirements": {"cpu_cores": 1, "ram_gb": 1, "storage_gb": 1},
-        "docker_image": "i",
-        "command": ["true"],
-        "timeout_seconds": 3600,
-    }
 
     def ask_again_and_again() -> None:
         while True:
             client.wallet.get_balance()
 
     troubles = [
-        lambda: client.tasks.create(**order, max_price_per_hour="1000.00"),
+        lambda: client.tasks.create(**ORDER, max_price_per_hour="1000.00"),
         lambda: client.tasks.get(nobody),
         ask_again_and_again,
     ]
@@ -172,8 +256,8 @@ def test_its_errors_are_caught_as_it_is_written(people: tuple[Person, Person]) -
     for _ in range(3):
         me.type("Error Handling")
     poor, lost, hasty = me.printed
-    said = {"required": "1000.00", "available": available, "currency": "USDC"}
-    assert poor.startswith("Insufficient funds: ") and said.items() <= eval(poor.partition(": ")[2]).items()
+    said = ast.literal_eval(poor.removeprefix("Insufficient funds: "))
+    assert (Decimal(said["required"]), Decimal(said["available"]), said["currency"]) == (1000, Decimal(available), "USDC")
     assert lost == f"Task {nobody} not found"
     assert 0 < int(hasty.removeprefix("Rate limit exceeded. Retry after ").removesuffix(" seconds")) <= 60
     assert client.rate_limit is not None and (client.rate_limit.limit, client.rate_limit.remaining) == (100, 0)

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import queue
 import random
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -127,6 +128,25 @@ def test_a_no_is_a_no(
     with pytest.raises(kind) as failed:
         list(client.tasks.stream("t"))
     assert hub.talks == [] and (not isinstance(failed.value, exceptions.TaskNotFoundError) or failed.value.task_id == "t")
+
+
+def test_a_wrong_clock_is_set_right_and_a_full_minute_waited_for(hub: Board, client: RoboComputeClient) -> None:
+    pauses: list[float] = []
+    client.transport.sleep = pauses.append
+    there = int(time.time()) + 4000
+    hub.details, hub.extra = {"server_time": there}, {"Retry-After": "41"}
+    hub.talks = [401, 429, tell(everything, stay)]
+    assert len(list(client.tasks.stream("t"))) == LAST and pauses == [0, 41]
+    assert abs(int(hub.visits[0].headers["X-Timestamp"]) - there) < 60
+    hub.talks = [401, 401]
+    with pytest.raises(exceptions.WalletSignatureError):
+        list(client.tasks.stream("t"))
+
+
+def test_what_is_no_json_is_an_error_of_ours(hub: Board, client: RoboComputeClient) -> None:
+    hub.talks = [lambda visit: visit._socket.send("hello")]
+    with pytest.raises(exceptions.ServerError, match="no JSON"):
+        list(client.tasks.stream("t"))
 
 
 def test_it_gives_up_only_when_nothing_comes(hub: Board, client: RoboComputeClient) -> None:

@@ -129,11 +129,11 @@ def _totals(item: Totals) -> dict[str, Any]:
 
 
 def _usage(item: Usage) -> dict[str, Any]:
-    ended = "charged" if item.amount.minor else "released"
+    ended, under_way = "charged" if item.amount.minor else "released", "running" if item.is_running else "waiting"
     return {
         "task_id": item.task_id,
         "name": item.name,
-        "status": "running" if item.is_running else ended,
+        "status": under_way if item.is_open else ended,
         "seconds": item.seconds,
         "price_per_hour": item.price,
         "amount": item.amount,

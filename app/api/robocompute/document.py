@@ -15,6 +15,11 @@ they are sent. A refused signature is 401 `WALLET_SIGNATURE_INVALID`; `details.r
 `server_time`), `wrong`, `replayed`, `outdated` or `version`. `POST /rnp/v1/keys` with `kind` makes such keys, and they need the
 signature in every API of this hub.
 
+A task sets `max_price_per_hour` for its whole `timeout_seconds` aside, and costs the seconds that it ran, at the price that it
+was taken for: from a provider's `start`, or a node's claim, to its result, never more than its node says or than was set aside;
+the rest comes back. Called off, or out of time, the seconds that ran are paid for; what fails costs nothing. A provider's
+software keeps a task as long as it gives signs of life (progress, a heartbeat, asking for tasks); three failures end it.
+
 Amounts are strings with at least two decimals, at most six, of USDC unless `currency` says USDT. Times are ISO 8601 in UTC.
 
 Follow a task at `GET /api/v1/tasks/{task_id}/stream`, a websocket (a browser signs in with `?token=`, an access token). Send
@@ -26,13 +31,14 @@ cut off connects again with the last `sequence` of updates as `after` and of lin
 nothing twice. `skipped` says how many were deleted before they could be told. Without a websocket,
 `GET /api/v1/tasks/{task_id}/logs?follow=true&after=…` waits for lines.
 
-Errors are `{"error": {"code", "message", "details"}}`. The codes, with what `details` hold: 400
-`INVALID_INPUT` (`fields`), `INVALID_JSON`, `INVALID_RESOURCE_REQUIREMENTS`; 401 `WALLET_SIGNATURE_INVALID` (`reason`),
-`INVALID_API_KEY`, `UNAUTHENTICATED`; 402 `INSUFFICIENT_FUNDS` (`required`, `available`, `currency`); 403 `SCOPE_MISSING`
-(`scope`), `INSUFFICIENT_STAKE` (`required`, `current`, `currency`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND`
-(`provider_id`); 409 `TASK_ALREADY_ACCEPTED`, `RESOURCE_UNAVAILABLE`, `VERIFICATION_FAILED`, `SLASHING_EVENT` (`amount`),
-`CONFLICT`; 429 `RATE_LIMIT_EXCEEDED` (`retry_after`); 503 `PROVIDER_UNAVAILABLE`, `UNAVAILABLE`. Others say in their message what
-to do.
+Errors are `{"error": {"code", "message", "details"}}`. The codes, with what `details` hold: 400 `INVALID_INPUT` (`fields`),
+`INVALID_JSON`, `INVALID_RESOURCE_REQUIREMENTS` (`field`), `VERIFICATION_FAILED` (a result that is not what its hash says:
+nothing has changed, so upload again); 401 `WALLET_SIGNATURE_INVALID` (`reason`), `INVALID_API_KEY`, `UNAUTHENTICATED`; 402
+`INSUFFICIENT_FUNDS` (`required`, `available`, `currency`), `INSUFFICIENT_STAKE` (`required`, `current`, `currency`); 403
+`SCOPE_MISSING` (`scope`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND` (`provider_id`), `RESOURCE_NOT_FOUND`
+(`resource_id`); 409 `TASK_ALREADY_ACCEPTED` (`by_you`), `TASK_OVER` (`status`), `TASK_NOT_HELD` (its lease ran out: accept it
+again), `TASK_NOT_COMPLETED`, `RESOURCE_UNAVAILABLE` (`reason`), `SLASHING_EVENT` (`amount`), `CONFLICT`; 429
+`RATE_LIMIT_EXCEEDED` (`retry_after`); 503 `PROVIDER_UNAVAILABLE`, `UNAVAILABLE`. Others say in their message what to do.
 
 Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds; when the oldest request of
 the last minute no longer counts): 100 requests a minute for an account of the free tier, 1000 for pro, enterprise as agreed,

@@ -9,6 +9,7 @@ _WORDS = {
     (True, "held", False): "earning",
     (True, "pool", False): "earning",
     (True, "stake", True): "unstake",
+    (True, "unstaking", True): "unstake",
     (True, "payout", True): "payout_returned",
     (True, "owed", True): "refund",
     (True, "balance", False): "refund",

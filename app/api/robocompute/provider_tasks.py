@@ -9,7 +9,7 @@ from app.adapters.storage.port import URL_MOST_SECONDS
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent
-from app.api.robocompute import callers
+from app.api.robocompute import callers, funds
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import tasks as schemas
 from app.api.robocompute.task_bodies import offered, percent, requirements, shown
@@ -76,7 +76,8 @@ def accept(body: dict[str, Any], provider_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:write").provider
         wanted = tasks.read_id(body["task_id"])
-        view = task_assignments.accept(session, provider, wanted, _resource_id(body["resource_id"]), terms())
+        with funds.told_in(tasks.get(session, wanted).job.asset):
+            view = task_assignments.accept(session, provider, wanted, _resource_id(body["resource_id"]), terms())
         presence.note_alive(session, provider.id)
         return _assigned(view)
 

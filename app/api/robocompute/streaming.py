@@ -52,7 +52,7 @@ class Words:
             "task_id": str(change.job_id),
             "sequence": change.sequence,
             "status": status(change),
-            "progress": percent(change),
+            "progress": task_states.percent(JobState(change.job_state), change.progress),
             "reason": change.reason_code,
             "timestamp": written(change.noted_at),
         }
@@ -75,11 +75,3 @@ def status(change: TaskChange) -> str:
     """The dialect's word for a task's states."""
     states = PaymentState(change.payment_state), UnitState(change.unit_state), JobState(change.job_state)
     return task_states.word(*states, change.reason_code == task_states.TIMED_OUT)
-
-
-def percent(change: TaskChange) -> float:
-    """How far a task is, of a hundred: nothing while it waits, all of it once it is completed."""
-    word = status(change)
-    if word == task_states.COMPLETED:
-        return 100
-    return 0 if word in (task_states.PENDING, task_states.ACCEPTED) else round(change.progress * 100, 1)

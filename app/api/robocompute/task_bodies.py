@@ -61,8 +61,8 @@ def requirements(task: Task) -> dict[str, Any]:
 
 
 def percent(view: TaskView) -> int:
-    """How far it is; all the way only when it is completed."""
-    return 100 if view.job.state == JobState.COMPLETED else min(99, int(view.unit.progress * 100))
+    """How far it is."""
+    return task_states.percent(JobState(view.job.state), view.unit.progress)
 
 
 def _written(moment: datetime | None) -> str | None:

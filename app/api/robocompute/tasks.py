@@ -8,6 +8,7 @@ from app.api import security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent, order_id
+from app.api.robocompute import funds
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import tasks as schemas
 from app.api.robocompute.task_bodies import shown
@@ -48,7 +49,8 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
             has_network=body["network"],
             order_id=order_id(),
         )
-        view = task_orders.create(session, order)
+        with funds.told_in(body["currency"]):
+            view = task_orders.create(session, order)
         return shown(view) | {"warnings": task_orders.warnings_of(session, view)}
 
 
@@ -90,7 +92,8 @@ def change(body: dict[str, Any], task_id: str) -> dict[str, Any]:
         price = body.get("max_price_per_hour")
         minor = None if price is None else from_decimal(price, view.job.asset, UP).minor
         wanted = TaskChange(body.get("name"), minor, body.get("priority"))
-        return shown(task_orders.change(session, caller.account_id, view.job.id, wanted))
+        with funds.told_in(view.job.asset):
+            return shown(task_orders.change(session, caller.account_id, view.job.id, wanted))
 
 
 @blueprint.delete("/<task_id>")

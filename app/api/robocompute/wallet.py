@@ -25,7 +25,7 @@ from app.values.payouts import SOLANA
 DEPOSITS_MOST = 100
 # Of a transaction; what is no payment as it was asked for, and is on the balance all the same, reads "credited" here.
 _TRANSACTION_WORDS = {"refundable": "credited"}
-_KINDS = {"balance": "balance", "held": "held", "stake": "staked", "payout": "paying_out"}
+_KINDS = {"balance": "balance", "held": "held", "stake": "staked", "unstaking": "unstaking", "payout": "paying_out"}
 
 blueprint = Blueprint("robocompute_wallet", __name__, url_prefix="/api/v1/wallet", description="Balances and deposits")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()

@@ -76,7 +76,7 @@ def test_a_render_that_was_paid_directly_is_seen_and_never_payable(
     payment = paid(market, payer)
     (attempt,) = node.claim()
     assert node.finish(attempt).status_code == 200
-    owner = Person(market.client, hub)
+    owner = Person(market.client, hub, "ly_")
     with hub.database.unit_of_work() as session:
         job = session.get_one(Job, uuid.UUID(payment["jobId"]))
         session.connection().exec_driver_sql(

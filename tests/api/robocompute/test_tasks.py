@@ -191,7 +191,7 @@ def test_a_task_is_changed_while_it_waits_and_called_off_at_any_time(buyer: Pers
     seen = buyer.patch(f"tasks/{task_id}", max_price_per_hour="15.00", priority="low").json
     assert (seen["max_price_per_hour"], seen["estimated_cost"], seen["priority"]) == ("15.00", "15.00", "low")
     details = error(buyer.patch(f"tasks/{task_id}", max_price_per_hour="5000"), 402, "INSUFFICIENT_FUNDS")
-    assert (details["currency"], details["available"], details["required"]) == ("USDC", "985.000000", "4985.000000")
+    assert (details["currency"], details["available"], details["required"]) == ("USDC", "985.00", "4985.00")
     accept(provider, task_id)
     error(buyer.patch(f"tasks/{task_id}", max_price_per_hour="1"), 409, "TASK_ALREADY_ACCEPTED")
     for _ in range(2):
@@ -228,7 +228,7 @@ def test_bad_orders_say_what_is_wrong_and_hold_nothing(buyer: Person, changes: d
 
 def test_short_funds_are_402_and_the_same_key_orders_once(buyer: Person, hub: Hub) -> None:
     details = error(buyer.post("tasks", json=ORDER | {"max_price_per_hour": "1000.01"}), 402, "INSUFFICIENT_FUNDS")
-    assert details == {"required": "1000.010000", "available": "1000.000000", "currency": "USDC"}
+    assert details == {"required": "1000.01", "available": "1000.00", "currency": "USDC"}
     first, again = (buyer.post("tasks", key="k1", json=ORDER) for _ in range(2))
     assert first.json == again.json and again.headers["Idempotent-Replayed"] == "true"
     error(buyer.post("tasks", key="k1", json=ORDER | {"name": "another"}), 409, "IDEMPOTENCY_KEY_REUSED")

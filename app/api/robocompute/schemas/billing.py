@@ -51,7 +51,7 @@ class HistorySchema(Schema):
 class UsageRowSchema(Schema):
     task_id = fields.UUID(required=True)
     name = fields.String(required=True)
-    status = fields.String(required=True, validate=validate.OneOf(("running", "charged", "released")))
+    status = fields.String(required=True, validate=validate.OneOf(("running", "waiting", "charged", "released")))
     seconds = fields.Integer(required=True, metadata={"description": "charged; of one that runs, by now"})
     price_per_hour = Amount(required=True)
     amount = Amount(required=True, metadata={"description": "charged; of one that runs, at most by now"})

@@ -138,8 +138,9 @@ class MetricsQuerySchema(Loose):
 class EndsSchema(Loose):
     completed = fields.Integer(required=True)
     failed = fields.Integer(required=True)
-    late = fields.Integer(required=True)
-    lost = fields.Integer(required=True)
+    timeout = fields.Integer(required=True)
+    late = fields.Integer(required=True, metadata={"description": "accepted, and not begun in time"})
+    lost = fields.Integer(required=True, metadata={"description": "given back by silence"})
     cancelled = fields.Integer(required=True)
     disputed = fields.Integer(required=True)
 
@@ -147,7 +148,7 @@ class EndsSchema(Loose):
 class DaySchema(Loose):
     date = fields.String(required=True, metadata={"format": "date"})
     completed = fields.Integer(required=True)
-    failed = fields.Integer(required=True, metadata={"description": "late, lost and disputed ones too"})
+    failed = fields.Integer(required=True, metadata={"description": "all that did not end well and was not called off"})
     compute_seconds = fields.Integer(required=True)
 
 

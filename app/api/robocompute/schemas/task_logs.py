@@ -15,7 +15,7 @@ class LogsQuerySchema(Loose):
     follow = fields.Boolean(load_default=False)
 
 
-class LogLineSchema(Loose):
+class LoggedLineSchema(Loose):
     sequence = fields.Integer(required=True)
     timestamp = fields.String(required=True)
     level = fields.String(required=True, validate=validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR")))
@@ -27,7 +27,7 @@ class LogsSchema(Loose):
 
     task_id = fields.String(required=True)
     status = fields.String(required=True)
-    logs = fields.List(fields.Nested(LogLineSchema), required=True)
+    logs = fields.List(fields.Nested(LoggedLineSchema), required=True)
     next = fields.Integer(required=True)
     skipped = fields.Integer(required=True)
     lost = fields.Integer(required=True)

@@ -19,6 +19,8 @@ class BalanceSchema(Schema):
     usdt_held = Amount(required=True)
     usdc_staked = Amount(required=True)
     usdt_staked = Amount(required=True)
+    usdc_unstaking = Amount(required=True, metadata={"description": "unstaked, and back on the balance after its delay"})
+    usdt_unstaking = Amount(required=True)
     usdc_paying_out = Amount(required=True, metadata={"description": "on its way to a wallet"})
     usdt_paying_out = Amount(required=True)
     wallet_address = fields.String(required=True, allow_none=True, metadata={"description": "the account's first Solana wallet"})
