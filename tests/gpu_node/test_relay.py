@@ -131,7 +131,7 @@ def test_a_busy_node_asks_for_more_and_results_carry_their_names(hub: Hub, clien
     assert answer[1]["error"]["code"] == "ATTEMPT_NOT_LIVE"
     told = hub.of("job_result")[0]
     assert (told["status"], told["job_id"], told["result_ref"]) == ("completed", JOB, f"s3://results/{ATTEMPT}")
-    reports = [{"attempt_id": ATTEMPT, "progress": 0.5}, {"attempt_id": "lost", "progress": 0.1}]
+    reports = [{"attempt_id": ATTEMPT, "progress": 0.5, "seconds": 2.0}, {"attempt_id": "lost", "progress": 0.1, "seconds": 1.0}]
     live = client.call("/progress", {"reports": reports}, 5.0)["reports"]
     assert [item["live"] for item in live] == [True, False]
 
@@ -161,7 +161,7 @@ def test_a_hub_that_never_answers_is_away_after_the_patience(hub: Hub, client: R
     beat(client)
     hub.silent_to.add("job_status")
     with pytest.raises(HubAway, match="did not answer in time"):
-        client.call("/progress", {"reports": [{"attempt_id": ATTEMPT, "progress": 0.5}]}, 0.2)
+        client.call("/progress", {"reports": [{"attempt_id": ATTEMPT, "progress": 0.5, "seconds": 2.0}]}, 0.2)
 
 
 def test_a_message_that_makes_no_sense_costs_one_link_and_not_the_node(hub: Hub, client: RelayClient) -> None:
