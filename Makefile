@@ -10,7 +10,7 @@ SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph
 	soffice=libreoffice-calc-nogui rabbitmqctl=rabbitmq-server redis-server=redis-server amtool=prometheus-alertmanager \
 	prometheus-alertmanager=prometheus-alertmanager \
 	prometheus-node-exporter=prometheus-node-exporter prometheus-postgres-exporter=prometheus-postgres-exporter \
-	podman=podman runc=runc busybox=busybox-static \
+	podman=podman dockerd=docker.io runc=runc busybox=busybox-static \
 	prometheus-redis-exporter=prometheus-redis-exporter /usr/lib/postgresql/15/bin/postgres=postgresql-15 ip=iproute2 wget=wget
 TEST_PROCESSES ?= 3
 .DEFAULT_GOAL := help

@@ -11,6 +11,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from gpu_node.client import HubAway, HubRefused
 from gpu_node.relay import RelayClient
 from gpu_node.relay_inbox import Inbox, Replies, Unanswered
+from tests.gpu_node.fake_hub import FakeHub
 
 ATTEMPT, JOB, UNIT = "a-1", "j-1", "u-1"
 
@@ -130,7 +131,7 @@ def test_a_busy_node_asks_for_more_and_results_carry_their_names(hub: Hub, clien
     assert answer[1]["error"]["code"] == "ATTEMPT_NOT_LIVE"
     told = hub.of("job_result")[0]
     assert (told["status"], told["job_id"], told["result_ref"]) == ("completed", JOB, f"s3://results/{ATTEMPT}")
-    reports = [{"attempt_id": ATTEMPT, "progress": 0.5}, {"attempt_id": "lost", "progress": 0.1}]
+    reports = [{"attempt_id": ATTEMPT, "progress": 0.5, "seconds": 2.0}, {"attempt_id": "lost", "progress": 0.1, "seconds": 1.0}]
     live = client.call("/progress", {"reports": reports}, 5.0)["reports"]
     assert [item["live"] for item in live] == [True, False]
 
@@ -160,7 +161,7 @@ def test_a_hub_that_never_answers_is_away_after_the_patience(hub: Hub, client: R
     beat(client)
     hub.silent_to.add("job_status")
     with pytest.raises(HubAway, match="did not answer in time"):
-        client.call("/progress", {"reports": [{"attempt_id": ATTEMPT, "progress": 0.5}]}, 0.2)
+        client.call("/progress", {"reports": [{"attempt_id": ATTEMPT, "progress": 0.5, "seconds": 2.0}]}, 0.2)
 
 
 def test_a_message_that_makes_no_sense_costs_one_link_and_not_the_node(hub: Hub, client: RelayClient) -> None:
@@ -188,6 +189,18 @@ def test_a_refused_join_is_told_and_not_tried_for_ever(hub: Hub, client: RelayCl
     client.join = refuse
     with pytest.raises(HubRefused):
         beat(client)
+
+
+def test_what_the_relay_has_no_words_for_goes_over_http() -> None:
+    """A container's lines: the socket's messages are few and small."""
+    with FakeHub() as http:
+        http.tokens["t"] = {"name": "n"}
+        client = RelayClient(http.url, threading.Event(), 1)
+        client.adopt("t")
+        answer = client.call("/logs", {"attempt_id": ATTEMPT, "fence": 1, "lines": []}, 5.0)
+        client.close()
+    assert answer == {"attempt_id": ATTEMPT, "live": False, "next": 1}
+    assert [path for path, _ in http.calls] == ["/node/v1/logs"]
 
 
 def test_an_inbox_prefers_the_job_at_hand_and_forgets_the_dead() -> None:

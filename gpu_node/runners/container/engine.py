@@ -17,7 +17,7 @@ from gpu_node.failures import NodeError
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 60.0
-PROBE_SECONDS = 30.0
+PROBE_SECONDS = 60.0
 NVIDIA = "nvidia"
 TROUBLES = (DockerException, requests.RequestException, OSError)
 CONTAINERS_USER = "containers"

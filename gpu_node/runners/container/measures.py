@@ -34,16 +34,18 @@ class Meter:
             log.debug("no figures of a container", extra={"reason": str(trouble)})
             return None
         used = (told.get("memory_stats") or {}).get("usage")
+        total = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
+        if used is None and not total:
+            return None
         return {
-            "cpu_usage_percent": self._cpu(told),
+            "cpu_usage_percent": self._cpu(total),
             "memory_used_bytes": used,
             "memory_usage_percent": None if used is None else round(min(100.0, 100 * int(used) / self._order.memory_bytes), 1),
             "storage_used_bytes": self._disk.used_bytes,
             **self._gpu(),
         }
 
-    def _cpu(self, told: dict[str, Any]) -> float | None:
-        total = ((told.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage")
+    def _cpu(self, total: int | None) -> float | None:
         now, before = time.monotonic(), self._before
         if total is None or now <= before[0]:
             return None

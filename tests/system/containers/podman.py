@@ -1,6 +1,7 @@
 """A podman of the tests' own: its service, store and images below one folder, nothing of this machine's is touched.
 
-The service runs in a mount namespace of its own, in which /etc/subuid and /etc/subgid have the line that user namespaces need.
+All of it is in one mount namespace, in which /etc/subuid and /etc/subgid have the line that user namespaces need: the same one
+when the service is restarted, as on a host, for podman counts what it has mounted.
 """
 
 import os
@@ -27,13 +28,17 @@ class Podman:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "podman.sock"
+        self.log, self._registries, names = folder / "podman.log", folder / "registries.conf", folder / "subordinate"
+        names.write_text(SUBORDINATE)
         subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
         subprocess.run(["mount", "--make-shared", str(folder)], check=True)
+        box = f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && echo ready && exec sleep infinity"
+        self._holder = subprocess.Popen(["unshare", "--mount", "--propagation", "slave", "sh", "-c", box], stdout=subprocess.PIPE)
+        assert self._holder.stdout is not None and self._holder.stdout.readline() == b"ready\n"
         self._service: subprocess.Popen[bytes] | None = None
-        self.log, self._registries = folder / "podman.log", folder / "registries.conf"
-        (folder / "subordinate").write_text(SUBORDINATE)
-        self._options = ["--root", str(folder / "store"), "--runroot", str(folder / "run"), "--runtime", "runc",
-                         "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", str(folder / "tmp")]
+        enter = ["nsenter", "--mount", "--target", str(self._holder.pid), "podman"]
+        self._inside = [*enter, "--root", str(folder / "store"), "--runroot", str(folder / "run"), "--runtime", "runc",
+                        "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--tmpdir", str(folder / "tmp")]
 
     @property
     def address(self) -> str:
@@ -41,14 +46,11 @@ class Podman:
 
     def start(self) -> None:
         """What is mounted below the folder shows in there, and none of its own mounts show here."""
-        names = self.folder / "subordinate"
         self._registries.touch()
-        inside = (f"mount --bind {names} /etc/subuid && mount --bind {names} /etc/subgid && exec podman "
-                  + " ".join([*self._options, "system", "service", "--time", "0", self.address]))
+        environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(self._registries)}
+        command = [*self._inside, "system", "service", "--time", "0", self.address]
         with self.log.open("ab") as log:
-            box = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", inside]
-            environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": str(self._registries)}
-            self._service = subprocess.Popen(box, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+            self._service = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         wait_until(self.socket.exists, f"podman's service: {self.log.read_text()[-500:]}")
 
     def trust_registry(self, location: str) -> None:
@@ -69,31 +71,36 @@ class Podman:
         """With everything that is left of it."""
         self.stop()
         self.command("rm", "--all", "--force", "--time", "0")
+        self._holder.kill()
+        self._holder.communicate()
         subprocess.run(["umount", "--recursive", "--lazy", str(self.folder)], check=True)
 
     def command(self, *arguments: str) -> str:
-        done = subprocess.run(["podman", *self._options, *arguments], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([*self._inside, *arguments], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def make_image(self, name: str, *changes: str) -> None:
         """An image of busybox alone, this machine's own."""
-        root = self.folder / f"root-{name}"
-        (root / "bin").mkdir(parents=True)
-        for folder in ("tmp", "results", "var", "etc", "dev", "proc", "sys", "run"):
-            (root / folder).mkdir()
-        for program in (shutil.which("busybox") or "", *_libraries("busybox")):
-            inside = root / ("bin/busybox" if program.endswith("busybox") else program.lstrip("/"))
-            inside.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(program, inside)
-        for applet in APPLETS:
-            os.symlink("busybox", root / "bin" / applet)
-        (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
-        archive = self.folder / f"{name}.tar"
-        with tarfile.open(archive, "w") as file:
-            file.add(root, ".", filter=_as_root)
         options = [option for change in changes for option in ("--change", change)]
-        self.command("import", *options, str(archive), f"localhost/{name}:latest")
+        self.command("import", *options, str(busybox_archive(self.folder / f"root-{name}")), f"localhost/{name}:latest")
+
+
+def busybox_archive(root: Path) -> Path:
+    """A root of busybox alone, made in a folder of that name, as a .tar beside it."""
+    for folder in ("bin", "tmp", "results", "var", "etc", "dev", "proc", "sys", "run"):
+        (root / folder).mkdir(parents=True)
+    for program in (shutil.which("busybox") or "", *_libraries("busybox")):
+        inside = root / ("bin/busybox" if program.endswith("busybox") else program.lstrip("/"))
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(program, inside)
+    for applet in APPLETS:
+        os.symlink("busybox", root / "bin" / applet)
+    (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
+    archive = root.with_suffix(".tar")
+    with tarfile.open(archive, "w") as file:
+        file.add(root, ".", filter=_as_root)
+    return archive
 
 
 def _libraries(program: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from app.config import Settings
-from app.core import audit, ledger
+from app.core import accounts, audit, ledger
 from app.core.ledger import Party
 from app.factory import create_app
 from app.stack.ports import free_port
@@ -62,9 +62,11 @@ def provider(app: Any) -> Person:
 @pytest.fixture
 def node(app: Any, provider: Person, engine: Engine, podman: Podman) -> Iterator[Agent]:
     """The provider's host."""
-    hub_url = app.extensions["lightyard"].settings.public_url
+    hub = app.extensions["lightyard"]
+    with hub.database.unit_of_work() as session:  # a host signs nothing: not a key of RoboCompute's
+        key = accounts.create_key(session, provider.account_id, "host", ["nodes:read", "nodes:write"], "ly_")
     agent = Agent(read_settings({
-        "HUB_URL": hub_url, "NODE_HOME": str(podman.folder / "homes" / f"tasks-{free_port()}"), "ENROL_KEY": provider.key,
+        "HUB_URL": hub.settings.public_url, "NODE_HOME": str(podman.folder / "homes" / f"tasks-{free_port()}"), "ENROL_KEY": key,
         "NODE_CAPABILITIES": "compute", "NODE_CONTAINER_ENGINE": podman.address, "NODE_CONTAINER_PULL": "off",
         "NODE_POLL_SECONDS": "0.3", "NODE_SPARE_CHILD": "off", "NODE_DRAIN_SECONDS": "1",
     }), Host(python=sys.executable, sandbox="none"), None)
