@@ -121,6 +121,14 @@ class _Desk:
             answer = httpx.post(url, json=body, timeout=30).raise_for_status().json()
             if "error" in answer:
                 raise BenchError(f"{method}: {answer['error']}")
+        self._wait_for_money(wallet)
+
+    def _wait_for_money(self, wallet: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not all(self._chain.funds(wallet, asset) for asset in ("SOL", EACH.asset)):
+            if time.monotonic() > deadline:
+                raise BenchError("the hot wallet's money did not become final")
+            time.sleep(LOOK_SECONDS)  # the chain tells nobody of its slots
 
     def turn(self, count: int) -> Turn:
         owed = [self._earn() for _ in range(count)]

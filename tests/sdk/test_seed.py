@@ -200,7 +200,7 @@ def test_a_task_is_followed_while_it_runs(people: tuple[Person, Person], tmp_pat
     """By the lines that it writes, and asynchronously by its updates."""
     buyer, lender = people
     client, provider = buyer.client, lender.provider
-    task = client.tasks.create(**ORDER, max_price_per_hour="0.01")
+    task = client.tasks.create(**ORDER, max_price_per_hour="10.00")
     accepted = provider.tasks.accept(task.task_id)
     followed: list[str] = []
     has_begun = threading.Event()
