@@ -32,7 +32,11 @@ from devnet.genesis import MINTS
 
 EACH = Money(20_000_000, "USDC")
 PATIENCE_SECONDS, LOOK_SECONDS = 300.0, 0.005
-SLOTS_MS = {"final after 0.8 s": 25, "final after 32 ms": 1}
+SWEEP_SECONDS = 2.0  # as the hub's beat has it
+SLOTS_MS_AND_PAUSES = {
+    f"swept every {SWEEP_SECONDS:.0f} s, final after 0.8 s": (25, SWEEP_SECONDS),
+    "swept at once, final after 32 ms": (1, LOOK_SECONDS),
+}
 LOCAL_MINTS = {asset: str(mint) for asset, mint in MINTS.items()}
 SETTINGS = {
     "SIGNER_QUIET_SECONDS": "0",
@@ -42,8 +46,8 @@ SETTINGS = {
 OPEN = (PayoutState.CREATED, PayoutState.SIGNED, PayoutState.SENT, PayoutState.EXPIRED)
 RULES = PayoutRules(read_minimums("0.01"), cool_off_hours=0)
 HOW = (
-    f"Providers of a wallet each are owed {EACH} and order it (`core.payouts.request`, one commit each). Then `flows.payouts` "
-    "brings all of them onto a local chain, in this process, sweep after sweep without a pause: the real signer signs and "
+    f"Providers of a wallet each are owed {EACH} {EACH.asset} and order it (`core.payouts.request`, one commit each). Then "
+    "`flows.payouts` brings all of them onto a local chain, in this process, sweep after sweep: the real signer signs and "
     "journals, every transaction is stored before it is sent, and nothing new is begun with the hot wallet before the last "
     f"transaction is final; one holds up to {BATCH} payouts. So the chain's time to finality is most of a payout's time, and it "
     "is told beside the figures: the mainnet's is about 13 s. Each payee's token account is opened on the way. Calls are those "
@@ -73,12 +77,12 @@ class CountingSolana(SolanaPayouts):
 
 def measure(options: Options) -> Part:
     part = Part("m", "Payouts per second, and calls of the chain's nodes for each", HOW)
-    count = options.size(80, 4)
+    count = options.size(40, 4)
     found: dict[str, list[Turn]] = {}
-    for name, slot_ms in SLOTS_MS.items():  # one after the other: a hot wallet has one chain's history
+    for name, (slot_ms, pause_seconds) in SLOTS_MS_AND_PAUSES.items():  # one by one: a hot wallet has one chain's history
         with _chain(slot_ms) as url, BenchStack(SOLANA_RPC_URL=url, **SETTINGS) as stack:
             stack.pause("worker", "beat")  # their own sweeps would share the work
-            turn = partial(_Desk(stack, url).turn, count)
+            turn = partial(_Desk(stack, url, pause_seconds).turn, count)
             found |= take_turns(f"(m) {name}", options.turns(3), {name: turn})
     for name, turns in found.items():
         part.series.append(Series(f"payouts a second, {name}", "/s", tuple(turn.paid_per_second for turn in turns), 1))
@@ -112,7 +116,8 @@ def _chain(slot_ms: int) -> Iterator[str]:
 class _Desk:
     """A hot wallet with money on one chain, and providers who are owed something."""
 
-    def __init__(self, stack: BenchStack, url: str) -> None:
+    def __init__(self, stack: BenchStack, url: str, pause_seconds: float) -> None:
+        self._pause_seconds = pause_seconds
         self._database, self._signer = stack.database, SignerClient(stack.settings().signer_socket_path)
         self._chain = CountingSolana(url)
         wallet = self._signer.addresses()[SOLANA]
@@ -160,7 +165,7 @@ class _Desk:
             flow.advance(self._database, self._chain, self._signer)
             if time.monotonic() > deadline:
                 raise BenchError(f"payouts were not all final in {PATIENCE_SECONDS:.0f} s")
-            time.sleep(LOOK_SECONDS)  # the chain tells nobody of its slots
+            time.sleep(self._pause_seconds)
 
     def _are_open(self) -> bool:
         with self._database.read_only() as session:
