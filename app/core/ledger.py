@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import TextClause, bindparam, case, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
+from sqlalchemy import TextClause, case, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, PaymentRequired
@@ -185,23 +185,6 @@ def available(session: Session, owner_id: uuid.UUID, kinds: Sequence[str], asset
     """
     rows = session.execute(_AVAILABLE, {"owner_id": owner_id, "asset": asset, "kinds": list(kinds)}).all()
     return {kind: Money(0, asset) for kind in kinds} | {row[0]: Money(max(0, int(row[1] or 0)), asset) for row in rows}
-
-
-_LOCK = text("""
-SELECT a.id FROM ledger_accounts a JOIN unnest(CAST(:kinds AS text[]), :owners) AS p(kind, owner_id)
-    ON p.kind = a.kind AND p.owner_id = a.owner_id
-WHERE a.asset = :asset ORDER BY a.id FOR UPDATE OF a
-""").bindparams(bindparam("owners", type_=ARRAY(UUID(as_uuid=True))))
-
-
-def lock(session: Session, parties: Sequence[Party], asset: str) -> None:
-    """Lock the rows of users' accounts in the order of their ids, before several postings that would lock them one by one.
-
-    An account that was never opened has no row that anybody could wait for.
-    """
-    owned = [party for party in parties if party.owner_id is not None]
-    kinds, owners = [party.kind for party in owned], [party.owner_id for party in owned]
-    session.execute(_LOCK, {"kinds": kinds, "owners": owners, "asset": asset})
 
 
 def take_up_to(session: Session, party: Party, amount: Money) -> Money:

@@ -68,7 +68,6 @@ def capture(session: Session, job_id: uuid.UUID, cost: Money, payee: uuid.UUID, 
     fee = share(whole, fee_percent, DOWN)
     earned = whole - fee
     held = Party("held", row.account_id)
-    ledger.lock(session, (held, Party("balance", row.account_id), Party("balance", payee)), row.asset)
     if fee.minor:
         ledger.post(session, held, Party("fees"), fee, f"task:fee:{job_id}", job_id)
     if earned.minor:

@@ -134,7 +134,7 @@ def test_requests_are_told_by_dialect_and_by_what_became_of_them(client: FlaskCl
     told = of(found, "lightyard_dialect_requests_total")
     seen = {key: value for key, value in told.items() if value}
     assert seen == {("2xx", "rayment"): 3, ("4xx", "rayment"): 2, ("2xx", "rendertrust"): 1, ("4xx", "other"): 4}
-    assert len(told) == 4 * 6, "zeros too, so that a first error is a rise"
+    assert len(told) == 4 * 7, "zeros too, so that a first error is a rise"
     assert found["lightyard_dialect_request_seconds_count", "rayment"] == 5
     assert ("lightyard_dialect_request_seconds_count", "rendertrust") in found
     again = scrape(client)

@@ -85,9 +85,9 @@ def test_whoever_is_busy_takes_no_more_and_stays_alive(provider: RoboComputeProv
     market.offered = ["a", "b"]
     provider.start(concurrency=1, poll_seconds=0.01, heartbeat_seconds=0.01)
     assert begun.acquire(timeout=WAIT_SECONDS)
-    market.active.clear()
-    market.heard.clear()
-    assert market.heard.wait(WAIT_SECONDS) and market.active[-1] == 1
+    while market.active[-1:] != [1]:  # one that was on its way when the handler began says none
+        market.heard.clear()
+        assert market.heard.wait(WAIT_SECONDS)
     assert not begun.acquire(blocking=False), "the second one waits for the first"
     market.offered = ["b"]
     go.set()
