@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import string
 from pathlib import Path
 from typing import SupportsBytes, Union
 
 from nacl.signing import SigningKey
 
 SECRET_BYTES, SEED_BYTES = 64, 32
-ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+ALPHABET = "".join(character for character in _CHARACTERS if character not in "0OIl")  # base58
 Source = Union["Keypair", str, "os.PathLike[str]", SupportsBytes]
 """A base58 secret of 64 bytes, the path of a Solana CLI file, or anything whose bytes() are that secret (solders' Keypair)."""
 
