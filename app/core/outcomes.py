@@ -81,6 +81,7 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
     if unit is None:
         return None
     if unit.kind == tasks.UNIT_KIND and code == TIME_LIMIT and task_billing.is_time_up(session, unit.job_id):
+        task_billing.note_limit(session, unit.job_id, attempt_id)
         fail_job(session, unit.job_id, task_states.TIMED_OUT, "it ran for as long as its owner allowed")
         session.refresh(unit)
         return unit.state

@@ -73,6 +73,11 @@ def note_seconds(session: Session, attempt_id: uuid.UUID, seconds: float) -> Non
     session.execute(_NOTE, {"attempt_id": attempt_id, "seconds": min(max(seconds, 0.0), 10.0**6), "now": clock.now()})
 
 
+def note_limit(session: Session, job_id: uuid.UUID, attempt_id: uuid.UUID) -> None:
+    """A node says that it ended the task at its time limit: so long it has run there, whatever it told last."""
+    note_seconds(session, attempt_id, session.get_one(Task, job_id).timeout_seconds)
+
+
 def complete(session: Session, job_id: uuid.UUID) -> TaskHold | None:
     """The task is done, and its job locked: pay whoever did it."""
     run = _run(session, job_id)

@@ -221,6 +221,17 @@ def test_silence_after_the_last_sign_of_life_is_not_paid_for(market: Compute, ho
     market.assert_settled(task_id, farm.account_id)
 
 
+def test_a_node_that_ends_a_task_at_its_limit_is_paid_for_all_of_it(market: Compute, hours: Hours) -> None:
+    farm = market.provider()
+    node_id, task_id = market.node(farm), market.order()
+    [claim] = market.claim(node_id)
+    hours.wait(998)
+    assert market.renew(node_id, claim, 1.0)  # the last that it told of
+    assert market.node_fails(claim, "TIME_LIMIT") == "cancelled"
+    assert (market.view(task_id).status, market.view(task_id).task.billed_seconds) == ("timeout", 998)
+    market.assert_settled(task_id, farm.account_id)
+
+
 def test_a_node_that_says_time_is_up_too_soon_has_failed(market: Compute, hours: Hours) -> None:
     node_id, task_id = market.node(market.provider()), market.order()
     [claim] = market.claim(node_id)
