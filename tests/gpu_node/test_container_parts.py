@@ -18,7 +18,7 @@ from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
 from gpu_node.runners.container import disk, gpus, images
 from gpu_node.runners.container.confinement import Place, confine
 from gpu_node.runners.container.disk import Disk
-from gpu_node.runners.container.engine import Engine, EngineMissing, check, describe, find_engine
+from gpu_node.runners.container.engine import Engine, EngineMissing, check, describe, find_engine, usual_addresses
 from gpu_node.runners.container.order import Order, check_start, read_order
 from gpu_node.runners.container.packing import pack
 from gpu_node.runners.container.printing import Line, Printing
@@ -297,3 +297,9 @@ def test_without_an_engine_only_the_runs_that_need_none_are_offered(tmp_path: Pa
 def test_settings_that_would_open_the_host_are_refused(name: str, value: str) -> None:
     with pytest.raises(SettingError, match=name):
         read_settings({name: value})
+
+
+def test_where_nobody_may_look_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime folder that can't be looked into, of whatever reason: this one's name is too long for any file system."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 5000)
+    assert not any("xxx" in address for address in usual_addresses())

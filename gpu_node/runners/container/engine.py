@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,15 @@ def usual_addresses() -> list[str]:
     """Sockets that are here, this user's own first."""
     folder = os.environ.get("XDG_RUNTIME_DIR")
     own = [f"{folder}/docker.sock", f"{folder}/podman/podman.sock"] if folder else []
-    return [f"unix://{path}" for path in (*own, "/var/run/docker.sock", "/run/podman/podman.sock") if Path(path).is_socket()]
+    return [f"unix://{path}" for path in (*own, "/var/run/docker.sock", "/run/podman/podman.sock") if _is_socket(path)]
+
+
+def _is_socket(path: str) -> bool:
+    """A folder that this user may not look into holds no engine of his."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def check(engine: Engine, is_production: bool) -> None:
