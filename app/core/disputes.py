@@ -27,7 +27,7 @@ from app.models.tasks import Task, TaskHold
 from app.values import clock
 from app.values.money import Money
 from app.values.reputation import Outcome
-from app.values.states import DisputeState, HoldState, JobState, advance
+from app.values.states import DisputeState, HoldState, advance
 
 log = structlog.get_logger()
 GONE = "gone"  # in a hash's place: the store has the result no more
@@ -113,8 +113,8 @@ def _done(session: Session, task_id: uuid.UUID, buyer: uuid.UUID | None) -> _Don
 
 def _assert_disputable(done: _Done, within_hours: int) -> None:
     hold = done.hold
-    if done.job.state != JobState.COMPLETED or hold.state != HoldState.CAPTURED or hold.ended_at is None:
-        raise Refused("only the result of a completed task can be disputed", code="TASK_NOT_COMPLETED")
+    if hold.state != HoldState.CAPTURED or hold.ended_at is None:
+        raise Refused("only a task that is over and was paid for can be disputed", code="TASK_NOT_COMPLETED")
     if clock.now() > hold.ended_at + timedelta(hours=within_hours):
         raise Refused(f"a task can be disputed for {within_hours} hours after its end", code="DISPUTE_TOO_LATE")
     if hold.provider_account_id == done.job.account_id:
@@ -137,6 +137,8 @@ def _assert_comparable(done: _Done, rerun: _Done) -> None:
         raise Refused("rerun_task_id: that task has no result", code="RERUN_NOT_COMPLETED")
     if rerun.hold.provider_account_id == done.hold.provider_account_id:
         raise Refused("rerun_task_id: have it run by another provider", code="RERUN_SAME_PROVIDER")
+    if rerun.hold.provider_account_id == done.job.account_id:
+        raise Refused("rerun_task_id: a provider of your own proves nothing; have it run by another", code="RERUN_OWN_PROVIDER")
 
 
 def answer(session: Session, dispute_id: uuid.UUID, provider_id: uuid.UUID, said: str) -> Dispute:

@@ -55,7 +55,8 @@ def accept(
 ) -> TaskView:
     """The provider's software takes the task, with this resource or its cheapest that fits: of all who want it, the first has it.
 
-    Conflict TASK_ALREADY_ACCEPTED, also where this provider has it already (`by_you`), TASK_OVER, or RESOURCE_UNAVAILABLE;
+    Conflict TASK_ALREADY_ACCEPTED, also where this provider has it already (`by_you`), TASK_OVER, TASK_FAILED_BEFORE by this
+    provider, or RESOURCE_UNAVAILABLE;
     NotFound TASK_NOT_FOUND or RESOURCE_NOT_FOUND; PaymentRequired INSUFFICIENT_STAKE.
     """
     view = lock(session, task_id)
@@ -64,6 +65,9 @@ def accept(
     if unit.state != UnitState.QUEUED or unit.queued_at > clock.now():
         details = {"task_id": str(task_id), "by_you": task.provider_id == provider.id}
         raise Conflict("somebody has taken this task already", code="TASK_ALREADY_ACCEPTED", details=details)
+    if _has_failed(session, unit, provider):
+        message = "this provider has failed at this task; leave it to others"
+        raise Conflict(message, code="TASK_FAILED_BEFORE", details={"task_id": str(task_id)})
     if view.job.asset in terms.minimum_stakes:
         stakes.require(session, provider.account_id, terms.minimum_stakes[view.job.asset])
     resource = resources.allocate(session, task, view.job.asset, provider.id, resource_id)
@@ -79,6 +83,11 @@ def accept(
     session.flush()
     outbox.announce(session, "job:progress", task_id)
     return tasks.get(session, task_id)
+
+
+def _has_failed(session: Session, unit: WorkUnit, provider: Provider) -> bool:
+    failed = (Attempt.unit_id == unit.id, Attempt.provider_id == provider.id, Attempt.state == AttemptState.FAILED)
+    return session.scalar(select(Attempt.id).where(*failed).limit(1)) is not None
 
 
 def held(session: Session, provider: Provider, task_id: uuid.UUID) -> TaskView:

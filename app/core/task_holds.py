@@ -38,6 +38,7 @@ def resize(session: Session, job_id: uuid.UUID, amount: Money) -> None:
     ).one()
     if row.state != HoldState.HELD:
         raise Conflict("this task is over", code="TASK_OVER")
+    settlement.lock(session, {row.account_id: ()}, row.asset)
     change = amount.minor - row.amount_minor
     step = str(uuid.uuid4())
     if change > 0:

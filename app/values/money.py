@@ -44,7 +44,7 @@ class Money:
 
 def from_decimal(amount: Decimal, asset: str, rounding: str) -> Money:
     """Turn an exact amount into minor units; the rounding is named by the caller."""
-    if not amount.is_finite() or abs(amount) > MAX_MINOR:
+    if not amount.is_finite() or amount.copy_abs() > MAX_MINOR:  # abs() would round, and overflow
         raise InvalidInput("an amount must be a finite number within range")
     return Money(int(amount.scaleb(DECIMALS[asset]).to_integral_value(rounding)), asset)
 

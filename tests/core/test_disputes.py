@@ -119,6 +119,15 @@ def test_of_many_decisions_at_once_one_counts(database: Database, farm: Seller, 
     assert balance(database, "balance", buyer) == (100 if has_slashed else 90) * 10**6
 
 
+def test_time_that_was_charged_without_a_result_can_be_disputed(database: Database, farm: Seller, buyer: uuid.UUID) -> None:
+    with database.unit_of_work() as session:
+        task = running_task(session, buyer, farm, usdc("10"))
+        task_holds.capture(session, task, usdc("4"), farm.account_id, 5)  # as when its time is up, or its owner stopped it
+    before = balance(database, "balance", buyer)
+    assert slashed(database, opened(database, task, buyer)).refunded_minor == usdc("3.8").minor  # what the provider had of it
+    assert balance(database, "balance", buyer) > before
+
+
 def test_only_the_buyer_or_an_operator_opens_it_once_and_in_time(database: Database, farm: Seller, buyer: uuid.UUID) -> None:
     def refusal(task: uuid.UUID, by: uuid.UUID, complaint: Complaint = BAD) -> str:
         with pytest.raises(LightyardError) as caught:

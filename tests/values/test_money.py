@@ -40,3 +40,9 @@ def test_the_seed_prices_of_100_mib_and_one_frame() -> None:
 def test_the_minimum_price_counts_before_the_fee() -> None:
     quote = pricing.quote(SEED, 1, 1, Decimal(0), 5)
     assert quote.price == Money(5_250_000, "SOL")
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "-1e999999999", "1E+99999999999", "NaN", "-Infinity", "sNaN"])
+def test_what_no_context_can_hold_is_no_amount(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        money.parse(text, "USDC")

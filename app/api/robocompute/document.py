@@ -37,9 +37,9 @@ nothing has changed, so upload again); 401 `WALLET_SIGNATURE_INVALID` (`reason`)
 `INSUFFICIENT_FUNDS` (`required`, `available`, `currency`), `INSUFFICIENT_STAKE` (`required`, `current`, `currency`); 403
 `SCOPE_MISSING` (`scope`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND` (`provider_id`), `RESOURCE_NOT_FOUND`
 (`resource_id`); 409 `TASK_ALREADY_ACCEPTED` (`by_you`), `TASK_OVER` (`status`), `TASK_NOT_HELD` (its lease ran out: accept it
-again), `TASK_NOT_COMPLETED`, `RESOURCE_UNAVAILABLE` (`reason`), `CONFLICT`; 429 `RATE_LIMIT_EXCEEDED` (`retry_after`); 503
-`UNAVAILABLE`. Slashes are told by `…/staking` as events with the code `SLASHING_EVENT` (`amount`). Others say in their message
-what to do.
+again), `TASK_FAILED_BEFORE`, `TASK_NOT_COMPLETED`, `RESOURCE_UNAVAILABLE` (`reason`), `CONFLICT`; 429
+`RATE_LIMIT_EXCEEDED` (`retry_after`); 503 `UNAVAILABLE`. Slashes are told by `…/staking` as events with the code
+`SLASHING_EVENT` (`amount`). Others say in their message what to do.
 
 Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds; when the oldest request of
 the last minute no longer counts): 100 requests a minute for an account of the free tier, 1000 for pro, enterprise as agreed,

@@ -75,7 +75,8 @@ class Images:
         deadline, free_before = time.monotonic() + rules.pull_seconds, self._free_bytes()
         log.info("pulling an image", extra={"image": name})
         try:
-            for event in client.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            # No credentials: those of this host's owner are not for strangers' images.
+            for event in client.pull(repository, tag=tag or "latest", stream=True, decode=True, auth_config={}):
                 if event.get("error"):
                     raise failed(name, str(event["error"]))
                 if stopped():

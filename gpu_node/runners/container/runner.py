@@ -95,7 +95,7 @@ class ContainerRunner:
             # Root in a rootless engine's container is this user, who can then remove what it leaves.
             user="0:0" if self.engine.is_rootless else None,
         )
-        container = str(client.create_container(**confine(order, place))["Id"])
+        container = str(client.create_container(**confine(order, place), use_config_proxy=False)["Id"])
         try:
             gpus.check_given(uuids, client.inspect_container(container))
             _check_seen(client, container, disk)

@@ -140,13 +140,16 @@ def test_a_late_result_is_not_paid(buyer: Person, provider: Person, client: Flas
 def test_a_failed_task_waits_for_others_three_times_at_most(
     buyer: Person, provider: Person, client: FlaskClient, hub: Hub
 ) -> None:
-    task_id, other = order(buyer), become_provider(Person(client, hub))
+    task_id = order(buyer)
+    other, third = (become_provider(Person(client, hub)) for _ in range(2))
     words = []
-    for rival in (provider, other, provider):
+    for rival in (provider, other, third):
         assert accept(rival, task_id).status_code == 200
         answer = act(rival, task_id, "fail", error_code="EXECUTION_ERROR", error_message="Container crashed")
         words.append(answer.json["status"])
         assert rival.get(rival.own("tasks/available")).json["tasks"] == [], "it is not offered to who has failed at it"
+        if answer.json["status"] == "pending":
+            error(accept(rival, task_id), 409, "TASK_FAILED_BEFORE")
     assert words == ["pending", "pending", "failed"]
     seen = buyer.get(f"tasks/{task_id}").json
     assert seen["error"] == {"code": "EXECUTION_ERROR", "message": "Container crashed"}
