@@ -65,7 +65,7 @@ def accept(
     if unit.state != UnitState.QUEUED or unit.queued_at > clock.now():
         details = {"task_id": str(task_id), "by_you": task.provider_id == provider.id}
         raise Conflict("somebody has taken this task already", code="TASK_ALREADY_ACCEPTED", details=details)
-    if _has_failed(session, unit, provider):
+    if session.scalar(select(tasks.has_failed(unit.id, provider.id))):
         message = "this provider has failed at this task; leave it to others"
         raise Conflict(message, code="TASK_FAILED_BEFORE", details={"task_id": str(task_id)})
     if view.job.asset in terms.minimum_stakes:
@@ -83,11 +83,6 @@ def accept(
     session.flush()
     outbox.announce(session, "job:progress", task_id)
     return tasks.get(session, task_id)
-
-
-def _has_failed(session: Session, unit: WorkUnit, provider: Provider) -> bool:
-    failed = (Attempt.unit_id == unit.id, Attempt.provider_id == provider.id, Attempt.state == AttemptState.FAILED)
-    return session.scalar(select(Attempt.id).where(*failed).limit(1)) is not None
 
 
 def held(session: Session, provider: Provider, task_id: uuid.UUID) -> TaskView:

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, tuple_
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Exists, Select, exists, func, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.core import reputation, resources
 from app.errors import NotFound
@@ -102,20 +102,22 @@ def available(
     """What waits and this provider may have, the most urgent first, then the longest waiting; not what it has failed at, nor yet
     what somebody of better repute who is there sees first."""
     wait = reputation.head_start_seconds(session, provider_id, head_start_seconds, silence_seconds)
-    tried = aliased(Attempt)
-    failed = exists().where(
-        tried.unit_id == WorkUnit.id, tried.provider_id == provider_id, tried.state == AttemptState.FAILED
-    )
     query = _query().where(
         WorkUnit.state == UnitState.QUEUED,
         WorkUnit.capability == CAPABILITY,
         WorkUnit.provider_id.is_(None),
         WorkUnit.queued_at <= clock.now() - timedelta(seconds=wait),
         resources.fits_someone(provider_id),
-        ~failed,
+        ~has_failed(WorkUnit.id, provider_id),
     )
     query = query.order_by(WorkUnit.priority.desc(), WorkUnit.queued_at, WorkUnit.job_id).limit(limit)
     return [TaskView(*row) for row in session.execute(query)]
+
+
+def has_failed(unit_id: uuid.UUID | InstrumentedAttribute[uuid.UUID], provider_id: uuid.UUID) -> Exists:
+    """Whether a provider's software has failed at this unit."""
+    tried = aliased(Attempt)
+    return exists().where(tried.unit_id == unit_id, tried.provider_id == provider_id, tried.state == AttemptState.FAILED)
 
 
 def _query() -> Select[Job, Task, WorkUnit, Attempt, TaskHold]:

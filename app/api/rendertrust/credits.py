@@ -4,10 +4,9 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import moments, security
 from app.api.context import read_only, unit_of_work
 from app.api.idempotency import idempotent
-from app.api.rendertrust import moments
 from app.api.rendertrust.document import IDEMPOTENCY_KEY, SIGNED_IN
 from app.api.rendertrust.schemas import credits as schemas
 from app.api.rendertrust.schemas.loose import PageSchema

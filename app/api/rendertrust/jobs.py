@@ -9,9 +9,9 @@ from flask_smorest import Blueprint
 from app.api import identifiers, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.idempotency import idempotent, order_id
+from app.api.moments import written
 from app.api.rendertrust import job_states
 from app.api.rendertrust.document import IDEMPOTENCY_KEY, SIGNED_IN
-from app.api.rendertrust.moments import written
 from app.api.rendertrust.schemas import jobs as schemas
 from app.core import dead_letters, dispatch, owned
 from app.core.owned import OwnedJob

@@ -4,10 +4,9 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import identifiers, security
+from app.api import identifiers, moments, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
-from app.api.rnp019 import moments
 from app.api.rnp019.document import SIGNED_IN
 from app.api.rnp019.schemas import payout_addresses as schemas
 from app.core import payout_addresses

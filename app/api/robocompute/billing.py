@@ -4,12 +4,12 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import security
+from app.api import moments, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER as IDEMPOTENCY_KEY
 from app.api.idempotency import idempotent
-from app.api.robocompute import moments, movement_words
+from app.api.robocompute import movement_words
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import billing as schemas
 from app.api.robocompute.schemas.loose import written

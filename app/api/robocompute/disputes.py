@@ -5,11 +5,11 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import identifiers, security
+from app.api import identifiers, moments, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent
-from app.api.robocompute import callers, moments
+from app.api.robocompute import callers
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import disputes as schemas
 from app.api.security import Caller

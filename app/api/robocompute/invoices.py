@@ -6,12 +6,12 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from app import offload
-from app.api import identifiers, security
+from app.api import identifiers, moments, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER as IDEMPOTENCY_KEY
 from app.api.idempotency import idempotent
-from app.api.robocompute import invoice_pdf, moments
+from app.api.robocompute import invoice_pdf
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import billing as schemas
 from app.api.robocompute.schemas.loose import PageSchema

@@ -8,9 +8,9 @@ from flask_smorest import Blueprint
 from app.api import identifiers, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
+from app.api.moments import written
 from app.api.robocompute import callers, provider_tasks
 from app.api.robocompute.document import SIGNED_IN
-from app.api.robocompute.moments import written
 from app.api.robocompute.resources import ASSET
 from app.api.robocompute.resources import shown as shown_resource
 from app.api.robocompute.schemas import providers as schemas

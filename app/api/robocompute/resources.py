@@ -8,9 +8,9 @@ from app.api import identifiers
 from app.api.context import read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent
+from app.api.moments import written
 from app.api.robocompute import callers
 from app.api.robocompute.document import SIGNED_IN
-from app.api.robocompute.moments import written
 from app.api.robocompute.schemas import resources as schemas
 from app.core import resources
 from app.core.resources import Listed

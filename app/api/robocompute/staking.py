@@ -5,10 +5,11 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
+from app.api import moments
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent, order_id
-from app.api.robocompute import callers, funds, moments
+from app.api.robocompute import callers, funds
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import staking as schemas
 from app.core import disputes, stakes

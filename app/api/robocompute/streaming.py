@@ -8,8 +8,8 @@ from typing import Any
 from flask import request
 
 from app.api import security
+from app.api.moments import written
 from app.api.robocompute import document
-from app.api.robocompute.moments import written
 from app.core import tasks
 from app.db import Session
 from app.models.task_logs import TaskChange, TaskLogLine

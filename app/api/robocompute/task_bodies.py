@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from app.api.robocompute import moments
+from app.api import moments
 from app.core.tasks import TaskView
 from app.models.tasks import Task
 from app.values import task_states

@@ -9,8 +9,8 @@ from flask_smorest import Blueprint
 from app.api import security
 from app.api.context import hub, read_only
 from app.api.dialect import BadRequestParser
+from app.api.moments import written
 from app.api.robocompute.document import SIGNED_IN
-from app.api.robocompute.moments import written
 from app.api.robocompute.schemas import task_logs as schemas
 from app.api.robocompute.streaming import SCOPE, Words
 from app.core import task_logs, tasks

@@ -4,12 +4,12 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-from app.api import identifiers, security
+from app.api import identifiers, moments, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER as IDEMPOTENCY_KEY
 from app.api.idempotency import idempotent, order_id
-from app.api.robocompute import deposit_states, moments
+from app.api.robocompute import deposit_states
 from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import wallet as schemas
 from app.api.robocompute.schemas.loose import CURRENCIES, PageSchema

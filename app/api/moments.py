@@ -1,4 +1,4 @@
-"""Times as this dialect writes them."""
+"""Times as the dialects write them that say nothing else."""
 
 from datetime import UTC, datetime
 
