@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import counts
-from app.core import ledger, payout_addresses
+from app.core import ledger, payout_addresses, settlement
 from app.core.ledger import Party
 from app.db import after_commit
 from app.errors import Conflict, InvalidInput, NotFound, Refused
@@ -111,6 +111,8 @@ def request(
     if made is None:
         found = session.scalars(select(Payout).where(Payout.reference == reference)).one()
         return _same(found, account_id, money)
+    settlement.lock(session, {account_id: ("balance",)}, money.asset)
+    settlement.settle_debts(session, account_id, money.asset)  # whom it owes comes first
     ledger.post(session, Party("balance", account_id), Party("payout", account_id), money, f"payout:{made}:taken")
     ids = {"payout_id": str(made), "account_id": str(account_id), "chain": chain}
     after_commit(session, lambda: log.info("payout.requested", **ids, amount=str(money), reference=reference))

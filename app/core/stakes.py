@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.core import ledger, settlement
@@ -23,6 +23,16 @@ from app.values.purposes import Purpose
 from app.values.states import DisputeState, UnstakingState, advance
 
 ASSETS = ("USDC", "USDT")
+# Of tasks that the account had when the stake was asked back: those that still run, and those that have been over for less than
+# the stake's delay, in which their buyers may dispute them. No task runs for longer than a week.
+_SECURED = text("""
+SELECT coalesce(sum(CASE h.state WHEN 'held' THEN h.amount_minor ELSE h.earned_minor + h.fee_minor END), 0)
+FROM attempts a JOIN work_units u ON u.id = a.unit_id AND u.fence = a.fence JOIN task_holds h ON h.job_id = u.job_id
+WHERE (a.provider_id IN (SELECT id FROM providers WHERE account_id = :account_id)
+    OR a.node_id IN (SELECT id FROM nodes WHERE account_id = :account_id))
+AND a.started_at BETWEEN CAST(:asked_at AS timestamptz) - interval '7 days' AND :asked_at AND h.asset = :asset
+AND ((h.state = 'held' AND a.state = 'live') OR (h.state = 'captured' AND h.ended_at > CAST(:now AS timestamptz) - :delay))
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,7 @@ def due(session: Session, most: int = 200) -> list[uuid.UUID]:
 
 def release(session: Session, unstaking_id: uuid.UUID) -> bool:
     """Give back what was asked back, less what was slashed meanwhile, once. False while its delay runs, or while so much of the
-    account's stake is needed for what open disputes may take."""
+    account's stake is needed for what open disputes may take, or for tasks that it had when this was asked for."""
     query = select(Unstaking).where(Unstaking.id == unstaking_id).with_for_update()
     row = session.scalars(query.execution_options(populate_existing=True)).one()
     if row.state != UnstakingState.PENDING or row.releases_at > clock.now():
@@ -111,7 +121,8 @@ def release(session: Session, unstaking_id: uuid.UUID) -> bool:
     settlement.lock(session, {row.account_id: settlement.STAKE_FIRST}, row.asset)
     has = ledger.available(session, row.account_id, settlement.STAKE_FIRST, row.asset)
     amount = min(has["unstaking"], Money(row.amount_minor, row.asset))
-    if amount.minor and has["stake"] + has["unstaking"] - amount < at_risk(session, row.account_id, row.asset):
+    needed = at_risk(session, row.account_id, row.asset) + _secured(session, row)
+    if amount.minor and has["stake"] + has["unstaking"] - amount < needed:
         return False
     row.state = advance(UnstakingState(row.state), UnstakingState.RELEASED)
     row.released_minor, row.released_at = amount.minor, clock.now()
@@ -121,6 +132,12 @@ def release(session: Session, unstaking_id: uuid.UUID) -> bool:
         ledger.post(session, source, to, amount, reference, purpose=Purpose.ADJUSTMENT, description="Unstaked")
         settlement.settle_debts(session, row.account_id, row.asset)
     return True
+
+
+def _secured(session: Session, row: Unstaking) -> Money:
+    asked = {"account_id": row.account_id, "asset": row.asset, "asked_at": row.created_at, "now": clock.now()}
+    found = session.scalar(_SECURED, asked | {"delay": row.releases_at - row.created_at})
+    return Money(int(found or 0), row.asset)
 
 
 def at_risk(session: Session, account_id: uuid.UUID, asset: str) -> Money:

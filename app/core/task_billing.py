@@ -59,7 +59,9 @@ class _Run:
 
     def seen_seconds(self, until: datetime) -> int:
         """What the hub saw of it, in whole seconds; never more than the task may run."""
-        begun = self.started_at if self.node_id is not None else self.running_at or self.started_at
+        begun = self.started_at if self.node_id is not None else self.running_at
+        if begun is None:  # software that never said that it began
+            return 0
         return min(task_prices.whole_seconds((until - begun).total_seconds()), self.timeout_seconds)
 
 

@@ -459,3 +459,17 @@ def test_nothing_is_booked_while_its_transaction_may_land(database: Database) ->
     with database.unit_of_work() as session, pytest.raises(Conflict):
         (difference,) = payout_reconciliation.differences(session, with_acknowledged=True)
         payout_reconciliation.book(session, difference.id, flying)
+
+
+def test_whom_an_account_owes_is_paid_before_itself(database: Database) -> None:
+    account, _ = earner(database, SOL)
+    owed = Money(20_000_000, "SOL")
+    with database.unit_of_work() as session:
+        ledger.post(session, Party("debt", account), Party("fees"), owed, "test:debt")
+    with pytest.raises(PaymentRequired):
+        order(database, account, SOL, "test:all")
+    rest = SOL - owed
+    order(database, account, rest, "test:rest")
+    assert balances(database, account) == (0, rest.minor)
+    with database.unit_of_work() as session:
+        assert ledger.balance(session, Party("debt", account), "SOL").minor == 0

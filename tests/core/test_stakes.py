@@ -16,6 +16,7 @@ from app.models.stakes import Unstaking
 from app.values import clock
 from app.values.money import Money, parse
 from tests.factories.finished_tasks import client, finished_task, fund, seller
+from tests.factories.task_market import Compute, moving_clock
 
 HOURS = 72
 
@@ -156,3 +157,25 @@ def test_what_an_open_dispute_may_take_waits_for_its_decision(
     assert release(database, unstaking)
     assert has(database, farm.account_id) == ((earned + 20, 0, 0) if decision == "slash" else (earned + 40, 10, 0))
     assert has(database, buyer)[0] == (30 if decision == "slash" else 0)
+
+
+def test_a_stake_stays_while_a_task_that_it_secures_runs_and_its_delay_after_that(database: Database) -> None:
+    with moving_clock() as hours:
+        market = Compute(database)
+        farm, task_id = market.provider(), market.order(timeout_seconds=400_000, max_price=usdc("0.09"))  # holds 10
+        with database.unit_of_work() as session:
+            fund(session, farm.account_id, usdc("30"))
+        stake(database, farm.account_id, "30")
+        market.accept(farm, task_id)
+        market.start(farm, task_id)
+        hours.wait(60)
+        spare, needed = unstake(database, farm.account_id, "20"), unstake(database, farm.account_id, "10")
+        hours.wait(HOURS * 3600)
+        assert (release(database, spare), release(database, needed)) == (True, False)
+        assert market.complete(task_id, 100_000.0)
+        assert not release(database, needed), "its buyer may dispute it"
+        hours.wait(HOURS * 3600 - 1)
+        assert not release(database, needed)
+        hours.wait(2)
+        assert release(database, needed)
+    assert has(database, farm.account_id)[1:] == (0, 0)

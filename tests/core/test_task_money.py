@@ -66,6 +66,15 @@ def test_never_more_than_the_node_claims_nor_than_was_set_aside(market: Compute,
         market.assert_settled(task_id, farm.account_id)
 
 
+def test_software_that_never_said_that_it_began_is_paid_nothing(market: Compute, hours: Hours) -> None:
+    farm, task_id = market.provider(), market.order()
+    market.accept(farm, task_id)
+    hours.wait(290)
+    assert market.complete(task_id, 290.0)
+    assert market.view(task_id).task.billed_seconds == 0
+    market.assert_settled(task_id, farm.account_id)
+
+
 def test_a_node_is_paid_by_what_it_says_up_to_what_the_hub_saw(market: Compute, hours: Hours) -> None:
     farm = market.provider()
     node_id, task_id = market.node(farm), market.order()
@@ -131,7 +140,7 @@ class Play:
 EVENTS = ["wait", "accept", "start", "report", "fail", "claim", "run", "break", "complete", "price", "sweep", "cancel"]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 10)), max_size=25))
 def test_whatever_happens_to_a_task_its_money_adds_up(database: Database, events: list[tuple[str, int]]) -> None:
     with moving_clock() as hours:

@@ -79,7 +79,7 @@ class Compute:
         with database.unit_of_work() as session:
             self.account_id = accounts.ensure_identity(session, "solana", uuid.uuid4().hex)
             ledger.post(session, Party("chain"), Party("balance", self.account_id), parse(balance, asset), f"test:{uuid.uuid4()}")
-        self.brought = parse(balance, asset)
+        self.brought = parse(balance, asset) + self.fees()  # what earlier markets of this database left there
 
     def provider(self) -> Provider:
         wallet = uuid.uuid4().hex
