@@ -34,8 +34,9 @@ def post(path: str, body: Mapping[str, Any], idempotency_key: str | None = None)
     return Call("POST", path, given(body), idempotency_key or str(uuid.uuid4()))
 
 
-def patch(path: str, body: Mapping[str, Any]) -> Call:
-    return Call("PATCH", path, given(body))
+def patch(path: str, body: Mapping[str, Any], idempotency_key: str | None = None) -> Call:
+    """A change may be told twice, unless it adds something: then it needs a key."""
+    return Call("PATCH", path, given(body), idempotency_key)
 
 
 def delete(path: str) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 import tarfile
 import time
 from dataclasses import replace
@@ -81,6 +82,10 @@ def test_everything_is_confined(tmp_path: Path) -> None:
     assert confine(replace(ORDER, has_network=True), replace(place, network=None))["host_config"]["NetworkMode"] == "none"
     asked = confine(ORDER, replace(place, gpu_uuids=("GPU-1",)))["host_config"]["DeviceRequests"]
     assert [request["DeviceIDs"] for request in asked] == [["GPU-1"]]
+    greedy = replace(ORDER, environment={"NVIDIA_VISIBLE_DEVICES": "all"})
+    given = [confine(greedy, replace(place, gpu_uuids=uuids))["environment"] for uuids in ((), ("GPU-1", "GPU-2"))]
+    seen = [environment["NVIDIA_VISIBLE_DEVICES"] for environment in given]
+    assert seen == ["void", "GPU-1,GPU-2"], "what the host lends, whatever was ordered"
 
 
 def gpu(uuid: str | None, gigabytes: int | None) -> dict[str, Any]:
@@ -216,6 +221,15 @@ def test_volumes_that_cannot_be_given_are_refused(tmp_path: Path, volumes: list[
     with pytest.raises(WorkFailed) as failed:
         Disk(tmp_path / "disk", 1 << 20, volumes)
     assert failed.value.code == FailureCode.IMAGE_INVALID
+
+
+def test_a_disk_goes_however_deep_and_locked_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_mount_bounded", lambda *_: False)
+    with Disk(tmp_path / "disk", 10**7, ["/" + "v" * 150 + "/" + "w" * 150]) as made:
+        assert len(made.folders) == 4, "a volume's name is no folder's name here"
+        (made.results / "locked").mkdir(mode=0o300)
+        subprocess.run(["mkdir", "-p", "/".join(["a"] * 1500)], cwd=made.results, check=True)
+    assert not (tmp_path / "disk").exists()
 
 
 def test_nothing_of_a_host_is_promised_twice(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def start(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, Any
 
 
 @blueprint.patch("/<task_id>/progress")
-@blueprint.doc(**SIGNED_IN)
+@idempotent
+@blueprint.doc(**SIGNED_IN, parameters=[PARAMETER])
 @blueprint.arguments(schemas.ProgressSchema)
 @blueprint.response(200, schemas.ProgressedSchema)
 @blueprint.alt_response(404, "NOT_FOUND")
@@ -164,6 +165,9 @@ def fail(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, Any]
         provider = callers.provider(session, provider_id, "tasks:write").provider
         code, message = body["error_code"], body["error_message"]
         view = task_assignments.fail(session, provider, tasks.read_id(task_id), code, message, terms())
+        last = [Line(line, "ERROR") for line in body["logs"].splitlines()]
+        if view.attempt is not None and last:
+            task_logs.append(session, view.job.id, view.attempt.id, last, hub().log_limits)
         return {"task_id": view.job.id, "status": view.status}
 
 

@@ -19,6 +19,7 @@ LEAST_SHARED_BYTES = 64 * 1024**2
 OPEN_FILES = 65_536
 LABEL = "org.lightyard.node"
 LAST_TO_LIVE = 1000
+GPUS_SEEN = "NVIDIA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def confine(order: Order, place: Place) -> dict[str, Any]:
     return {
         "image": order.image,
         "command": list(order.command) or None,
-        "environment": {"HOME": "/tmp", "TMPDIR": "/tmp", **order.environment},
+        # The last word is the host's: where NVIDIA's runtime is the default, this variable alone would give GPUs.
+        "environment": {"HOME": "/tmp", "TMPDIR": "/tmp", **order.environment, GPUS_SEEN: ",".join(place.gpu_uuids) or "void"},
         "hostname": "task",
         "user": place.user,
         "detach": False,

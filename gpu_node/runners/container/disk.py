@@ -45,16 +45,23 @@ class Disk:
 
     def __enter__(self) -> Disk:
         self._folder.mkdir(parents=True, mode=0o700)
+        try:
+            self._make()
+        except BaseException:
+            remove(self._folder)
+            raise
+        return self
+
+    def _make(self) -> None:
         root = self._folder / "files"
         root.mkdir(mode=0o711)
         self.is_kept_by_kernel = _mount_bounded(self._folder / "image", root, self._max_bytes)
         for number, inside in enumerate(self._inside):
-            folder = root / f"{number}{inside.replace('/', '-')}"
+            folder = root / str(number)  # its name inside is the image's word, and may be no name for a folder here
             folder.mkdir()
             # Whoever the image's user is. Nobody of this host gets past the folder above, which is this node's.
             folder.chmod(0o1777 if inside in TEMPORARY else 0o777)
             self.folders[inside] = folder
-        return self
 
     def __exit__(self, *_: object) -> None:
         remove(self._folder)
@@ -82,7 +89,9 @@ def remove(folder: Path) -> None:
         if done.returncode:
             log.error("a container's disk could not be unmounted", extra={"folder": str(root), "reason": done.stderr.strip()})
             return
-    shutil.rmtree(folder, ignore_errors=True)
+    # Of any depth, and with whatever rights a container has left there: more than Python's own walk gets through.
+    for command in (["chmod", "-R", "u+rwX", str(folder)], ["rm", "-rf", "--one-file-system", str(folder)]):
+        subprocess.run(command, capture_output=True, timeout=STEP_SECONDS, check=False)
     if folder.exists():
         log.error("a container's files could not all be removed", extra={"folder": str(folder)})
 

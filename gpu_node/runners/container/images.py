@@ -17,7 +17,7 @@ from typing import Any
 
 import docker
 from docker.auth import resolve_repository_name
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, InvalidRepository, NotFound
 from docker.utils import parse_repository_tag
 
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
@@ -72,6 +72,8 @@ class Images:
             raise _unknown(f"{name} is not on this host, which pulls none")
         check_public(_registry(name), rules.own_registries)
         repository, tag = parse_repository_tag(name)
+        if repository != repository.lower():  # engines don't agree on whether such a beginning names a host
+            raise _unknown(f"{name[:200]} is no image's name: it has capitals")
         deadline, free_before = time.monotonic() + rules.pull_seconds, self._free_bytes()
         log.info("pulling an image", extra={"image": name})
         try:
@@ -115,14 +117,30 @@ class Images:
 
 
 def _find(client: docker.APIClient, name: str) -> dict[str, Any] | None:
+    """The image of this name. An engine also finds one by its id, or a part of that: any image of the host's owner, perhaps."""
     try:
-        return dict(client.inspect_image(name))
+        found = dict(client.inspect_image(name))
+        known = [one for kind in ("RepoTags", "RepoDigests") for one in found.get(kind) or () if "<none>" not in one]
+        return found if _whole(name) in map(_whole, known) else None
+    except InvalidRepository as error:
+        raise _unknown(f"{name[:200]} is no image's name: {error}") from error
     except (ImageNotFound, NotFound):
         return None
     except APIError as error:
         if INVALID in str(error.explanation):
             raise _unknown(f"{name[:200]} is no image's name") from error
         raise
+
+
+def _whole(name: str) -> str:
+    """A name with the registry, and the tag or digest, that it means."""
+    repository, tag = parse_repository_tag(name)
+    if "@" in name:
+        repository = parse_repository_tag(repository)[0]
+    registry, path = resolve_repository_name(repository)
+    if registry == "docker.io" and "/" not in path:
+        path = f"library/{path}"
+    return f"{registry}/{path.removeprefix('docker.io/')}:{tag or 'latest'}"
 
 
 def _remove(client: docker.APIClient, name: str) -> bool:

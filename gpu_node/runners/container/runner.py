@@ -105,7 +105,10 @@ class ContainerRunner:
 
     def _pack(self, disk: Disk, limits: Limits, printing: Printing, stopped: Callable[[], bool]) -> Path:
         target = self._folder / f"{uuid.uuid4().hex}.tar.gz"
-        left_out = pack(disk.results, target, limits.max_output_bytes, stopped)
+        try:
+            left_out = pack(disk.results, target, limits.max_output_bytes, stopped)
+        except RecursionError:
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, "folders in /results are nested too deeply") from None
         if left_out:
             shown = ", ".join(left_out[:5])
             printing.say(f"{len(left_out)} entries of /results are neither files nor folders, and left out: {shown}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ class ProviderTaskCalls(ProvidersNoun[Answer]):
             "metrics": metrics,
             "logs": None if logs is None else [dict(line) for line in logs],
         }
-        return self._send(patch(self._path(task_id, "progress"), body))
+        return self._send(patch(self._path(task_id, "progress"), body, None if logs is None else str(uuid.uuid4())))
 
     def complete(
         self,

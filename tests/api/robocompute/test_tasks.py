@@ -157,6 +157,20 @@ def test_a_failed_task_waits_for_others_three_times_at_most(
     error(accept(other, task_id), 409, "TASK_OVER")
 
 
+def test_last_words_are_kept_and_what_is_told_twice_under_one_key_once(buyer: Person, provider: Person) -> None:
+    task_id = order(buyer)
+    assert accept(provider, task_id).status_code == 200
+    assert act(provider, task_id, "start").status_code == 200
+    for _ in range(2):
+        told = provider.call(
+            "PATCH", provider.own(f"tasks/{task_id}/progress"), key="told", json={"progress": 5, "logs": [{"message": "once"}]}
+        )
+        assert told.status_code == 200, told.json
+    assert act(provider, task_id, "fail", error_code="EXECUTION_ERROR", logs="the last\nwords").status_code == 200
+    logs = buyer.get(f"tasks/{task_id}/logs").json["logs"]
+    assert [(line["level"], line["message"]) for line in logs] == [("INFO", "once"), ("ERROR", "the last"), ("ERROR", "words")]
+
+
 def test_anybody_elses_task_is_none(buyer: Person, provider: Person, stranger: Person, client: FlaskClient, hub: Hub) -> None:
     task_id = order(buyer)
     for path in (task_id, UNKNOWN, "nonsense"):

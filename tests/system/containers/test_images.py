@@ -38,7 +38,7 @@ def test_an_image_that_its_registry_does_not_know_is_an_error(run: Run, registry
 
 @pytest.mark.parametrize(("name", "code"), [
     ("127.0.0.1:1/away:1", "INPUT_UNAVAILABLE"), ("UPPER//case", "IMAGE_NOT_FOUND"), ("a:b:c:d", "IMAGE_NOT_FOUND"),
-    ("127.0.0.1:80/of-the-hosts-own:1", "IMAGE_NOT_FOUND"),
+    ("127.0.0.1:80/of-the-hosts-own:1", "IMAGE_NOT_FOUND"), ("LOCALHOST/x:1", "IMAGE_NOT_FOUND"),
 ])
 def test_what_cannot_be_pulled_says_why(run: Run, name: str, code: str) -> None:
     done = run("true", docker_image=name)
@@ -78,3 +78,12 @@ def test_a_host_may_pull_nothing_or_take_only_small_ones(make_runner: Callable[.
     assert done.failure is not None and done.failure.code == "IMAGE_NOT_FOUND" and "pulls none" in done.failure.message
     done = run_on(make_runner(replace(RULES, images=ImageRules(max_bytes=1000))), "true")
     assert done.failure is not None and done.failure.code == "IMAGE_TOO_LARGE"
+
+
+def test_an_image_of_the_hosts_owner_is_not_found_by_its_id(make_runner: Callable[..., ContainerRunner], podman: Podman) -> None:
+    digits = podman.command("image", "inspect", "--format", "{{.Id}}", "localhost/tiny").removeprefix("sha256:")
+    runner = make_runner(replace(RULES, images=ImageRules(may_pull=False)))
+    for name in (digits[:63], digits[:12], digits[:4]):
+        done = run_on(runner, "true", docker_image=name)
+        assert done.failure is not None and done.failure.code == "IMAGE_NOT_FOUND", (name, done.failure)
+    assert run_on(runner, "true", docker_image="localhost/tiny").failure is None

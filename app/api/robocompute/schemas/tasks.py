@@ -205,6 +205,9 @@ class CompleteSchema(Loose):
 class FailSchema(Loose):
     error_code = fields.String(required=True, validate=validate.Length(1, 64), metadata={"example": "EXECUTION_ERROR"})
     error_message = fields.String(load_default="", validate=validate.Length(max=4000))
+    logs = fields.String(
+        load_default="", validate=validate.Length(max=65_536), metadata={"description": "its last lines, for the task's log"}
+    )
 
 
 class AssignmentSchema(Schema):
