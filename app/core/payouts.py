@@ -111,7 +111,7 @@ def request(
     if made is None:
         found = session.scalars(select(Payout).where(Payout.reference == reference)).one()
         return _same(found, account_id, money)
-    settlement.lock(session, {account_id: ("balance",)}, money.asset)
+    settlement.lock(session, {account_id: ("balance", "payout")}, money.asset)
     settlement.settle_debts(session, account_id, money.asset)  # whom it owes comes first
     ledger.post(session, Party("balance", account_id), Party("payout", account_id), money, f"payout:{made}:taken")
     ids = {"payout_id": str(made), "account_id": str(account_id), "chain": chain}
