@@ -24,12 +24,13 @@ from app.values import capabilities, clock
 # snapshot makes PostgreSQL look at the picks again, which locks and takes units beyond the limit.
 _OFFERED = """
     SELECT u.id FROM work_units u
-    WHERE u.state = 'queued' AND u.offered_node_id = :node_id AND u.capability = ANY(:kinds)
+    WHERE u.state = 'queued' AND NOT u.is_parked AND u.offered_node_id = :node_id AND u.capability = ANY(:kinds)
     ORDER BY u.queued_at
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _PICK = """
     SELECT u.id FROM work_units u
-    WHERE u.state = 'queued' AND u.capability = :capability {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
+    WHERE u.state = 'queued' AND NOT u.is_parked AND u.capability = :capability
+      {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)

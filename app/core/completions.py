@@ -10,8 +10,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import credit_holds, credits, pricing, settlement, task_billing
+from app.core import credit_holds, credits, pricing, render_billing, settlement, task_billing
 from app.db import after_commit
+from app.models.jobs import Job
 from app.values import clock
 from app.values.rates import RateSource
 from app.values.states import AttemptState
@@ -32,7 +33,7 @@ live AS MATERIALIZED (
 done AS (
     UPDATE work_units u SET state = 'completed', result_key = live.key, result_sha256 = live.sha256,
         result_bytes = live.size_bytes, seconds = live.seconds, progress = 1, completed_at = :now, lease_until = NULL
-    FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id, u.seconds),
+    FROM live WHERE u.id = live.id RETURNING u.id, u.attempt_id, u.job_id, u.seconds),
 ended AS (
     UPDATE attempts a SET state = 'completed', ended_at = :now FROM done WHERE a.id = done.attempt_id
         AND coalesce(a.state, '') = 'live'
@@ -44,13 +45,14 @@ counted AS (
     UPDATE jobs j SET units_completed = j.units_completed + c.units, render_seconds = j.render_seconds + c.seconds,
         started_at = coalesce(j.started_at, :now)
     FROM (SELECT job_id, count(*) AS units, sum(seconds) AS seconds FROM done GROUP BY job_id) c WHERE j.id = c.job_id
-    RETURNING j.id, j.state = 'open' AND j.units_completed >= j.units_total AS is_last)
-SELECT done.attempt_id, counted.id, counted.is_last FROM done JOIN counted ON counted.id = done.job_id
+    RETURNING j.id, j.dialect, j.state IN ('open', 'paused') AND j.units_completed >= j.units_total AS is_last)
+SELECT done.attempt_id, counted.id, counted.is_last, counted.dialect, done.id
+FROM done JOIN counted ON counted.id = done.job_id
 """
 # A job that has all its units, locked by the statement above: what is to be settled, and all that settling asks. Seconds are what
 # its provider says, and they make the scene's later prices: no frame can have taken longer than the hub has waited for the job.
 _END = text("""
-UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state = 'open'
+UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state IN ('open', 'paused')
 RETURNING j.id, j.dialect, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
     least(j.render_seconds, j.units_completed * extract(epoch FROM CAST(:now AS timestamptz) - j.paid_at)) AS render_seconds,
     j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
@@ -114,7 +116,9 @@ def complete(session: Session, finished: Sequence[Finished], terms: Terms | None
     rows = session.execute(_complete_statement(len(finished)), told | {"now": clock.now()}).all()
     if rows:
         after_commit(session, lambda: counts.add("attempts", AttemptState.COMPLETED.value, amount=len(rows)))
-    for job_id, is_last in sorted({(row[1], row[2]) for row in rows}):
+    for job_id, is_last, dialect in sorted({(row[1], row[2], row[3]) for row in rows}):
+        if dialect == render_billing.DIALECT:
+            render_billing.charge_done(session, job_id, [row[4] for row in rows if row[1] == job_id])
         if is_last:
             _end(session, job_id, terms)
         outbox.announce(session, "job:completed" if is_last else "job:progress", job_id)
@@ -129,6 +133,8 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
         pricing.note_seconds(session, job.sha256, key, job.units_completed, job.render_seconds)
     if task_billing.is_task(job):
         task_billing.complete(session, job_id)
+    elif render_billing.is_render(job):
+        render_billing.finish(session, session.get_one(Job, job_id, populate_existing=True))
     elif job.debtor_id is not None:
         settlement.collect_fee(session, job, job.debtor_id, job.units_completed)
         session.execute(_COUNT_JOB, {"provider_id": job.provider_id})

@@ -17,6 +17,7 @@ from app.core import (
     doorbells,
     inspections,
     nodes,
+    render_billing,
     settlement,
     task_billing,
     task_marks,
@@ -194,6 +195,9 @@ def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
     """Back into the queue, ready at once or after a while (a sweep rings for it then)."""
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
+    if session.get_one(Job, unit.job_id).state == JobState.PAUSED:
+        unit.is_parked, unit.rung_at = True, None
+        return
     unit.rung_at = clock.now()
     if unit.kind == tasks.UNIT_KIND:
         outbox.tell_followers(session, unit.job_id)
@@ -280,9 +284,9 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
     job = session.scalars(
         select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
     ).one()
-    if job.state != JobState.OPEN:
+    if job.state not in (JobState.OPEN, JobState.PAUSED):
         return False
-    job.state = advance(JobState.OPEN, state)
+    job.state = advance(JobState(job.state), state)
     job.reason_code, job.error_message, job.ended_at = code[:64], message[:2000], clock.now()
     if job.payment_state == PaymentState.PENDING and job.scene_id is not None:
         outbox.write(session, "scenes.delete", str(job.scene_id))
@@ -306,6 +310,8 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
     )
     if dead_letters.is_dispatched(job):
         _release_hold(session, job, message)
+    elif render_billing.is_render(job):
+        render_billing.finish(session, job)
     elif not task_billing.is_task(job):
         settlement.refund_unfinished(session, job, int(done or 0))
     return True

@@ -99,7 +99,7 @@ class WorkUnit(Base):
             "queued_at",
             "job_id",
             "ordinal",
-            postgresql_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued' AND NOT is_parked"),
         ),
         Index("ix_work_units_attempt", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
         Index(
@@ -116,7 +116,7 @@ class WorkUnit(Base):
             "queued_at",
             "job_id",
             "ordinal",
-            postgresql_where=text("state = 'queued' AND provider_id IS NULL"),
+            postgresql_where=text("state = 'queued' AND provider_id IS NULL AND NOT is_parked"),
         ),
         Index(
             "ix_work_units_offered",
@@ -139,6 +139,10 @@ class WorkUnit(Base):
     capability: Mapped[Str]
     provider_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("providers.id"))
     priority: Mapped[int] = mapped_column(default=0)
+    # Which part of its frame, of a still that is rendered in tiles: {"column", "row", "columns", "rows"}.
+    tile: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    # Nobody may have it now: its job is paused, or has enough of its units out (core.render_units). Only of queued ones.
+    is_parked: Mapped[bool] = mapped_column(default=False)
     # Units are made when their job is paid: an unpaid quote of ten thousand frames costs one row.
     state: Mapped[Str] = mapped_column(default="queued")
     # From when anybody who fits may have it: later than now while it backs off, or is offered to one node first.
@@ -156,6 +160,8 @@ class WorkUnit(Base):
     result_sha256: Mapped[Str | None]
     result_bytes: Mapped[int | None] = mapped_column(BigInteger)
     seconds: Mapped[float | None]
+    # What it cost its client, of a render that is paid frame by frame, in the job's asset.
+    cost_minor: Mapped[int | None] = mapped_column(BigInteger)
     completed_at: Mapped[Moment | None]
 
 

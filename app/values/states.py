@@ -114,7 +114,7 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
     },
     J: {
         J.OPEN: {J.PAUSED, J.COMPLETED, J.FAILED, J.CANCELLED},
-        J.PAUSED: {J.OPEN, J.FAILED, J.CANCELLED},
+        J.PAUSED: {J.OPEN, J.COMPLETED, J.FAILED, J.CANCELLED},  # completed: what nodes had at the pause was all that was left
         J.COMPLETED: set(),
         J.FAILED: {J.OPEN},
         J.CANCELLED: set(),

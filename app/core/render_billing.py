@@ -1,0 +1,100 @@
+"""What finished frames cost, charged as they come in, and what the end of a render means in money.
+
+A frame costs the seconds that its node measured, never more than the hub saw go by, at the tier's price. All frames together
+never cost more than was quoted, nor than the client's cap: whatever is still to be rendered keeps its share.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.core import render_holds, render_units
+from app.models.jobs import Job, WorkUnit
+from app.models.render_orders import RenderOrder
+from app.values import clock
+from app.values.money import Money
+from app.values.render_prices import charge, cost, frame_share
+from app.values.states import JobState, PaymentState
+
+DIALECT = "rnp019"
+DEFERRED = "pay_before_download"
+OVER_LIMIT = "MAX_AMOUNT_REACHED"
+
+# Of finished units: who did it, and how long at most that can have taken.
+_DONE = text("""
+SELECT u.id, u.attempt_id, least(u.seconds, extract(epoch FROM u.completed_at - a.started_at)) AS seconds, n.account_id AS payee
+FROM work_units u JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
+WHERE u.id = ANY(:units) ORDER BY u.ordinal
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished unit: its attempt, the seconds that count, and the account of whose node did it."""
+
+    unit_id: uuid.UUID
+    attempt_id: uuid.UUID
+    seconds: float
+    payee: uuid.UUID
+
+
+def is_render(job: Any) -> bool:
+    """Whether a job is paid frame by frame, by a render order."""
+    return bool(job.dialect == DIALECT)
+
+
+def order_of(session: Session, job_id: uuid.UUID) -> RenderOrder:
+    """The order of a job that is locked by the caller, as it is now."""
+    query = select(RenderOrder).where(RenderOrder.job_id == job_id)
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUID]) -> None:
+    """Charge for units that were finished just now, whose job is locked, and hand out what may follow them."""
+    job = session.get_one(Job, job_id, populate_existing=True)
+    order = order_of(session, job_id)
+    done = [Done(*row) for row in session.execute(_DONE, {"units": list(unit_ids)})]
+    left = job.units_total - job.units_completed + len(done)  # with those that are charged for here
+    for item in done:
+        left -= 1
+        _charge(session, job, order, item, left)
+    if job.state == JobState.OPEN and left > 0:
+        render_units.feed(session, job, order)
+        pause_for_money(session, job, order)
+
+
+def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: int) -> None:
+    measured = cost(Money(order.price_per_hour_minor, job.asset), item.seconds)
+    is_funded = order.limit_minor == order.bound_minor
+    others = left if is_funded else min(left, render_units.units_out(session, job.id))
+    reserved = others * frame_share(order.bound_minor, job.units_total)
+    price = Money(charge(measured.minor, order.limit_minor, order.charged_minor, reserved), job.asset)
+    unit = session.get_one(WorkUnit, item.unit_id)
+    unit.cost_minor = price.minor
+    order.charged_minor += price.minor
+    session.flush()
+    if price.minor and order.mode != DEFERRED:
+        render_holds.pay(session, job.id, item.payee, price, str(item.attempt_id))
+
+
+def pause_for_money(session: Session, job: Job, order: RenderOrder) -> bool:
+    """Pause a job that waits for nothing but its owner to raise the cap. The job is locked by the caller."""
+    if order.limit_minor == order.bound_minor or render_units.units_out(session, job.id):
+        return False
+    job.state, job.reason_code = JobState.PAUSED, OVER_LIMIT
+    job.error_message = "max_amount does not cover another frame; raise it to go on, or cancel"
+    return True
+
+
+def finish(session: Session, job: Job) -> None:
+    """The job, locked, is over: what its frames did not cost goes back, and what it was charged stays."""
+    order = order_of(session, job.id)
+    render_holds.release(session, job.id)
+    if order.mode != DEFERRED or order.charged_minor == 0:
+        order.settled_at = order.settled_at or clock.now()
+    if order.charged_minor == 0 and job.payment_state == PaymentState.CONFIRMED and job.state != JobState.COMPLETED:
+        job.payment_state = PaymentState.REFUNDED

@@ -1,0 +1,236 @@
+"""Ordering a render, pausing it, going on, and how much it may cost: the verbs of a job that an agent owns."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app import outbox
+from app.core import jobs, outcomes, render_billing, render_holds, render_units
+from app.errors import Conflict, InvalidInput, NotFound
+from app.models.jobs import Job, WorkUnit
+from app.models.render_orders import RenderOrder
+from app.values import clock
+from app.values.money import Money
+from app.values.states import JobState, PaymentState, UnitState, advance
+
+CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
+MODES = (CREDITS, PREPAY, DEFERRED)
+PAUSED_BY_OWNER = "PAUSED_BY_OWNER"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a render costs, in the asset that it is paid with: `bound` at most, by the hours of nodes at `per_hour`."""
+
+    per_hour: Money
+    bound: Money
+    rate: Decimal
+    rate_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """An order. `units` are {kind, frame, tile} in the order in which they are done, `frames` all frames, rising; `kind` is the
+    capability that they need. `window_units` and `allocation` as in RenderOrder. `order_id`: the same for the same order."""
+
+    account_id: uuid.UUID
+    name: str
+    kind: str
+    frames: tuple[int, ...]
+    units: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    tier: str
+    priority: int
+    mode: str
+    price: Price
+    max_amount: Money | None
+    window_units: int
+    allocation: Mapping[str, Any] = field(default_factory=dict)
+    scene_id: uuid.UUID | None = None
+    prompt: str | None = None
+    order_id: uuid.UUID | None = None
+
+
+def place(session: Session, wanted: Placement) -> Job:
+    """Write an order down. One that is paid from the balance, or when it is done, begins at once; `prepay` waits for `confirm`.
+
+    PaymentRequired says what is there: roll back. An order that was placed before under its `order_id` is found again.
+    """
+    if wanted.order_id is not None and session.get(Job, wanted.order_id) is not None:
+        return get_own(session, wanted.account_id, wanted.order_id)
+    if wanted.max_amount is not None and wanted.max_amount.minor <= 0:
+        message = "max_amount must be more than zero; leave it out for what the estimate says"
+        raise InvalidInput(message, code="MAX_AMOUNT_INVALID")
+    job = _write_job(session, wanted)
+    limit = min(wanted.price.bound.minor, (wanted.max_amount or wanted.price.bound).minor)
+    order = RenderOrder(
+        job_id=job.id,
+        account_id=wanted.account_id,
+        mode=wanted.mode,
+        rate=wanted.price.rate,
+        rate_source=wanted.price.rate_source,
+        price_per_hour_minor=wanted.price.per_hour.minor,
+        bound_minor=wanted.price.bound.minor,
+        max_amount_minor=wanted.max_amount.minor if wanted.max_amount else None,
+        limit_minor=limit,
+        charged_minor=0,
+        window_units=wanted.window_units,
+        allocation=dict(wanted.allocation),
+        prompt=wanted.prompt,
+    )
+    session.add(order)
+    session.flush()
+    render_units.make(session, job, [dict(unit) for unit in wanted.units])
+    outbox.announce(session, "job:new", job.id)
+    if wanted.mode != PREPAY:
+        confirm(session, job, order)
+    return job
+
+
+def _write_job(session: Session, wanted: Placement) -> Job:
+    bound = wanted.price.bound
+    job = Job(
+        id=wanted.order_id or uuid.uuid4(),
+        dialect=render_billing.DIALECT,
+        kind=wanted.kind,
+        name=wanted.name,
+        account_id=wanted.account_id,
+        scene_id=wanted.scene_id,
+        state=JobState.OPEN,
+        payment_state=PaymentState.PENDING,
+        settings={**wanted.settings, "frame_list": list(wanted.frames)},
+        breakdown={"total": str(bound.decimal)},
+        price_minor=bound.minor,
+        asset=bound.asset,
+        priority=wanted.priority,
+        tier=wanted.tier,
+        units_total=len(wanted.units),
+        units_completed=0,
+        created_at=clock.now(),
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def confirm(session: Session, job: Job, order: RenderOrder) -> None:
+    """The order's money is there, or is to be there when it is done: set it aside and begin. The job is locked, or new.
+
+    PaymentRequired where the balance does not hold what may be spent.
+    """
+    if order.mode != DEFERRED:
+        render_holds.add(session, order.account_id, job.id, Money(order.limit_minor, job.asset))
+    job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
+    job.paid_at = clock.now()
+    render_units.feed(session, job, order)
+    render_billing.pause_for_money(session, job, order)
+    outbox.announce(session, "job:paid", job.id)
+
+
+def get_own(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """An account's own render; NotFound for anybody else's, as for none."""
+    query = select(Job).where(Job.id == job_id, Job.account_id == account_id, Job.dialect == render_billing.DIALECT)
+    job = session.scalars(query).one_or_none()
+    if job is None:
+        raise NotFound("there is no such job of yours", code="JOB_NOT_FOUND")
+    return job
+
+
+def lock_own(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> tuple[Job, RenderOrder]:
+    """The same, locked as it is now, with its order."""
+    get_own(session, account_id, job_id)
+    return jobs.lock(session, job_id), render_billing.order_of(session, job_id)
+
+
+def pause(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """Hand out no more frames; those that nodes have are finished and charged. Again is harmless; Conflict JOB_NOT_OPEN when over
+    or not paid."""
+    job, _ = lock_own(session, account_id, job_id)
+    if job.state == JobState.PAUSED:
+        return job
+    _assert_under_way(job)
+    job.state, job.reason_code = advance(JobState(job.state), JobState.PAUSED), PAUSED_BY_OWNER
+    render_units.park(session, job.id)
+    outbox.announce(session, "job:progress", job.id)
+    return job
+
+
+def resume(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """Go on. Again is harmless; Conflict MAX_AMOUNT_REACHED while the cap covers no frame, JOB_NOT_OPEN when over."""
+    job, order = lock_own(session, account_id, job_id)
+    if job.state == JobState.OPEN and job.payment_state == PaymentState.CONFIRMED:
+        return job
+    _assert_under_way(job)
+    job.state = advance(JobState(job.state), JobState.OPEN)
+    job.reason_code = job.error_message = None
+    render_units.feed(session, job, order)
+    if render_billing.pause_for_money(session, job, order):
+        raise Conflict("max_amount covers no further frame; raise it by PATCH first", code=render_billing.OVER_LIMIT)
+    outbox.announce(session, "job:progress", job.id)
+    return job
+
+
+def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Money) -> Job:
+    """Let the job cost so much at most. A higher cap sets more aside, and a job that paused for it goes on; a lower one gives
+    back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`."""
+    job, order = lock_own(session, account_id, job_id)
+    _assert_not_over(job)
+    if cap.asset != job.asset:
+        raise InvalidInput(f"this job is paid in {job.asset}", code="ASSET_MISMATCH")
+    limit = min(order.bound_minor, cap.minor)
+    share = render_billing.frame_share(order.bound_minor, job.units_total)
+    least = order.charged_minor + share * render_units.units_out(session, job.id)
+    if limit < least:
+        message = f"{Money(least, job.asset)} {job.asset} are spent or under way; pause the job to lower max_amount further"
+        raise Conflict(message, code="MAX_AMOUNT_TOO_LOW")
+    change = limit - order.limit_minor
+    if order.mode != DEFERRED and job.payment_state == PaymentState.CONFIRMED:
+        if change > 0:
+            render_holds.add(session, order.account_id, job.id, Money(change, job.asset))
+        elif change < 0:
+            render_holds.give_back(session, job.id, Money(-change, job.asset))
+    order.max_amount_minor, order.limit_minor = cap.minor, limit
+    if job.state == JobState.PAUSED and job.reason_code == render_billing.OVER_LIMIT:
+        job.state, job.reason_code, job.error_message = advance(JobState.PAUSED, JobState.OPEN), None, None
+    render_units.feed(session, job, order)
+    render_billing.pause_for_money(session, job, order)
+    outbox.announce(session, "job:progress", job.id)
+    return job
+
+
+def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
+    """Move what waits of a job in the queue."""
+    job, _ = lock_own(session, account_id, job_id)
+    _assert_not_over(job)
+    job.priority = priority
+    waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED)
+    ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
+    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=priority))
+    outbox.announce(session, "job:progress", job.id)
+    return job
+
+
+def cancel(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """Call a job off: finished frames are kept and charged, all else comes back. Again is harmless; Conflict JOB_OVER for one
+    that ended otherwise."""
+    job, _ = lock_own(session, account_id, job_id)
+    if job.state != JobState.CANCELLED:
+        _assert_not_over(job)
+        outcomes.cancel(session, job, "CANCELLED_BY_USER", "cancelled by its owner")
+    return job
+
+
+def _assert_not_over(job: Job) -> None:
+    if jobs.is_over(job):
+        raise Conflict(f"this job is {job.state}", code="JOB_OVER")
+
+
+def _assert_under_way(job: Job) -> None:
+    _assert_not_over(job)
+    if job.payment_state != PaymentState.CONFIRMED:
+        raise Conflict("this job is not paid yet", code="JOB_NOT_PAID")

@@ -1,0 +1,31 @@
+"""What a frame costs: a node's time at its tier's price, within what is left of the job's money."""
+
+from decimal import Decimal
+
+from app.values.money import DOWN, Money, from_decimal
+
+SECONDS_PER_HOUR = 3600
+
+
+def cost(price_per_hour: Money, seconds: Decimal | float) -> Money:
+    """Of so many seconds of one node. Rounding favours the client."""
+    exact = price_per_hour.decimal * Decimal(str(seconds)) / SECONDS_PER_HOUR
+    return from_decimal(max(exact, Decimal(0)), price_per_hour.asset, DOWN)
+
+
+def frame_share(bound_minor: int, units_total: int) -> int:
+    """What one unit costs at most by itself, in minor units: all of them together never cost more than was quoted."""
+    return bound_minor // units_total
+
+
+def may_begin(limit_minor: int, charged_minor: int, share_minor: int, units_out: int) -> int:
+    """How many more units may be handed out, so that all that are out can be paid for whatever they cost. A share of nothing
+    bounds nothing."""
+    if share_minor == 0:
+        return 2**31
+    return max(0, (limit_minor - charged_minor) // share_minor - units_out)
+
+
+def charge(measured_minor: int, limit_minor: int, charged_minor: int, reserved_minor: int) -> int:
+    """What a finished unit costs: its measured price, or what is left when the others that wait have their shares."""
+    return max(0, min(measured_minor, limit_minor - charged_minor - reserved_minor))

@@ -1,0 +1,101 @@
+"""The money of a render that is paid frame by frame: held, charged as frames come in, capped, given back."""
+
+import pytest
+
+from app.core import render_orders
+from app.db import Database
+from app.errors import Conflict, PaymentRequired
+from app.values.money import parse
+from tests.factories.render_market import Renders
+from tests.factories.task_market import moving_clock
+
+
+@pytest.fixture
+def renders(database: Database) -> Renders:
+    return Renders(database)
+
+
+def test_frames_are_charged_as_they_come_in_and_what_is_left_comes_back(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node = renders.node()
+        job_id = renders.place(10)
+        assert renders.balance("held") == parse("1", "RCREDIT")
+        first = renders.claim(node, 64)
+        assert [item.frame for item in first] == [1, 6, 10, 2]  # first, middle, last, and no more than the window
+        hours.wait(5)
+        assert renders.complete(first) == 4
+        renders.assert_conserved(job_id, node)
+        assert renders.order(job_id).charged_minor == parse("0.2", "RCREDIT").minor
+        for _ in range(2):
+            rest = renders.claim(node, 64)
+            hours.wait(5)
+            renders.complete(rest)
+        job = renders.job(job_id)
+        assert (job.state, job.units_completed, job.payment_state) == ("completed", 10, "confirmed")
+        assert renders.balance("held").minor == 0
+        assert renders.balance() == parse("99.5", "RCREDIT")
+        assert renders.earned(node) == parse("0.475", "RCREDIT")
+        renders.assert_conserved(job_id, node)
+
+
+def test_frames_that_take_too_long_cost_what_was_quoted_and_no_more(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node = renders.node()
+        job_id = renders.place(8)
+        while taken := renders.claim(node, 64):
+            hours.wait(50)
+            renders.complete(taken)
+        assert renders.job(job_id).state == "completed"
+        assert renders.balance() == parse("99.2", "RCREDIT")
+        assert {unit.cost_minor for unit in renders.units(job_id)} == {parse("0.1", "RCREDIT").minor}
+        renders.assert_conserved(job_id, node)
+
+
+def test_a_cap_pauses_the_job_before_it_is_crossed_and_a_higher_one_goes_on(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node = renders.node()
+        job_id = renders.place(10, max_amount=parse("0.35", "RCREDIT"))
+        while taken := renders.claim(node, 64):
+            hours.wait(50)
+            renders.complete(taken)
+        job = renders.job(job_id)
+        assert (job.state, job.reason_code, job.units_completed) == ("paused", "MAX_AMOUNT_REACHED", 3)
+        renders.assert_conserved(job_id, node)
+        with pytest.raises(Conflict, match="raise it"), renders.database.unit_of_work() as session:
+            render_orders.resume(session, renders.account_id, job_id)
+        with renders.database.unit_of_work() as session:
+            render_orders.set_cap(session, renders.account_id, job_id, parse("5", "RCREDIT"))
+        while taken := renders.claim(node, 64):
+            hours.wait(50)
+            renders.complete(taken)
+        assert renders.job(job_id).state == "completed"
+        assert renders.balance() == parse("99", "RCREDIT")
+        renders.assert_conserved(job_id, node)
+
+
+def test_a_pause_hands_out_nothing_more_and_a_cancel_charges_what_is_done(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, other = renders.node(), renders.node()
+        job_id = renders.place(10)
+        taken = renders.claim(node, 2)
+        with renders.database.unit_of_work() as session:
+            render_orders.pause(session, renders.account_id, job_id)
+        assert renders.claim(other, 64) == []
+        hours.wait(5)
+        assert renders.complete(taken) == 2
+        assert renders.claim(node, 64) == []
+        with renders.database.unit_of_work() as session:
+            render_orders.resume(session, renders.account_id, job_id)
+        late = renders.claim(other, 1)
+        with renders.database.unit_of_work() as session:
+            render_orders.cancel(session, renders.account_id, job_id)
+        assert renders.complete(late) == 0
+        assert renders.balance() == parse("99.9", "RCREDIT")
+        assert renders.balance("held").minor == 0
+        renders.assert_conserved(job_id, node, other)
+
+
+def test_nobody_orders_what_he_cannot_pay(renders: Renders) -> None:
+    with pytest.raises(PaymentRequired) as refused:
+        renders.place(10, max_amount=None, account_id=renders.account("0.5"))
+    assert refused.value.details == {"available": "0.50000000", "requested": "1.00000000"}

@@ -1,0 +1,128 @@
+"""Renders of RNP-019 in the database alone: an agent with money, nodes that render, and the verbs between them."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from app.core import accounts, audit, claims, completions, ledger, nodes, outcomes, render_orders
+from app.core.claims import Claim
+from app.core.completions import Finished
+from app.core.ledger import Party
+from app.core.render_orders import Placement, Price
+from app.db import Database
+from app.models.jobs import Job, WorkUnit
+from app.models.nodes import Node
+from app.models.render_orders import RenderHold, RenderOrder
+from app.values.frame_order import early_look
+from app.values.money import Money, parse
+
+LIMITS = (3, 5)
+SETTINGS = {"width": 64, "height": 64, "samples": 1, "engine": "cycles", "output_format": "PNG", "camera": None}
+
+
+def units_of(frames: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"kind": "frame", "frame": frame, "tile": None} for frame in early_look(frames)]
+
+
+class Renders:
+    """An agent with 100 RCREDIT; an hour of a node costs 36, so a second a cent, and a frame is quoted at 10 s."""
+
+    def __init__(self, database: Database, balance: str = "100", asset: str = "RCREDIT") -> None:
+        self.database, self.asset = database, asset
+        self.account_id = self.account(balance)
+        self.brought = parse(balance, asset) + self._fees()
+
+    def account(self, balance: str) -> uuid.UUID:
+        with self.database.unit_of_work() as session:
+            made = accounts.ensure_identity(session, "solana", uuid.uuid4().hex)
+            amount = parse(balance, self.asset)
+            if amount.minor:
+                ledger.post(session, Party("chain"), Party("balance", made), amount, f"test:{uuid.uuid4()}")
+        return made
+
+    def node(self) -> uuid.UUID:
+        """A live node of the operator's that renders."""
+        body = {"name": "n", "public_key": uuid.uuid4().hex, "capabilities": ["render"], "agent": "", "machine": {}}
+        with self.database.unit_of_work() as session:
+            made = nodes.register(session, body, None, True)
+            nodes.heartbeat(session, session.get_one(Node, made.node_id), {})
+        return made.node_id
+
+    def placement(self, frames: int = 10, **changes: Any) -> Placement:
+        numbers = tuple(range(1, frames + 1))
+        price = Price(parse("36", self.asset), parse(str(Decimal(frames) / 10), self.asset), Decimal(1), "none")
+        wanted = Placement(
+            account_id=self.account_id,
+            name="a render",
+            kind="render",
+            frames=numbers,
+            units=units_of(numbers),
+            settings=SETTINGS,
+            tier="priority",
+            priority=0,
+            mode="credits",
+            price=price,
+            max_amount=None,
+            window_units=4,
+        )
+        return replace(wanted, **changes)
+
+    def place(self, frames: int = 10, **changes: Any) -> uuid.UUID:
+        with self.database.unit_of_work() as session:
+            return render_orders.place(session, self.placement(frames, **changes)).id
+
+    def claim(self, node_id: uuid.UUID, limit: int = 1) -> list[Claim]:
+        with self.database.unit_of_work() as session:
+            node = session.get_one(Node, node_id)
+            return claims.claim(session, node, {"capabilities": ["render"], "limit": limit}, 60, 90, open_nodes=True)
+
+    def complete(self, taken: Sequence[Claim]) -> int:
+        """Book results as `flows.results` does once their bytes are checked, each as long as the hub saw it. Returns how many
+        counted."""
+        done = [Finished(item.attempt_id, item.fence, "key", "0" * 64, 1, 10.0**6) for item in taken]
+        with self.database.unit_of_work() as session:
+            return len(completions.complete(session, done))
+
+    def node_fails(self, item: Claim, code: str = "CRASHED") -> str | None:
+        with self.database.unit_of_work() as session:
+            return outcomes.fail(session, item.attempt_id, item.fence, code, "it broke", LIMITS)
+
+    def job(self, job_id: uuid.UUID) -> Job:
+        with self.database.unit_of_work() as session:
+            return session.get_one(Job, job_id)
+
+    def order(self, job_id: uuid.UUID) -> RenderOrder:
+        with self.database.unit_of_work() as session:
+            return session.get_one(RenderOrder, job_id)
+
+    def units(self, job_id: uuid.UUID) -> list[WorkUnit]:
+        with self.database.unit_of_work() as session:
+            return list(session.query(WorkUnit).filter_by(job_id=job_id).order_by(WorkUnit.ordinal))
+
+    def balance(self, kind: str = "balance", owner_id: uuid.UUID | None = None) -> Money:
+        with self.database.unit_of_work() as session:
+            return ledger.balance(session, Party(kind, owner_id or self.account_id), self.asset)
+
+    def earned(self, node_id: uuid.UUID) -> Money:
+        with self.database.unit_of_work() as session:
+            owner_id = session.get_one(Node, node_id).account_id
+        return self.balance("balance", owner_id)
+
+    def _fees(self) -> Money:
+        with self.database.unit_of_work() as session:
+            return ledger.balance(session, Party("fees"), self.asset)
+
+    def assert_conserved(self, job_id: uuid.UUID, *node_ids: uuid.UUID) -> None:
+        """What was brought is the client's, aside, earned or the platform's; the job's cost is the sum of its frames'; and the
+        books agree with themselves."""
+        earned = sum(self.earned(node_id).minor for node_id in node_ids)
+        found = self.balance().minor + self.balance("held").minor + earned + self._fees().minor
+        assert found == self.brought.minor
+        order = self.order(job_id)
+        with self.database.unit_of_work() as session:
+            hold = session.query(RenderHold).filter_by(job_id=job_id).one()
+            assert audit.differences(session) == []
+        assert order.charged_minor == sum(unit.cost_minor or 0 for unit in self.units(job_id)) <= order.bound_minor
+        assert hold.amount_minor == (0 if hold.ended_at else order.limit_minor - order.charged_minor)
