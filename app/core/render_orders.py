@@ -1,8 +1,9 @@
 """Ordering a render, pausing it, going on, and how much it may cost: the verbs of a job that an agent owns."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
+from app.values.render_tiers import queue_priority
 from app.values.states import JobState, PaymentState, UnitState, advance
 
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
@@ -35,14 +37,15 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """An order. `units` are {kind, frame, tile} in the order in which they are done, `frames` all frames, rising; `kind` is the
-    capability that they need. `window_units` and `allocation` as in RenderOrder. `order_id`: the same for the same order."""
+    """An order. `frames` are all frames, rising, and `settings` how they are rendered (`render_units.plan` makes units of both);
+    `kind` is the capability that they need. `priority` is its owner's, among what is in the same tier. `window_units` and
+    `allocation` as in RenderOrder. `expires_at`: so long it may be paid, of one that is paid first. `order_id`: the same for the
+    same order."""
 
     account_id: uuid.UUID
     name: str
     kind: str
     frames: tuple[int, ...]
-    units: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     tier: str
     priority: int
@@ -53,6 +56,7 @@ class Placement:
     allocation: Mapping[str, Any] = field(default_factory=dict)
     scene_id: uuid.UUID | None = None
     prompt: str | None = None
+    expires_at: datetime | None = None
     order_id: uuid.UUID | None = None
 
 
@@ -85,7 +89,6 @@ def place(session: Session, wanted: Placement) -> Job:
     )
     session.add(order)
     session.flush()
-    render_units.make(session, job, [dict(unit) for unit in wanted.units])
     outbox.announce(session, "job:new", job.id)
     if wanted.mode != PREPAY:
         confirm(session, job, order)
@@ -94,6 +97,7 @@ def place(session: Session, wanted: Placement) -> Job:
 
 def _write_job(session: Session, wanted: Placement) -> Job:
     bound = wanted.price.bound
+    settings = {**wanted.settings, "frame_list": list(wanted.frames)}
     job = Job(
         id=wanted.order_id or uuid.uuid4(),
         dialect=render_billing.DIALECT,
@@ -103,15 +107,16 @@ def _write_job(session: Session, wanted: Placement) -> Job:
         scene_id=wanted.scene_id,
         state=JobState.OPEN,
         payment_state=PaymentState.PENDING,
-        settings={**wanted.settings, "frame_list": list(wanted.frames)},
+        settings=settings,
         breakdown={"total": str(bound.decimal)},
         price_minor=bound.minor,
         asset=bound.asset,
         priority=wanted.priority,
         tier=wanted.tier,
-        units_total=len(wanted.units),
+        units_total=render_units.count(settings),
         units_completed=0,
         created_at=clock.now(),
+        expires_at=wanted.expires_at,
     )
     session.add(job)
     session.flush()
@@ -119,7 +124,8 @@ def _write_job(session: Session, wanted: Placement) -> Job:
 
 
 def confirm(session: Session, job: Job, order: RenderOrder) -> None:
-    """The order's money is there, or is to be there when it is done: set it aside and begin. The job is locked, or new.
+    """The order's money is there, or is to be there when it is done: set it aside, make its units and begin. The job is locked, or
+    new.
 
     PaymentRequired where the balance does not hold what may be spent.
     """
@@ -127,6 +133,7 @@ def confirm(session: Session, job: Job, order: RenderOrder) -> None:
         render_holds.add(session, order.account_id, job.id, Money(order.limit_minor, job.asset))
     job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
     job.paid_at = clock.now()
+    render_units.make(session, job)
     render_units.feed(session, job, order)
     render_billing.pause_for_money(session, job, order)
     outbox.announce(session, "job:paid", job.id)
@@ -210,7 +217,7 @@ def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, pri
     job.priority = priority
     waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
-    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=priority))
+    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=queue_priority(job.tier, priority)))
     outbox.announce(session, "job:progress", job.id)
     return job
 
