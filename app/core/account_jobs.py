@@ -71,7 +71,8 @@ def assert_born_here(session: Session, account_id: uuid.UUID, job_id: uuid.UUID)
 
 def _query() -> Select[Any]:
     return (
-        select(Job, owned.lead(), RenderOrder, Scene, _foreign_cost())
+        select(Job)
+        .add_columns(owned.lead(), RenderOrder, Scene, _foreign_cost())
         .outerjoin(Scene, Scene.id == Job.scene_id)
         .outerjoin(RenderOrder, RenderOrder.job_id == Job.id)
         .outerjoin(Task, Task.job_id == Job.id)
@@ -79,8 +80,8 @@ def _query() -> Select[Any]:
 
 
 def _foreign_cost() -> ColumnElement[int]:
-    """What another dialect's job has cost: a task what it was billed, else its price from its payment on, less what is given back;
-    what was only held for it, and released, is none."""
+    """What another dialect's job has cost: a task what it was billed, else its price from its payment on, less what is given
+    back; what was only held for it, and released, is none."""
     refunded = select(func.coalesce(func.sum(Refund.amount_minor), 0)).where(Refund.job_id == Job.id).scalar_subquery()
     is_paid = (Job.payment_state == PaymentState.CONFIRMED) & ((Job.dialect == "rayment") | (Job.state == JobState.COMPLETED))
     return case(

@@ -1,7 +1,7 @@
 """Which part of the nodes each render may have: by its owner's reputation, its scene's size and the nodes that are free.
 
-Reputation is of those who order: it comes from jobs that were paid, failed by their own fault, or were called off. It is looked at
-when a job is ordered, the nodes are looked at again while it is under way.
+Reputation is of those who order: it comes from jobs that were paid, failed by their own fault, or were called off. It is looked
+at when a job is ordered, the nodes are looked at again while it is under way.
 """
 
 import uuid
@@ -51,8 +51,8 @@ SELECT (SELECT count(DISTINCT a.node_id) FROM attempts a JOIN work_units u ON u.
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How an account's newest jobs ended: `paid` ones, those still `owed`, `failed` by their own fault, `cancelled` once they were
-    under way; on how many `days` any was paid."""
+    """How an account's newest jobs ended: `paid` ones, those still `owed`, `failed` by their own fault, `cancelled` once they
+    were under way; on how many `days` any was paid."""
 
     paid: int
     owed: int
@@ -90,8 +90,8 @@ def memory_bytes(report: Mapping[str, Any] | None) -> int:
 
 
 def look_again(session: Session, terms: render_nodes.Terms, batch: int = 200) -> int:
-    """Nodes came or went, frames take longer or less than expected: give jobs under way that have units waiting their new part, and
-    hand out what it has room for. Jobs that others work on now are passed over. Returns how many have another part."""
+    """Nodes came or went, frames take longer or less than expected: give jobs under way that have units waiting their new part,
+    and hand out what it has room for. Jobs that others work on now are passed over. Returns how many have another part."""
     waits = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.state == UnitState.QUEUED, WorkUnit.is_parked).exists()
     under_way = (Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED)
     picked = select(Job.id).join(RenderOrder, RenderOrder.job_id == Job.id).where(*under_way, waits)

@@ -6,21 +6,33 @@ from decimal import Decimal
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from app.errors import PaymentRequired
+from app.errors import ConfigError, InvalidInput, PaymentRequired
 from app.models.accounts import Account
 from app.models.jobs import Job
 from app.models.render_orders import RenderOrder
-from app.values.money import DECIMALS, UP, Money, from_decimal
+from app.values.money import DECIMALS, UP, Money, from_decimal, parse
 from app.values.states import JobState
 
+SETTING = "PAY_LATER_MOST"
 MODE = "pay_before_download"
 PRICED_IN = "RENDER"
 _OVER = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 
 
+def read_most(text: str) -> Money:
+    """Read PAY_LATER_MOST; 0 is nothing at all. ConfigError says what is wrong."""
+    try:
+        most = parse(text, PRICED_IN)
+    except InvalidInput as error:
+        raise ConfigError(f"{SETTING}: {error.message}") from None
+    if most.minor < 0:
+        raise ConfigError(f"{SETTING} must be 0 or more")
+    return most
+
+
 def assert_within(session: Session, account_id: uuid.UUID, wanted: Money, rate: Decimal, most: Money) -> None:
-    """Let an account owe no more than `most` (RENDER) with `wanted`, at `rate` of its asset for one RENDER: what its open renders may
-    come to, and its finished ones have. Orders of one account are looked at one after the other.
+    """Let an account owe no more than `most` (RENDER) with `wanted`, at `rate` of its asset for one RENDER: what its open renders
+    may come to, and its finished ones have. Orders of one account are looked at one after the other.
 
     PaymentRequired UNPAID_LIMIT says what is left.
     """

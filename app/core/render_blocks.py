@@ -28,7 +28,8 @@ HARD = frozenset({
 # Those that are being claimed now are passed over, so that nobody waits in a ring: if they come back, `keep_away` is asked.
 _KEEP_AWAY = text("""
 UPDATE work_units SET blocked_nodes = array_append(blocked_nodes, CAST(:node_id AS uuid)) WHERE id IN (
-    SELECT id FROM work_units WHERE job_id = :job_id AND state = 'queued' AND NOT is_parked AND NOT (:node_id = ANY(blocked_nodes))
+    SELECT id FROM work_units WHERE job_id = :job_id AND state = 'queued' AND NOT is_parked
+        AND NOT (CAST(:node_id AS uuid) = ANY(blocked_nodes))
     ORDER BY id FOR UPDATE SKIP LOCKED)
 """)
 

@@ -67,9 +67,8 @@ def place(session: Session, wanted: Placement) -> Job:
     """
     if wanted.order_id is not None and session.get(Job, wanted.order_id) is not None:
         return get_own(session, wanted.account_id, wanted.order_id)
-    if wanted.max_amount is not None and wanted.max_amount.minor <= 0:
-        message = "max_amount must be more than zero; leave it out for what the estimate says"
-        raise InvalidInput(message, code="MAX_AMOUNT_INVALID")
+    if wanted.max_amount is not None:
+        _assert_cap(wanted.max_amount)
     job = _write_job(session, wanted)
     limit = min(wanted.price.bound.minor, (wanted.max_amount or wanted.price.bound).minor)
     order = RenderOrder(
@@ -124,8 +123,8 @@ def _write_job(session: Session, wanted: Placement) -> Job:
 
 
 def confirm(session: Session, job: Job, order: RenderOrder) -> None:
-    """The order's money is there, or is to be there when it is done: set it aside, make its units and begin. The job is locked, or
-    new.
+    """The order's money is there, or is to be there when it is done: set it aside, make its units and begin. The job is locked,
+    or new.
 
     PaymentRequired where the balance does not hold what may be spent.
     """
@@ -187,8 +186,11 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
     back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`."""
     job, order = lock_own(session, account_id, job_id)
     _assert_not_over(job)
+    _assert_cap(cap)
     if cap.asset != job.asset:
         raise InvalidInput(f"this job is paid in {job.asset}", code="ASSET_MISMATCH")
+    if order.mode == PREPAY and job.payment_state == PaymentState.PENDING:
+        raise Conflict("its payment was asked for by the max_amount it has; cancel it and order anew", code="JOB_NOT_PAID")
     limit = min(order.bound_minor, cap.minor)
     share = render_billing.frame_share(order.bound_minor, job.units_total)
     least = order.charged_minor + share * render_units.units_out(session, job.id)
@@ -210,10 +212,19 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
     return job
 
 
+def rename(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, name: str) -> Job:
+    """Give a job another name, whatever has become of it."""
+    job, _ = lock_own(session, account_id, job_id)
+    job.name = name
+    return job
+
+
 def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
     """Move what waits of a job in the queue."""
     job, _ = lock_own(session, account_id, job_id)
     _assert_not_over(job)
+    if job.priority == priority:
+        return job
     job.priority = priority
     waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
@@ -230,6 +241,12 @@ def cancel(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
         _assert_not_over(job)
         outcomes.cancel(session, job, "CANCELLED_BY_USER", "cancelled by its owner")
     return job
+
+
+def _assert_cap(cap: Money) -> None:
+    if cap.minor <= 0:
+        message = "max_amount must be more than zero; leave it out for what the estimate says"
+        raise InvalidInput(message, code="MAX_AMOUNT_INVALID")
 
 
 def _assert_not_over(job: Job) -> None:

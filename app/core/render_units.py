@@ -32,15 +32,13 @@ RETURNING id, capability
 
 
 def plan(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The units of a job with these settings, {kind, frame, tile}, in the order in which they are to be done: what its client sees
-    early comes first. `frame_list` are its frames; with `tiles`, {columns, rows}, each is rendered in so many parts."""
+    """The units of a job with these settings, {kind, frame, tile}, in the order in which they are to be done: what its client
+    sees early comes first. `frame_list` are its frames; with `tiles`, {columns, rows}, each is rendered in so many parts."""
     frames, tiles = early_look(settings["frame_list"]), settings.get("tiles")
     if tiles is None:
         return [{"kind": KIND, "frame": frame, "tile": None} for frame in frames]
-    places = [(row, column) for row in range(tiles["rows"]) for column in range(tiles["columns"])]
-    return [
-        {"kind": KIND, "frame": frame, "tile": {"column": column, "row": row, **tiles}} for frame in frames for row, column in places
-    ]
+    parts = [{"column": column, "row": row, **tiles} for row in range(tiles["rows"]) for column in range(tiles["columns"])]
+    return [{"kind": KIND, "frame": frame, "tile": part} for frame in frames for part in parts]
 
 
 def count(settings: Mapping[str, Any]) -> int:

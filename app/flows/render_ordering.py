@@ -25,8 +25,8 @@ CAPABILITY = "render"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What this hub renders and at which rates; an unpaid order is good for `quote_seconds`, and an account may owe `pay_later_most`
-    (RENDER) for what is rendered before it is paid."""
+    """What this hub renders and at which rates; an unpaid order is good for `quote_seconds`, and an account may owe
+    `pay_later_most` (RENDER) for what is rendered before it is paid."""
 
     estimates: estimates.Terms
     rates: RateSource
@@ -67,7 +67,8 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
         price = estimates.in_asset(found, wanted.asset, terms.rates)
         cap = _cap(wanted)
         if wanted.mode == DEFERRED:
-            pay_later.assert_within(session, wanted.account_id, min(price.bound, cap or price.bound), price.rate, terms.pay_later_most)
+            most = min(price.bound, cap or price.bound)
+            pay_later.assert_within(session, wanted.account_id, most, price.rate, terms.pay_later_most)
         part = allocation.for_order(session, wanted.account_id, found.availability, scene.report, found.frame_seconds)
         placement = Placement(
             account_id=wanted.account_id,

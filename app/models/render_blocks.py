@@ -10,8 +10,8 @@ from app.models.columns import Moment, Str
 
 
 class RenderBlock(Base):
-    """A node that failed at units of a job, or fell silent with them. `failures` and `silences` are how often; from `blocked_at` on
-    it gets none of the job's units while another node fits; `code` is what it said last."""
+    """A node that failed at units of a job, or fell silent with them. `failures` and `silences` are how often; from `blocked_at`
+    on it gets none of the job's units while another node fits; `code` is what it said last."""
 
     __tablename__ = "render_blocks"
 

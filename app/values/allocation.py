@@ -12,8 +12,8 @@ NEWCOMERS_PART = 0.25  # of all nodes, while others wait; a full reputation's is
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a job's part is made of. `reputation` is its owner's, 0 to 1. `nodes` fit its scene; `free` of them do nothing now, `own`
-    work for this job. `waiting` units of others stand in the queue. `memory_bytes` is what the scene needs (0: not known);
+    """What a job's part is made of. `reputation` is its owner's, 0 to 1. `nodes` fit its scene; `free` of them do nothing now,
+    `own` work for this job. `waiting` units of others stand in the queue. `memory_bytes` is what the scene needs (0: not known);
     `frame_seconds` is what a frame takes, or is expected to."""
 
     reputation: float

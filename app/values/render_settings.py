@@ -24,8 +24,8 @@ class Limits:
 
 
 def settle(given: Mapping[str, Any], report: Mapping[str, Any] | None, frames: int, limits: Limits) -> dict[str, Any]:
-    """The settings of a job as nodes get them. `given` has the members of the dialect's `settings`, those left out missing or None;
-    `report` is what a node saw in the scene. A video's frames are rendered as PNG; `video` says how they are joined.
+    """The settings of a job as nodes get them. `given` has the members of the dialect's `settings`, those left out missing or
+    None; `report` is what a node saw in the scene. A video's frames are rendered as PNG; `video` says how they are joined.
 
     InvalidInput SETTINGS_INVALID says which member cannot be.
     """

@@ -23,7 +23,7 @@ from app.flows import render_ordering
 from app.flows.render_ordering import Wanted
 from app.values.money import parse
 
-blueprint = Blueprint("rnp019_jobs", __name__, url_prefix="/rnp/v1/jobs", description="Renders, and what else this account ordered")
+blueprint = Blueprint("rnp019_jobs", __name__, url_prefix="/rnp/v1/jobs", description="Renders, and what else one ordered")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()
 
 
@@ -36,8 +36,8 @@ blueprint.ARGUMENTS_PARSER = BadRequestParser()
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(409, "CONFLICT")
 def create(body: dict[str, Any]) -> dict[str, Any]:
-    """Order a render. `credits` sets what it costs at most aside and begins; `prepay` says where to pay; with `pay_before_download`
-    it begins, and is paid when it is done."""
+    """Order a render. `credits` sets what it costs at most aside and begins; `prepay` says where to pay; `pay_before_download`
+    begins, and is paid when it is done."""
     with read_only() as session:
         caller = security.caller(session, "jobs:write")
     if body["scene_id"] is None:
@@ -171,4 +171,5 @@ def _told_as_credits() -> Iterator[None]:
     except PaymentRequired as short:
         if short.code != PaymentRequired.code:
             raise
-        raise PaymentRequired(f"{short.message}; top up, or lower max_amount", code="INSUFFICIENT_CREDITS", details=short.details) from short
+        message = f"{short.message}; top up, or lower max_amount"
+        raise PaymentRequired(message, code="INSUFFICIENT_CREDITS", details=short.details) from short

@@ -11,8 +11,8 @@ WHOLE_DIGITS_MOST, DECIMALS_MOST = 18, 12
 
 
 class Amount(fields.Field[Any]):
-    """An amount of some asset: "1.25". Read as a Decimal of more than zero from text or a JSON number; how many decimals its asset
-    has is asked once that is known. Written from Money with all the decimals of its asset."""
+    """An amount of some asset: "1.25". Read as a Decimal of more than zero from text or a JSON number; how many decimals its
+    asset has is asked once that is known. Written from Money with all the decimals of its asset."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"type": "string", "example": "1.25", **options.pop("metadata", {})}, **options)

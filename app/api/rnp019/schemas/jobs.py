@@ -35,16 +35,16 @@ class PaymentTermsSchema(Loose):
         load_default=CREDITS,
         validate=validate.OneOf(MODES),
         metadata={
-            "description": "`credits`: from the balance of `asset`, set aside now. `prepay`: the answer says where to pay, and the "
-            "job begins once that is there. `pay_before_download`: rendered first, within a bound for each account; pictures are "
-            "given out once they are paid, watermarked previews before"
+            "description": "`credits`: from the balance of `asset`, set aside now. `prepay`: the answer says where to pay, and "
+            "the job begins once that is there. `pay_before_download`: rendered first, within a bound for each account; "
+            "pictures are given out once they are paid, watermarked previews before"
         },
     )
     asset = fields.String(load_default="RCREDIT", validate=validate.OneOf(PAID_WITH))
     max_amount = Amount(
         load_default=None,
         allow_none=True,
-        metadata={"description": "in `asset`: more is never charged; where it does not cover another frame the job pauses and asks"},
+        metadata={"description": "in `asset`: more is never charged; if it covers no other frame the job pauses and asks"},
     )
 
 
@@ -57,7 +57,7 @@ class JobOrderSchema(Loose):
     frames = fields.String(
         load_default="1",
         validate=validate.Length(max=TEXT_LIMIT_CHARS),
-        metadata={"example": "1,3,5-9:2", "description": "frames, ranges and steps; overlaps count once, negative frames are valid"},
+        metadata={"example": "1,3,5-9:2", "description": "frames, ranges, steps; overlaps count once, negative frames are valid"},
     )
     settings = fields.Nested(RenderSettingsSchema, load_default=lambda: RenderSettingsSchema().load({}))
     tier = fields.String(load_default=PRIORITY, validate=validate.OneOf(TIERS))
@@ -152,7 +152,7 @@ class JobSchema(Schema):
     estimated_cost = Amount(required=True, metadata={"description": "what was quoted: more is never charged"})
     max_amount = Amount(required=True, allow_none=True)
     price_per_hour = Amount(required=True, allow_none=True, metadata={"description": "of one node"})
-    rate = fields.String(required=True, allow_none=True, metadata={"description": "of the asset for one RENDER, when it was ordered"})
+    rate = fields.String(required=True, allow_none=True, metadata={"description": "of the asset for one RENDER, as ordered"})
     settled = fields.Boolean(required=True, allow_none=True, metadata={"description": "whether all that was charged is paid"})
     allocation = fields.Nested(AllocationSchema, required=True, allow_none=True)
     payment = fields.Nested(PaymentSchema, metadata={"description": "where there is something to be paid on a chain"})

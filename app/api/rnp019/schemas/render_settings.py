@@ -56,7 +56,7 @@ class RenderSettingsSchema(Loose):
     )
     engine = Word(ENGINES, load_default=None, allow_none=True)
     output_format = Word(
-        FORMATS, load_default=None, allow_none=True, metadata={"description": "PNG unless said; MP4 joins the frames into a video"}
+        FORMATS, load_default=None, allow_none=True, metadata={"description": "PNG if left out; MP4 joins the frames"}
     )
     camera = fields.String(
         load_default=None,
