@@ -41,6 +41,7 @@ from workers.seats import seat
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 AT_ONCE = 100
+JOBS_AT_ONCE = 10
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
@@ -154,9 +155,13 @@ def sweep_providers() -> None:
 def sweep_allocations() -> None:
     """Nodes come and go, and frames take longer or less than expected: renders under way get their new part of them."""
     with turn(hub().cache, "allocations", TURN_SECONDS) as is_ours:
-        if is_ours:
+        if not is_ours:
+            return
+        with hub().database.unit_of_work() as session:
+            found = allocation.waiting(session)
+        for first in range(0, len(found), JOBS_AT_ONCE):  # few, for their results wait meanwhile
             with hub().database.unit_of_work() as session:
-                allocation.look_again(session, hub().estimate_terms.nodes)
+                allocation.look_again(session, hub().estimate_terms.nodes, found[first : first + JOBS_AT_ONCE])
 
 
 @shared_task(name="hub.sweep_quotes")

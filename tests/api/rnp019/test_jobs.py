@@ -1,12 +1,17 @@
 """Renders ordered, followed, changed, paused and called off by RNP-019's routes."""
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from app.errors import PaymentRequired
+from app.flows import render_ordering
+from app.flows.render_ordering import Wanted
 from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
@@ -147,6 +152,42 @@ def test_prepaid_jobs_wait_and_deferred_ones_begin_within_a_bound(agent: Agent) 
     assert Decimal(answer.json["error"]["details"]["available"]) == 5 - Decimal(later["estimated_cost"])
     assert agent.order(**heavy, payment={"mode": "pay_before_download", "max_amount": "1"}).status_code == 201
     assert agent.cancel(waiting["id"]).json["status"] == "cancelled"
+
+
+def test_orders_that_are_paid_later_share_one_bound_however_many_come_at_once(agent: Agent, hub: Hub) -> None:
+    wanted = Wanted(
+        account_id=agent.account_id,
+        name="",
+        scene_id=uuid.UUID(agent.scene_id),
+        frames="1-500",
+        settings={"width": 1920, "height": 1080, "quality": "high"},
+        tier="priority",
+        priority=0,
+        mode="pay_before_download",
+        asset="USDC",
+        max_amount=Decimal(8),  # at 4 USDC for one RENDER: 2 of the 5 that may be owed
+    )
+    gate = threading.Barrier(4)
+
+    def order(_: int) -> str:
+        gate.wait()
+        try:
+            return render_ordering.order(hub.database, hub.render_terms, wanted).state
+        except PaymentRequired as refusal:
+            return refusal.code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(order, range(4))) == ["UNPAID_LIMIT", "UNPAID_LIMIT", "open", "open"]
+
+
+def test_an_order_whose_answer_was_lost_is_found_again(agent: Agent, hub: Hub) -> None:
+    first = agent.ordered("1-4", payment={"mode": "pay_before_download"})
+    wanted = Wanted(
+        account_id=agent.account_id, name="", scene_id=uuid.UUID(UNKNOWN), frames="1-4", settings={}, tier="priority", priority=0,
+        mode="pay_before_download", asset="RCREDIT", max_amount=None, order_id=uuid.UUID(first["id"]),
+    )  # fmt: skip
+    assert str(render_ordering.order(hub.database, hub.render_terms, wanted).id) == first["id"]
+    assert agent.get().json["count"] == 1
 
 
 def test_nobody_sees_or_changes_anothers(client: FlaskClient, hub: Hub, agent: Agent) -> None:
