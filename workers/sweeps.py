@@ -18,6 +18,7 @@ from app.core import (
     payments,
     payout_reconciliation,
     presence,
+    render_queue,
     reputation,
     sign_ins,
     stakes,
@@ -62,6 +63,8 @@ def sweep_work() -> None:
         with database.unit_of_work() as session:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
+        with database.unit_of_work() as session:
+            render_queue.raise_overdue(session, settings.economy_wait_seconds)
         with database.unit_of_work() as session:
             task_deadlines.end_overdue(session, settings.task_pull_seconds)
         with database.unit_of_work() as session:

@@ -16,6 +16,7 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
+from app.values.render_tiers import queue_priority
 from app.values.states import JobState, PaymentState, UnitState, advance
 
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
@@ -204,13 +205,14 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
 
 
 def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
-    """Move what waits of a job in the queue."""
+    """Move what waits of a job in the queue, within its tier: priorities beyond ±100 are as good as those."""
     job, _ = lock_own(session, account_id, job_id)
     _assert_not_over(job)
     job.priority = priority
     waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
-    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=priority))
+    moved = queue_priority(job.tier, priority)
+    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=moved))
     outbox.announce(session, "job:progress", job.id)
     return job
 

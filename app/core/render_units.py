@@ -16,6 +16,7 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.render_prices import frame_share, may_begin
+from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, UnitState
 
 _FEED = text("""
@@ -34,7 +35,7 @@ def make(session: Session, job: Job, units: Sequence[dict[str, object]]) -> None
             "job_id": job.id,
             "ordinal": ordinal,
             "capability": job.kind,
-            "priority": job.priority,
+            "priority": queue_priority(job.tier, job.priority),
             "state": UnitState.QUEUED,
             "is_parked": True,
             "queued_at": now,
@@ -55,7 +56,8 @@ def feed(session: Session, job: Job, order: RenderOrder) -> int:
     room = min(order.window_units - out, may_begin(order.limit_minor, order.charged_minor, share, out))
     if room <= 0:
         return 0
-    values = {"job_id": job.id, "count": room, "now": clock.now(), "priority": job.priority}
+    priority = queue_priority(job.tier, job.priority)
+    values = {"job_id": job.id, "count": room, "now": clock.now(), "priority": priority}
     rows = session.execute(_FEED, values).all()
     if rows:
         doorbells.ring(session, rows[0][1], None, [row[0] for row in rows])
