@@ -179,6 +179,7 @@ class Settings:
     economy_wait_seconds: int = setting(
         900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400
     )
+    pay_later_most: str = setting("5", "what an account may owe for renders with `pay_before_download`, open ones too", "RENDER")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
     unit_max_seconds: int = setting(3600, "longest work on one frame", "s")
     unit_max_memory_bytes: int = setting(17_179_869_184, "memory one render may take", "bytes")

@@ -18,6 +18,7 @@ from app.core import (
     inspections,
     nodes,
     render_billing,
+    render_blocks,
     settlement,
     task_billing,
     task_marks,
@@ -94,10 +95,17 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
         if code not in (task_marks.TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
             _count_failure(session, node_id)
+        if _is_render(session, unit):
+            render_blocks.note_failure(session, unit.job_id, node_id, code[:64])
     if unit.kind == tasks.UNIT_KIND:
         task_marks.note_failure(session, attempt_id, code)
     _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
+
+
+def _is_render(session: Session, unit: WorkUnit) -> bool:
+    """Whether it is a unit that a render is paid for."""
+    return unit.kind != inspections.KIND and render_billing.is_render(session.get_one(Job, unit.job_id))
 
 
 def _back_off_seconds(session: Session, unit: WorkUnit) -> int:
@@ -177,7 +185,8 @@ def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = 
 def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = 100) -> int:
     """End paid jobs of which nobody has taken or finished anything for long: the client gets its refund. Returns how many."""
     before = clock.now() - timedelta(seconds=untaken_seconds)
-    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before)
+    is_fed = (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked & (WorkUnit.queued_at > before)  # after a pause, too
+    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before) | is_fed
     in_work = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, alive).exists()
     query = select(Job.id).where(
         Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED, Job.paid_at < before, ~in_work
@@ -195,6 +204,8 @@ def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
     """Back into the queue, ready at once or after a while (a sweep rings for it then)."""
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
+    if _is_render(session, unit):
+        render_blocks.keep_away(session, unit)
     if session.get_one(Job, unit.job_id).state == JobState.PAUSED:
         unit.is_parked, unit.rung_at = True, None
         return
@@ -234,6 +245,9 @@ def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int]) -> int
         WorkUnit.job_id == job_id, WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now()
     )
     units = list(session.scalars(query.order_by(WorkUnit.id).with_for_update().execution_options(populate_existing=True)))
+    silent = [unit.attempt_id for unit in units if unit.attempt_id is not None and _is_render(session, unit)]
+    if silent:
+        render_blocks.note_silence(session, job_id, silent)
     for unit in units:
         session.refresh(unit)
         if unit.state not in HELD:

@@ -107,6 +107,7 @@ class WorkUnit(Base):
             "ordinal",
             postgresql_where=text("state = 'queued' AND NOT is_parked"),
         ),
+        Index("ix_work_units_parked", "job_id", "ordinal", postgresql_where=text("state = 'queued' AND is_parked")),
         Index("ix_work_units_attempt", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
         Index(
             "ix_work_units_inspections",

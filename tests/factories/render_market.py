@@ -15,15 +15,10 @@ from app.db import Database
 from app.models.jobs import Job, WorkUnit
 from app.models.nodes import Node
 from app.models.render_orders import RenderHold, RenderOrder
-from app.values.frame_order import early_look
 from app.values.money import Money, parse
 
 LIMITS = (3, 5)
 SETTINGS = {"width": 64, "height": 64, "samples": 1, "engine": "cycles", "output_format": "PNG", "camera": None}
-
-
-def units_of(frames: Sequence[int]) -> list[dict[str, Any]]:
-    return [{"kind": "frame", "frame": frame, "tile": None} for frame in early_look(frames)]
 
 
 class Renders:
@@ -58,7 +53,6 @@ class Renders:
             name="a render",
             kind="render",
             frames=numbers,
-            units=units_of(numbers),
             settings=SETTINGS,
             tier="priority",
             priority=0,
