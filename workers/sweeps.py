@@ -18,6 +18,7 @@ from app.core import (
     payments,
     payout_reconciliation,
     presence,
+    render_probes,
     render_queue,
     reputation,
     sign_ins,
@@ -153,11 +154,13 @@ def sweep_providers() -> None:
 
 @shared_task(name="hub.sweep_quotes")
 def sweep_quotes() -> None:
-    """Withdraw quotes that nobody paid, and refund paid jobs that nobody takes."""
+    """Withdraw quotes that nobody paid, refund paid jobs that nobody takes, and end probes that nobody came for."""
     with hub().database.unit_of_work() as session:
         outcomes.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
     with hub().database.unit_of_work() as session:
         outcomes.fail_untaken_jobs(session, hub().settings.untaken_seconds)
+    with hub().database.unit_of_work() as session:
+        render_probes.drop_stale(session)
 
 
 @shared_task(name="hub.sweep_uploads")
