@@ -10,6 +10,7 @@ from app.adapters.pace import PushPace
 from app.adapters.turns import turn
 from app.core import (
     accounts,
+    allocation,
     audit,
     doorbells,
     idempotency,
@@ -23,6 +24,7 @@ from app.core import (
     reputation,
     sign_ins,
     stakes,
+    stale_jobs,
     tallies,
     task_deadlines,
     task_logs,
@@ -152,13 +154,22 @@ def sweep_providers() -> None:
         presence.note_minutes(session, hub().settings.node_unhealthy_seconds)
 
 
+@shared_task(name="hub.sweep_allocations")
+def sweep_allocations() -> None:
+    """Nodes come and go, and frames take longer or less than expected: renders under way get their new part of them."""
+    with turn(hub().cache, "allocations", TURN_SECONDS) as is_ours:
+        if is_ours:
+            with hub().database.unit_of_work() as session:
+                allocation.look_again(session, hub().estimate_terms.nodes)
+
+
 @shared_task(name="hub.sweep_quotes")
 def sweep_quotes() -> None:
     """Withdraw quotes that nobody paid, refund paid jobs that nobody takes, and end probes that nobody came for."""
     with hub().database.unit_of_work() as session:
-        outcomes.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
+        stale_jobs.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
     with hub().database.unit_of_work() as session:
-        outcomes.fail_untaken_jobs(session, hub().settings.untaken_seconds)
+        stale_jobs.fail_untaken_jobs(session, hub().settings.untaken_seconds)
     with hub().database.unit_of_work() as session:
         render_probes.drop_stale(session)
 

@@ -116,7 +116,7 @@ def _give(session: Session, job: Job, order: RenderOrder, there: Availability) -
         nodes=there.nodes,
         free=there.free,
         memory_bytes=int(words.get("scene_memory_bytes", 0)),
-        frame_seconds=job.render_seconds / job.units_completed if job.units_completed else float(words.get("frame_seconds", 1.0)),
+        frame_seconds=_frame_seconds(job, float(words.get("frame_seconds", 1.0))),
         own=own,
         waiting=max(0, there.queued - queued),
     )
@@ -126,3 +126,10 @@ def _give(session: Session, job: Job, order: RenderOrder, there: Availability) -
     order.window_units, order.allocation = found.units_at_once, dict(found.words)
     render_units.feed(session, job, order)
     return True
+
+
+def _frame_seconds(job: Job, expected: float) -> float:
+    """What a frame takes as its nodes say, but never longer than the job has been going."""
+    if job.units_completed == 0 or job.started_at is None:
+        return expected
+    return min(job.render_seconds / job.units_completed, (clock.now() - job.started_at).total_seconds())

@@ -167,39 +167,6 @@ def cancel_unpaid(session: Session, job_id: uuid.UUID, code: str, message: str) 
     _end_job(session, job_id, JobState.CANCELLED, code, message)
 
 
-def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = 100) -> int:
-    """Withdraw quotes that nobody paid, long after they could have been; their files go with them. Returns how many."""
-    before = clock.now() - timedelta(seconds=older_than_seconds)
-    query = select(Job.id).where(
-        Job.payment_state == PaymentState.PENDING, Job.state == JobState.OPEN, Job.expires_at < before
-    )
-    old = list(session.scalars(query.order_by(Job.expires_at).limit(batch).with_for_update(skip_locked=True)))
-
-    def withdraw(job_id: uuid.UUID) -> int:
-        _end_job(session, job_id, JobState.CANCELLED, "QUOTE_EXPIRED", "the quote was not paid in time; ask for a new one")
-        return 1
-
-    return sum(_each(session, old, withdraw))
-
-
-def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = 100) -> int:
-    """End paid jobs of which nobody has taken or finished anything for long: the client gets its refund. Returns how many."""
-    before = clock.now() - timedelta(seconds=untaken_seconds)
-    is_fed = (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked & (WorkUnit.queued_at > before)  # after a pause, too
-    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before) | is_fed
-    in_work = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, alive).exists()
-    query = select(Job.id).where(
-        Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED, Job.paid_at < before, ~in_work
-    )
-    untaken = list(session.scalars(query.order_by(Job.paid_at).limit(batch).with_for_update(skip_locked=True)))
-
-    def end(job_id: uuid.UUID) -> int:
-        fail_job(session, job_id, "NO_TAKER", "nothing of the provider's took the work in time; the money is owed back")
-        return 1
-
-    return sum(_each(session, untaken, end))
-
-
 def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
     """Back into the queue, ready at once or after a while (a sweep rings for it then)."""
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)

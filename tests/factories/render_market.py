@@ -27,7 +27,7 @@ class Renders:
     def __init__(self, database: Database, balance: str = "100", asset: str = "RCREDIT") -> None:
         self.database, self.asset = database, asset
         self.account_id = self.account(balance)
-        self.brought = parse(balance, asset) + self._fees()
+        self.brought = parse(balance, asset) + self.fees()
 
     def account(self, balance: str) -> uuid.UUID:
         with self.database.unit_of_work() as session:
@@ -104,7 +104,7 @@ class Renders:
             owner_id = session.get_one(Node, node_id).account_id
         return self.balance("balance", owner_id)
 
-    def _fees(self) -> Money:
+    def fees(self) -> Money:
         with self.database.unit_of_work() as session:
             return ledger.balance(session, Party("fees"), self.asset)
 
@@ -112,7 +112,7 @@ class Renders:
         """What was brought is the client's, aside, earned or the platform's; the job's cost is the sum of its frames'; and the
         books agree with themselves."""
         earned = sum(self.earned(node_id).minor for node_id in node_ids)
-        found = self.balance().minor + self.balance("held").minor + earned + self._fees().minor
+        found = self.balance().minor + self.balance("held").minor + earned + self.fees().minor
         assert found == self.brought.minor
         order = self.order(job_id)
         with self.database.unit_of_work() as session:

@@ -99,7 +99,8 @@ class Agent:
 
     def scene(self, report: dict[str, Any] | None = REPORT, **changes: Any) -> str:
         """A scene of this account's, as it is once it was looked at."""
-        row = {"sha256": uuid.uuid4().hex * 2, "size_bytes": 1000, "storage_key": "scenes/x", "file_name": "a.blend", "format": ".blend"}
+        row = {"sha256": uuid.uuid4().hex * 2, "size_bytes": 1000, "storage_key": "scenes/x"}
+        row |= {"file_name": "a.blend", "format": ".blend"}
         with self.renders.database.unit_of_work() as session:
             scene = Scene(account_id=self.account_id, facts={}, report=report, **row | changes)
             session.add(scene)

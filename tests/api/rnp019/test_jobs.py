@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
 from tests.api.rnp019.conftest import Agent, refused
+from tests.factories.dispatching import Dispatcher
 from tests.factories.task_market import moving_clock
 
 
@@ -25,3 +26,196 @@ def test_an_order_is_set_aside_and_begins(agent: Agent) -> None:
     assert job["allocation"]["units_at_once"] > 0 and job["allocation"]["explanation"]
     assert agent.job(job["id"]) == job
     assert agent.get().json == {"jobs": [job], "count": 1, "limit": 50, "offset": 0}
+
+
+def test_a_job_is_followed_to_its_end_and_costs_what_the_ledger_says(agent: Agent) -> None:
+    renders = agent.renders
+    with moving_clock() as hours:
+        node = renders.node()
+        job = agent.ordered("1-4")
+        taken = renders.claim(node, 64)
+        hours.wait(7)
+        assert renders.complete(taken[:1]) == 1
+        found = agent.job(job["id"])
+        assert (found["status"], found["frames_completed"], found["progress"]) == ("rendering", 1, 0.25)
+        assert found["current_cost"] == str(renders.earned(node) + renders.fees())
+        assert renders.complete(taken[1:]) == 3
+        done = agent.job(job["id"])
+        assert (done["status"], done["settled"], done["frames_completed"]) == ("completed", True, 4)
+        assert done["current_cost"] == str(renders.earned(node) + renders.fees())
+        assert [item["id"] for item in agent.get("?status=completed").json["jobs"]] == [job["id"]]
+        assert agent.get("?status=queued").json["count"] == 0
+        renders.assert_conserved(uuid.UUID(job["id"]), node)
+
+
+def test_pause_resume_name_priority_cap_and_cancel(agent: Agent) -> None:
+    renders = agent.renders
+    with moving_clock():
+        node = renders.node()
+        job = agent.ordered("1-10", name="before")
+        path = f"/{job['id']}"
+        for _ in range(2):
+            assert agent.post(f"{path}/pause").json["status"] == "paused"
+        assert agent.job(job["id"])["reason"]["code"] == "PAUSED_BY_OWNER"
+        assert renders.claim(node, 64) == []
+        for _ in range(2):
+            assert agent.post(f"{path}/resume").json["status"] == "queued"
+        changed = agent.patch(job["id"], name="after", priority=7).json
+        assert (changed["name"], changed["priority"]) == ("after", 7)
+        rush = agent.ordered("1", priority=8)
+        assert str(renders.claim(node, 1)[0].job.id) == rush["id"]  # before what came earlier
+        assert agent.patch(job["id"], priority=9).status_code == 200
+        second = agent.ordered("1", priority=8)
+        assert str(renders.claim(node, 1)[0].job.id) == job["id"]
+        half = str(float(job["estimated_cost"]) / 2)
+        assert agent.patch(job["id"], max_amount=half).json["max_amount"] == f"{float(half):.8f}"
+        assert agent.patch(job["id"], payment={"max_amount": job["estimated_cost"]}).status_code == 200
+        held = renders.balance("held")
+        for _ in range(2):
+            ended = agent.cancel(job["id"])
+            assert (ended.status_code, ended.json["status"]) == (200, "cancelled")
+        assert renders.balance("held").minor == held.minor - int(float(job["estimated_cost"]) * 10**8 + 0.5)
+        for answer in (agent.post(f"{path}/pause"), agent.post(f"{path}/resume"), agent.patch(job["id"], priority=1)):
+            refused(answer, 409, "JOB_OVER")
+        assert agent.patch(job["id"], name="kept").json["name"] == "kept"
+        assert agent.job(second["id"])["status"] == "queued"
+
+
+def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
+    renders = agent.renders
+    with moving_clock() as hours:
+        node = renders.node()
+        quoted = float(agent.ordered("1-4")["estimated_cost"])
+        agent.cancel(agent.get().json["jobs"][0]["id"])
+        job = agent.ordered("1-4", payment={"max_amount": round(quoted * 0.6, 8)})
+        while taken := renders.claim(node, 64):
+            hours.wait(3600)
+            renders.complete(taken)
+        found = agent.job(job["id"])
+        assert (found["status"], found["reason"]["code"]) == ("paused", "MAX_AMOUNT_REACHED")
+        assert 0 < float(found["current_cost"]) <= quoted * 0.6
+        refused(agent.post(f"/{job['id']}/resume"), 409, "MAX_AMOUNT_REACHED")
+        refused(agent.patch(job["id"], max_amount=0), 400, "INVALID_INPUT")
+        assert agent.patch(job["id"], max_amount=quoted).json["status"] == "rendering"
+        while taken := renders.claim(node, 64):
+            hours.wait(3600)
+            renders.complete(taken)
+        assert agent.job(job["id"])["status"] == "completed"
+        renders.assert_conserved(uuid.UUID(job["id"]), node)
+
+
+def test_the_same_order_is_one_job_however_often_it_comes(agent: Agent) -> None:
+    body = {"scene_id": agent.scene_id, "frames": "1-3"}
+    first, again = (agent.post(body=body, **{"Idempotency-Key": "a"}) for _ in range(2))
+    assert first.status_code == again.status_code == 201 and first.json == again.json
+    refused(agent.post(body=body | {"frames": "1-4"}, **{"Idempotency-Key": "a"}), 409, "IDEMPOTENCY_KEY_REUSED")
+    assert agent.get().json["count"] == 1
+
+
+def test_who_has_too_little_is_told_what_is_there(client: FlaskClient, hub: Hub) -> None:
+    poor = Agent(client, hub, balance="0.00000001")
+    answer = poor.order("1-100")
+    refused(answer, 402, "INSUFFICIENT_CREDITS")
+    assert answer.json["error"]["details"]["available"] == "0.00000001"
+    assert set(answer.json["error"]["details"]) == {"available", "requested"}
+    assert poor.get().json["count"] == 0
+
+
+def test_prepaid_jobs_wait_and_deferred_ones_begin_within_a_bound(agent: Agent) -> None:
+    renders = agent.renders
+    waiting = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC"})
+    assert (waiting["status"], waiting["asset"], waiting["rate"]) == ("pending_payment", "USDC", "4")
+    assert renders.units(uuid.UUID(waiting["id"])) == []
+    refused(agent.post(f"/{waiting['id']}/pause"), 409, "JOB_NOT_PAID")
+    refused(agent.patch(waiting["id"], max_amount="1"), 409, "JOB_NOT_PAID")
+    later = agent.ordered("1-10", payment={"mode": "pay_before_download"})
+    assert (later["status"], later["settled"]) == ("queued", False)
+    assert renders.balance("held").minor == 0
+    answer = agent.order("1-5000", payment={"mode": "pay_before_download"})
+    refused(answer, 402, "UNPAID_LIMIT")
+    left = 5 - float(later["estimated_cost"])
+    assert float(answer.json["error"]["details"]["available"]) == pytest.approx(left)
+    assert agent.order("1-5000", payment={"mode": "pay_before_download", "max_amount": "1"}).status_code == 201
+    assert agent.cancel(waiting["id"]).json["status"] == "cancelled"
+
+
+def test_nobody_sees_or_changes_anothers(client: FlaskClient, hub: Hub, agent: Agent) -> None:
+    job_id, other = agent.ordered("1")["id"], Agent(client, hub)
+    for answer in (
+        other.get(f"/{job_id}"), other.cancel(job_id), other.patch(job_id, name="x"), other.post(f"/{job_id}/pause"),
+        other.post(f"/{job_id}/resume"), other.get(f"/{UNKNOWN}"),
+    ):  # fmt: skip
+        refused(answer, 404, "JOB_NOT_FOUND")
+    assert other.get().json["jobs"] == []
+    refused(other.post(body={"scene_id": agent.scene_id}), 404, "SCENE_NOT_FOUND")
+    refused(agent.get("/x"), 400, "INVALID_INPUT")
+    reader = {"Authorization": f"Bearer {agent.key('jobs:read')}"}
+    refused(client.post("/rnp/v1/jobs", json={"scene_id": agent.scene_id}, headers=reader), 403, "SCOPE_MISSING")
+
+
+def test_other_dialects_jobs_are_listed_and_are_changed_only_there(agent: Agent, client: FlaskClient) -> None:
+    own = agent.ordered("1")
+    dispatcher = Dispatcher(agent.renders.database, "0")
+    dispatcher.account_id = agent.account_id
+    dispatcher.fund("100")
+    dispatcher.node("echo")
+    dispatched = str(dispatcher.dispatch()[0])
+    listed = agent.get().json["jobs"]
+    assert [(item["id"], item["api"]) for item in listed] == [(dispatched, "rendertrust"), (own["id"], "rnp019")]
+    assert listed[0] == agent.job(dispatched)
+    assert (listed[0]["status"], listed[0]["allocation"], listed[0]["current_cost"]) == ("queued", None, "0.0000")
+    for answer in (agent.cancel(dispatched), agent.patch(dispatched, name="x"), agent.post(f"/{dispatched}/pause")):
+        refused(answer, 409, "OTHER_DIALECT")
+    head = agent.head
+    assert {item["id"] for item in client.get("/api/v1/jobs", headers=head).json["jobs"]} == {dispatched, own["id"]}
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"frames": "9-5"}, "FRAMES_INVALID"),
+        ({"frames": "1-9:0"}, "FRAMES_INVALID"),
+        ({"frames": "\u0661"}, "FRAMES_INVALID"),
+        ({"frames": ""}, "FRAMES_INVALID"),
+        ({"frames": "1-1000000000"}, "FRAMES_INVALID"),
+        ({"frames": "1-100000"}, "TOO_MANY_FRAMES"),
+        ({"frames": 7}, "INVALID_INPUT"),
+        ({"settings": {"width": 0}}, "INVALID_INPUT"),
+        ({"settings": {"width": "64"}}, "INVALID_INPUT"),
+        ({"settings": {"engine": "vray"}}, "INVALID_INPUT"),
+        ({"settings": {"output_format": "GIF"}}, "INVALID_INPUT"),
+        ({"settings": {"width": 65536, "height": 65536}}, "SETTINGS_INVALID"),
+        ({"settings": {"output_format": "MP4"}, "frames": "1"}, "SETTINGS_INVALID"),
+        ({"settings": {"camera": "Nobody's"}}, "NO_CAMERA"),
+        ({"settings": []}, "INVALID_INPUT"),
+        ({"tier": "fast"}, "INVALID_INPUT"),
+        ({"priority": 101}, "INVALID_INPUT"),
+        ({"payment": {"mode": "never"}}, "INVALID_INPUT"),
+        ({"payment": {"asset": "TON"}}, "INVALID_INPUT"),
+        ({"payment": {"max_amount": 0}}, "INVALID_INPUT"),
+        ({"payment": {"max_amount": "-1"}}, "INVALID_INPUT"),
+        ({"payment": {"max_amount": "1e400"}}, "INVALID_INPUT"),
+        ({"payment": {"max_amount": "0.000000001"}}, "INVALID_INPUT"),
+        ({"scene_id": None}, "INVALID_INPUT"),
+        ({"scene_id": "x"}, "INVALID_INPUT"),
+        ({"prompt": "a cat"}, "INVALID_INPUT"),
+        ({"scene_id": None, "prompt": "x" * 8001}, "INVALID_INPUT"),
+        ({"name": "x" * 201}, "INVALID_INPUT"),
+        ({"name": "a\u0000b"}, "INVALID_JSON"),
+    ],
+)
+def test_what_cannot_be_ordered_is_a_clear_400(agent: Agent, members: dict[str, Any], code: str) -> None:
+    message = refused(agent.order(**{"frames": "1-10", **members}), 400, code)
+    assert len(message) > 10
+    assert agent.get().json["count"] == 0
+
+
+def test_scenes_that_are_not_ready_are_said_to_be_so(agent: Agent) -> None:
+    unreadable = {"error": {"code": "SCENE_UNREADABLE", "message": "no file header"}}
+    for scene_id, status, code in (
+        (agent.scene(report=None), 409, "SCENE_NOT_READY"),
+        (agent.scene(storage_key=""), 409, "SCENE_GONE"),
+        (agent.scene(report=unreadable), 400, "SCENE_UNREADABLE"),
+        (UNKNOWN, 404, "SCENE_NOT_FOUND"),
+    ):
+        refused(agent.post(body={"scene_id": scene_id}), status, code)
