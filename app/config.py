@@ -176,6 +176,10 @@ class Settings:
     render_guess_seconds: int = setting(
         60, "RNP-019 estimates a Full HD frame with 128 samples at so long while its scene was never measured", "s", least=1
     )
+    render_probes_a_day: int = setting(
+        20, "scenes that an account may have probed in 24 hours, to see how long a frame takes; free", "scenes", most=100_000
+    )
+    probe_wait_seconds: int = setting(5, "an estimate waits so long for each small frame of its probe", "s", most=60)
     economy_wait_seconds: int = setting(
         900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400
     )

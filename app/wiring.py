@@ -35,7 +35,7 @@ from app.adapters.storage.s3_client import S3Access
 from app.adapters.task_news import TaskNews
 from app.config import Settings
 from app.config_checks import check
-from app.core import card_payments, estimates, pay_later, solana_hub, ton_hub
+from app.core import card_payments, estimates, pay_later, scene_estimates, solana_hub, ton_hub
 from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
@@ -48,6 +48,7 @@ from app.db import Database, make_engine
 from app.errors import ConfigError
 from app.flows import render_ordering
 from app.flows.broker_access import Broker, Office
+from app.flows.estimating import ProbeLimits
 from app.flows.payouts import PayoutChain
 from app.flows.results import Rules
 from app.values import signatures
@@ -115,6 +116,17 @@ class Hub:
         wait, guess = settings.economy_wait_seconds, settings.render_guess_seconds
         nodes = RenderNodeTerms(settings.node_unhealthy_seconds, settings.open_nodes, guess, wait)
         return estimates.Terms(tariff, nodes, settings.unit_max_seconds)
+
+    @property
+    def scene_estimate_terms(self) -> scene_estimates.Terms:
+        """What estimates are made of here."""
+        limits = RenderLimits(self.settings.max_pixels, self.settings.max_samples)
+        return scene_estimates.Terms(self.estimate_terms, self.rates, limits)
+
+    @property
+    def probe_limits(self) -> ProbeLimits:
+        """How much of probing is free here."""
+        return ProbeLimits(self.settings.render_probes_a_day, self.settings.probe_wait_seconds)
 
     @property
     def render_terms(self) -> render_ordering.Terms:

@@ -19,6 +19,8 @@ from app.core import (
     payments,
     payout_reconciliation,
     presence,
+    render_probes,
+    render_queue,
     reputation,
     sign_ins,
     stakes,
@@ -65,6 +67,8 @@ def sweep_work() -> None:
         with database.unit_of_work() as session:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
+        with database.unit_of_work() as session:
+            render_queue.raise_overdue(session, settings.economy_wait_seconds)
         with database.unit_of_work() as session:
             task_deadlines.end_overdue(session, settings.task_pull_seconds)
         with database.unit_of_work() as session:
@@ -166,11 +170,13 @@ def sweep_allocations() -> None:
 
 @shared_task(name="hub.sweep_quotes")
 def sweep_quotes() -> None:
-    """Withdraw quotes that nobody paid, and refund paid jobs that nobody takes."""
+    """Withdraw quotes that nobody paid, refund paid jobs that nobody takes, and end probes that nobody came for."""
     with hub().database.unit_of_work() as session:
         stale_jobs.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
     with hub().database.unit_of_work() as session:
         stale_jobs.fail_untaken_jobs(session, hub().settings.untaken_seconds)
+    with hub().database.unit_of_work() as session:
+        render_probes.drop_stale(session)
 
 
 @shared_task(name="hub.sweep_uploads")

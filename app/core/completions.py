@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import credit_holds, credits, pricing, render_billing, scene_timings, settlement, task_billing
+from app.core import credit_holds, credits, pricing, render_billing, render_probes, scene_timings, settlement, task_billing
 from app.db import after_commit
 from app.models.jobs import Job
 from app.values import clock
@@ -127,7 +127,10 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
     """All units are there: the job is completed, the fee is owed, and how long the scene took is remembered."""
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
     if job.sha256 is not None:
-        scene_timings.note(session, job_id, job.sha256, pricing.settings_key(job.settings))
+        is_probe = job.dialect == render_probes.DIALECT
+        scene_timings.note(session, job_id, job.sha256, pricing.settings_key(job.settings), is_probe)
+        if is_probe:
+            render_probes.conclude(session, job_id, job.sha256)
     if task_billing.is_task(job):
         task_billing.complete(session, job_id)
     elif render_billing.is_render(job):

@@ -26,8 +26,8 @@ _AHEAD = text("""
 SELECT w.is_economy, w.is_held, sum(w.units) AS units,
     sum(w.units * CASE WHEN j.units_completed > 0 THEN j.render_seconds / j.units_completed ELSE :guess_seconds END) AS seconds
 FROM (SELECT u.job_id, u.priority <= :economy_most AS is_economy, u.state <> 'queued' AS is_held, count(*) AS units
-    FROM work_units u WHERE u.capability = :kind AND u.provider_id IS NULL AND u.kind <> 'inspection' AND NOT u.is_parked
-        AND u.state IN ('queued', 'assigned', 'rendering', 'uploaded')
+    FROM work_units u WHERE (u.state = 'queued' AND NOT u.is_parked OR u.state IN ('assigned', 'rendering', 'uploaded'))
+        AND u.capability = :kind AND u.provider_id IS NULL AND u.kind <> 'inspection'
     GROUP BY u.job_id, u.priority <= :economy_most, u.state <> 'queued') w
 JOIN jobs j ON j.id = w.job_id GROUP BY w.is_economy, w.is_held
 """)

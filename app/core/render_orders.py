@@ -227,7 +227,7 @@ def rename(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, name: str
 
 
 def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
-    """Move what waits of a job in the queue."""
+    """Move what waits of a job in the queue, within its tier: priorities beyond ±100 are as good as those."""
     job, _ = lock_own(session, account_id, job_id)
     _assert_not_over(job)
     if job.priority == priority:

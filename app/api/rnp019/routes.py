@@ -1,5 +1,12 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rnp019 import jobs, keys, payout_addresses, wallets
+from app.api.rnp019 import estimates, jobs, keys, payout_addresses, tiers, wallets
 
-BLUEPRINTS = (wallets.blueprint, payout_addresses.blueprint, keys.blueprint, jobs.blueprint)
+BLUEPRINTS = (
+    wallets.blueprint,
+    payout_addresses.blueprint,
+    keys.blueprint,
+    tiers.blueprint,
+    estimates.blueprint,
+    jobs.blueprint,
+)
