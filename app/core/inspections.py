@@ -31,13 +31,14 @@ OPINIONS = 2  # so many nodes must call a scene broken, where more than one is t
 SCENE_FAULTS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW", "NO_CAMERA", "NO_SUCH_FRAME"})
 HOPELESS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW"})
 TEXT_LIMIT, LIST_LIMIT = 300, 100
-# Those who wait take turns by account.
+# Accounts take turns: whoever has one out waits behind those who have none.
 _FEED = text("""
 UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now WHERE id IN (
     SELECT u.id FROM work_units u JOIN (
-        SELECT w.id, w.queued_at, row_number() OVER (PARTITION BY s.account_id ORDER BY w.queued_at, w.id) AS turn
+        SELECT w.id, w.queued_at, row_number() OVER (PARTITION BY s.account_id ORDER BY w.is_parked, w.queued_at, w.id) AS turn
         FROM work_units w JOIN jobs j ON j.id = w.job_id JOIN scenes s ON s.id = j.scene_id
-        WHERE w.kind = 'inspection' AND w.provider_id IS NULL AND w.state = 'queued' AND w.is_parked) waiting ON waiting.id = u.id
+        WHERE w.kind = 'inspection' AND w.provider_id IS NULL AND w.state IN ('queued', 'assigned', 'rendering', 'uploaded')
+        ) waiting ON waiting.id = u.id
     WHERE u.state = 'queued' AND u.is_parked
     ORDER BY waiting.turn, waiting.queued_at LIMIT :room FOR UPDATE OF u SKIP LOCKED)
 RETURNING id
@@ -99,6 +100,7 @@ def order_alone(session: Session, scene: Scene) -> uuid.UUID:
         state=JobState.OPEN,
         payment_state=PaymentState.NONE,
         settings={"frame_list": []},
+        breakdown={"total": "0"},
         asset="RENDER",
         units_total=0,
     )

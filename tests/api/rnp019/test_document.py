@@ -38,7 +38,7 @@ def test_the_answers_are_what_the_file_says(client: FlaskClient, door: Door) -> 
 def test_who_must_sign_in_is_in_the_file(client: FlaskClient) -> None:
     spec = client.get("/openapi/rnp019.json").json
     open_paths = {path for _, path, operation in operations(spec) if "security" not in operation}
-    assert open_paths == {f"{WALLET}/challenge", f"{WALLET}/login"}
+    assert open_paths == {f"{WALLET}/challenge", f"{WALLET}/login", "/rnp/v1/scenes/{scene_id}/content"}
     assert "/docs/rnp019" in client.get("/docs").text
 
 
