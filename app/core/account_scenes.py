@@ -122,7 +122,7 @@ def _known(session: Session, account_id: uuid.UUID, file: Announced) -> AccountS
         return None
     if found.size_bytes != file.size_bytes:
         raise InvalidInput(f"the bytes with this sha256 are {found.size_bytes}, not {file.size_bytes}", code="SIZE_MISMATCH")
-    if found.state == SceneState.UPLOADING and found.expires_at < clock.now():
+    if _is_late(found):
         found.dropped_at = clock.now()
         session.flush()
         return None
@@ -171,12 +171,16 @@ def use(session: Session, account_id: uuid.UUID, scene_id: uuid.UUID) -> Scene:
 
 
 def get_awaited(session: Session, scene_id: uuid.UUID) -> AccountScene:
-    """A scene of which more bytes may come; NotFound once it is given up or its time is over."""
+    """A scene whose bytes have come, or may come; NotFound once it is given up or its time is over."""
     found = session.get(AccountScene, scene_id, populate_existing=True)
-    is_over = found is not None and found.state == SceneState.UPLOADING and found.expires_at < clock.now()
-    if found is None or found.dropped_at is not None or is_over:
+    if found is None or found.dropped_at is not None or _is_late(found):
         raise NotFound("this upload is over; announce the scene again at POST /rnp/v1/scenes", code="UPLOAD_OVER")
     return found
+
+
+def _is_late(own: AccountScene) -> bool:
+    """Whether its time is over and something of it is still missing."""
+    return own.received_bytes < own.size_bytes and own.expires_at < clock.now()
 
 
 def add_part(session: Session, scene_id: uuid.UUID, offset: int, size_bytes: int, storage_key: str) -> int:

@@ -31,6 +31,11 @@ OPINIONS = 2  # so many nodes must call a scene broken, where more than one is t
 SCENE_FAULTS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW", "NO_CAMERA", "NO_SUCH_FRAME"})
 HOPELESS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW"})
 TEXT_LIMIT, LIST_LIMIT = 300, 100
+# States are written out: else no plan that is kept could use the index of inspections. What nodes have is parked no more.
+_OUT = text("""
+SELECT count(*) FROM work_units WHERE kind = 'inspection' AND provider_id IS NULL
+    AND state IN ('queued', 'assigned', 'rendering', 'uploaded') AND NOT is_parked
+""")
 # Accounts take turns: whoever has one out waits behind those who have none.
 _FEED = text("""
 UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now WHERE id IN (
@@ -124,8 +129,7 @@ def order_alone(session: Session, scene: Scene) -> uuid.UUID:
 
 def feed(session: Session) -> int:
     """Hand out what waits for its turn, as far as there is room; returns how many. Two at once may hand out a few too many."""
-    is_out = (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked | WorkUnit.state.in_(HELD)
-    out = session.scalar(select(func.count()).where(WorkUnit.kind == KIND, WorkUnit.provider_id.is_(None), is_out)) or 0
+    out = session.scalar(_OUT) or 0
     if out >= OUT_AT_MOST:
         return 0
     fed = list(session.scalars(_FEED, {"now": clock.now(), "room": OUT_AT_MOST - out}))
