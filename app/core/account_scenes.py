@@ -21,7 +21,8 @@ from app.models.jobs import Scene
 from app.values import clock
 from app.values.states import SceneState, advance
 
-OPEN_LIMIT = 100  # scenes of one account that are not ready yet
+OPEN_LIMIT = 200  # scenes of one account that are not ready yet, or were rejected of late
+PARTS_LIMIT = 10_000  # of one scene: each is a file and a row
 WAIT_SECONDS = 60
 PARTS = "scene-parts"
 
@@ -131,7 +132,7 @@ def _known(session: Session, account_id: uuid.UUID, file: Announced) -> AccountS
 
 def _assert_room(session: Session, account_id: uuid.UUID, file: Announced, limits: Limits) -> None:
     """Two at once may pass together: the limits keep an account's use in bounds, and are no exact count."""
-    mine = (AccountScene.account_id == account_id, AccountScene.dropped_at.is_(None), AccountScene.state != SceneState.REJECTED)
+    mine = (AccountScene.account_id == account_id, AccountScene.dropped_at.is_(None))
     is_open = AccountScene.state != SceneState.READY
     used_bytes, waiting = session.execute(
         select(func.coalesce(func.sum(AccountScene.size_bytes), 0), func.count().filter(is_open)).where(*mine)
@@ -140,7 +141,7 @@ def _assert_room(session: Session, account_id: uuid.UUID, file: Announced, limit
         message = f"your scenes take {used_bytes} bytes of {limits.account_bytes}; those that no job uses go by themselves"
         raise TooLarge(message, code="SCENES_FULL", details={"used_bytes": int(used_bytes), "max_bytes": limits.account_bytes})
     if waiting >= OPEN_LIMIT:
-        message = f"{OPEN_LIMIT} of your scenes are being sent or looked at; send those first, or wait"
+        message = f"{OPEN_LIMIT} of your scenes are being sent or looked at, or were rejected; send those first, or wait"
         raise RateLimited(message, details={"retry_after": WAIT_SECONDS})
 
 
@@ -184,10 +185,14 @@ def _is_late(own: AccountScene) -> bool:
 
 
 def add_part(session: Session, scene_id: uuid.UUID, offset: int, size_bytes: int, storage_key: str) -> int:
-    """Note a stored part; returns how much is there now. Conflict OFFSET_MISMATCH when it does not go on where the last ended."""
+    """Note a stored part; returns how much is there now. Conflict OFFSET_MISMATCH when it does not go on where the last ended,
+    InvalidInput PARTS_TOO_SMALL past PARTS_LIMIT of them."""
     own = _lock(session, scene_id)
     if own.state != SceneState.UPLOADING or own.received_bytes != offset:
         raise offset_mismatch(own)
+    if (session.scalar(select(func.count()).where(SceneChunk.scene_id == scene_id)) or 0) >= PARTS_LIMIT:
+        message = f"a scene comes in {PARTS_LIMIT} parts at most; send it in larger ones, or whole by PUT"
+        raise InvalidInput(message, code="PARTS_TOO_SMALL")
     session.add(SceneChunk(scene_id=scene_id, offset_bytes=offset, size_bytes=size_bytes, storage_key=storage_key))
     own.received_bytes, own.received_at = offset + size_bytes, clock.now()
     session.flush()

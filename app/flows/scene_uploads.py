@@ -161,7 +161,7 @@ def _keep_part(scenes: Scenes, own: AccountScene, offset: int, piece: bytes) -> 
     try:
         with scenes.database.unit_of_work() as session:
             return account_scenes.add_part(session, own.id, offset, len(piece), key)
-    except (Conflict, NotFound):
+    except (Conflict, InvalidInput, NotFound):
         scenes.store.delete(key)
         raise
 

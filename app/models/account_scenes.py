@@ -32,7 +32,7 @@ class AccountScene(Base):
     )
 
     id: Mapped[Id]
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("accounts.id"), index=True)
     state: Mapped[Str]
     sha256: Mapped[Str]
     size_bytes: Mapped[Minor]

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name="fk_account_scenes_account_id"),
         sa.PrimaryKeyConstraint("id", name="pk_account_scenes"),
     )
+    op.create_index("ix_account_scenes_account_id", TABLE, ["account_id"])
     known = sa.text("state <> 'rejected' AND dropped_at IS NULL")
     op.create_index(
         "ix_account_scenes_known", TABLE, ["account_id", "sha256", "extension"], unique=True, postgresql_where=known

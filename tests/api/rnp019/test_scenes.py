@@ -275,6 +275,10 @@ def test_an_account_has_so_much_room_and_no_more(client: FlaskClient, hub: Hub, 
     agent = Agent(client, hub)
     assert [agent.announce(triangle(number)).status_code for number in range(4)] == [201, 201, 201, 429]
     assert agent.announce(triangle(0)).status_code == 200, "what is under way is no news"
+    scene = agent.announce(triangle(0)).json
+    monkeypatch.setattr(account_scenes, "PARTS_LIMIT", 2)
+    assert [agent.patch(scene, offset, b"x").status_code for offset in range(3)] == [204, 204, 400]
+    assert agent.offset(scene) == 2 and agent.put(scene, triangle(0)).status_code == 204
 
 
 def test_what_nobody_needs_goes_and_what_a_job_needs_stays(agent: Agent, node: LookingNode, hub: Hub) -> None:
