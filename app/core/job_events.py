@@ -1,8 +1,8 @@
 """What became of a render, event by event: numbered when first read, and read on from any number without a gap.
 
-Triggers write events with the changes that they tell of (`models.job_events`), and lock nothing for it. So transactions may commit
-in another order than they wrote in, and a plain counter would show a later number before an earlier one. Numbers are given to what
-is committed, one reader of a job at a time: whatever is committed later gets a later number, and nobody misses it.
+Triggers write events with the changes that they tell of (`models.job_events`), and lock nothing for it. So transactions may
+commit in another order than they wrote in, and a plain counter would show a later number before an earlier one. Numbers are given
+to what is committed, one reader of a job at a time: whatever is committed later gets a later number, and nobody misses it.
 """
 
 import uuid

@@ -18,8 +18,8 @@ BEGIN
     RETURN NULL;
 END $$
 """
-# The triggers below are deferred: they run at the commit, when all is as it stays, and lock nothing that anybody waits for. Several
-# changes of one transaction are one event, and a change that says nothing new is none.
+# The triggers below are deferred: they run at the commit, when all is as it stays, and lock nothing that anybody waits for.
+# Several changes of one transaction are one event, and a change that says nothing new is none.
 _NOTE_JOB = """
 CREATE FUNCTION note_render() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -50,11 +50,13 @@ BEGIN
     INSERT INTO job_events (job_id, kind, facts, noted_at)
         SELECT s.job_id, 'frame', jsonb_build_object('frame', NEW.frame, 'tile', NEW.tile, 'unit', NEW.kind,
             'status', CASE WHEN NEW.state IN ('assigned', 'rendering', 'uploaded') THEN 'rendering' ELSE NEW.state END,
-            'attempts', NEW.fence, 'error', a.error_code, 'seconds', u.seconds, 'cost_minor', u.cost_minor, 'asset', j.asset,
-            'completed', j.units_completed, 'total', j.units_total, 'charged_minor', o.charged_minor), clock_timestamp()
+            'attempts', NEW.fence, 'error', CASE WHEN NEW.state IN ('queued', 'failed') THEN a.error_code END,
+            'seconds', least(u.seconds, round(extract(epoch FROM u.completed_at - a.started_at), 3)),
+            'cost_minor', u.cost_minor, 'asset', j.asset, 'completed', j.units_completed, 'total', j.units_total,
+            'charged_minor', o.charged_minor), clock_timestamp()
         FROM job_streams s JOIN render_orders o ON o.job_id = s.job_id JOIN jobs j ON j.id = s.job_id
         JOIN work_units u ON u.id = NEW.id
-        LEFT JOIN attempts a ON a.unit_id = NEW.id AND a.fence = NEW.fence AND NEW.state IN ('queued', 'failed')
+        LEFT JOIN attempts a ON a.unit_id = NEW.id AND a.fence = NEW.fence
         WHERE s.job_id = NEW.job_id;
     RETURN NULL;
 END $$

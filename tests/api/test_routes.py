@@ -119,6 +119,11 @@ ACCESS = {
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames/<frame>"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames/<frame>/preview"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames.zip"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/events"): "jobs:read",
     ("POST", "/api/v1/tasks"): "tasks:write",
     ("GET", "/api/v1/tasks"): "tasks:read",
     ("GET", "/api/v1/tasks/<task_id>"): "tasks:read",
@@ -377,8 +382,8 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
     assert market.client.post(f"/provider/job/{payment['jobId']}/failed", json=body).status_code == 404
 
 
-SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
-           "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
+SAMPLES = {"<frame>": "1", "<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN,
+           "<entry_id>": UNKNOWN, "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
            "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1", "<dispute_id>": UNKNOWN,

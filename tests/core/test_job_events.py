@@ -60,7 +60,7 @@ def test_every_change_is_told_once_with_what_it_cost(renders: Renders) -> None:
         (2, "queued"), ("paused", "confirmed", True), ("paused", "confirmed", True), ("cancelled", "confirmed", True),
     ]  # fmt: skip
     done, failed, end = events[3].facts, events[5].facts, events[-1].facts
-    assert (done["seconds"], done["cost_minor"], done["charged_minor"]) == (10.0**6, 5 * 10**6, 5 * 10**6)
+    assert (done["seconds"], done["cost_minor"], done["charged_minor"]) == (5, 5 * 10**6, 5 * 10**6)
     assert (done["completed"], done["total"], failed["error"], failed["attempts"]) == (1, 3, "CRASHED", 1)
     assert (end["reason"], end["charged_minor"], end["is_settled"]) == ("CANCELLED_BY_USER", 5 * 10**6, True)
 
