@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
     "task logs": {"task": "hub.sweep_task_logs", "schedule": 3600.0, "options": {"expires": 600}},
+    "renders": {"task": "hub.sweep_renders", "schedule": 3600.0, "options": {"expires": 600}},
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
     "proposals": {"task": "hub.sweep_proposals", "schedule": 300.0, "options": {"expires": 300}},
     "stakes": {"task": "hub.sweep_stakes", "schedule": 30.0, "options": {"expires": 30}},

@@ -17,7 +17,7 @@ class FrameSchema(Schema):
     status = fields.String(required=True, validate=validate.OneOf(WORDS))
     seconds = fields.Float(required=True, allow_none=True, metadata={"description": "null until it is rendered"})
     cost = fields.String(
-        required=True, allow_none=True, metadata={"description": "in the job's asset; null until it has one", "example": "0.05000000"}
+        required=True, allow_none=True, metadata={"description": "in the job's asset; null until known", "example": "0.05000000"}
     )
     attempts = fields.Integer(required=True, metadata={"description": "how often a node took it"})
 
