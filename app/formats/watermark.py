@@ -25,6 +25,7 @@ from app.errors import TooLarge
 VERSION = 1
 QUALITY = 75
 LEAST_PIXELS = 16
+ENOUGH_PIXELS = 2048  # of a side, to make any preview from
 TEXT = "PREVIEW"
 BACKGROUND = (72, 72, 72)
 LEVELS_BITS = 3
@@ -56,9 +57,12 @@ def read(path: Path, format: str, max_pixels: int) -> Image.Image:
     """Any accepted picture as 8-bit RGB, what is transparent on grey."""
     if format == "EXR":
         return _read_exr(path)
-    with Image.open(path, formats=[format]) as picture:
-        if picture.width * picture.height > max_pixels:
+    with Image.open(path, formats=[format]) as opened:
+        if opened.width * opened.height > max_pixels:
             raise TooLarge("this picture is too large for a preview")
+        picture: Image.Image = opened
+        if max(opened.size) >= 2 * ENOUGH_PIXELS and opened.mode in ("RGB", "RGBA", "L", "LA"):
+            picture = opened.reduce(max(opened.size) // ENOUGH_PIXELS)  # before it is copied, which would take its memory twice
         if picture.mode.startswith("I"):  # 16 bits of grey
             return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -73,12 +77,19 @@ def _read_exr(path: Path) -> Image.Image:
 
     with OpenEXR.File(str(path)) as opened:
         channels: dict[str, Any] = opened.channels()
-        name = next((name for name in ("RGB", "RGBA") if name in channels), None) or next(iter(channels))
-        pixels = channels[name].pixels.astype("float32")
+        pixels = channels[min(channels, key=_rank)].pixels
+        step = max(1, max(pixels.shape) // ENOUGH_PIXELS)
+        pixels = pixels[::step, ::step].astype("float32")
     pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
     pixels[pixels != pixels] = 0  # not a number
     shown = pixels.clip(0, 1) ** (1 / 2.2) * 255
     return Image.fromarray(shown.round().astype("uint8")).convert("RGB")
+
+
+def _rank(channel: str) -> tuple[bool, bool, str]:
+    """Colours come first, and among those of many layers the finished picture."""
+    layer, _, name = channel.rpartition(".")
+    return name not in ("RGB", "RGBA"), bool(layer) and not layer.endswith("Combined"), channel
 
 
 def shrink(picture: Image.Image, most_pixels: int) -> Image.Image:

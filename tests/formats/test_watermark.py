@@ -147,6 +147,16 @@ def test_a_float_picture_is_shown_as_a_screen_would(tmp_path: Path) -> None:
     assert watermark.draw(path, "EXR", Mark(SECRET, 1), 512, 10**6)[:2] == b"\xff\xd8"
 
 
+def test_of_many_layers_the_finished_picture_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "layers.exr"
+    plain = np.zeros((8, 8), dtype=np.float32)
+    channels = {f"{layer}.{name}": plain + light for layer, names, light in (
+        ("View.Depth", "Z", 9), ("View.Combined", "RGB", 1), ("View.DiffCol", "RGB", 0)) for name in names}  # fmt: skip
+    with OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, channels) as made:
+        made.write(str(path))
+    assert (np.asarray(watermark.read(path, "EXR", 10**6)) == 255).all()
+
+
 def test_a_picture_that_is_too_large_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "frame.png"
     Image.new("1", (4000, 4000)).save(path)
