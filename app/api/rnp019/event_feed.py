@@ -3,7 +3,7 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from app.api.rnp019 import event_words, job_words
@@ -16,17 +16,19 @@ from app.values.states import JobState, PaymentState, UnitState
 from app.wiring import Hub
 
 PACE_SECONDS = 0.2  # hints that come close together are one look
+PEEK_SECONDS = 1.0  # how soon it is seen that a client has gone without a word, and its place is free
 
 
 @dataclass(frozen=True, slots=True)
 class Follower:
     """Whose stream it is, and how to ask again: `renew` whether the credential still holds (Unauthenticated, Forbidden where it
-    does not), `stay` to keep its place among the open streams."""
+    does not), `stay` to keep its place among the open streams, and `is_gone` whether the client has hung up."""
 
     account_id: uuid.UUID
     job_id: uuid.UUID
     renew: Callable[[Session], None]
     stay: Callable[[], None]
+    is_gone: Callable[[], bool]
 
 
 class Feed:
@@ -35,6 +37,7 @@ class Feed:
 
     def __init__(self, hub: Hub, follower: Follower, after: int) -> None:
         self._hub, self._follower, self._after = hub, follower, after
+        self._stays_until = 0.0
 
     def lines(self) -> Iterator[str]:
         """Pieces of the stream. It ends with the job, with the credential, or after EVENT_STREAM_SECONDS."""
@@ -47,9 +50,9 @@ class Feed:
             self._hub.task_news.leave(job_id, hint.set)
 
     def _tell(self, hint: threading.Event) -> Iterator[str]:
-        settings = self._hub.settings
-        ends_at = time.monotonic() + settings.event_stream_seconds
+        ends_at = time.monotonic() + self._hub.settings.event_stream_seconds
         while True:
+            self._stay()
             hint.clear()  # before the look: what comes during it is looked at again
             try:
                 status, page = self._look()
@@ -64,13 +67,27 @@ class Feed:
             if status is not None:
                 yield event_words.written("end", {"status": status})
                 return
-            left = ends_at - time.monotonic()
-            if left <= 0:
+            if not (yield from self._wait(hint, ends_at)):
                 return
-            if not hint.wait(min(left, settings.event_heartbeat_seconds)):
-                self._follower.stay()
-                yield event_words.HEARTBEAT
             time.sleep(PACE_SECONDS)
+
+    def _wait(self, hint: threading.Event, ends_at: float) -> Generator[str, None, bool]:
+        """Heartbeats until there may be something to tell. False where the stream is over, or its client gone."""
+        while not hint.wait(PEEK_SECONDS):
+            if self._stay():
+                yield event_words.HEARTBEAT
+            if self._follower.is_gone() or time.monotonic() >= ends_at:
+                return False
+        return time.monotonic() < ends_at
+
+    def _stay(self) -> bool:
+        """Keep the place, once a heartbeat."""
+        now = time.monotonic()
+        if now < self._stays_until:
+            return False
+        self._follower.stay()
+        self._stays_until = now + self._hub.settings.event_heartbeat_seconds
+        return True
 
     def _look(self) -> tuple[str | None, Page]:
         """The job's last word, once there is one, and what is new. The job comes first: where it is over, all was written."""

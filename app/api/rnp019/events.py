@@ -1,7 +1,10 @@
 """RNP-019: a job's events, live, and from where a client was cut off."""
 
+import select
+import socket as sockets
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Response, current_app, request
@@ -88,11 +91,13 @@ def events(query: dict[str, Any], job_id: str) -> Response:
             return Response(status=204)
     seats = _seats()
     place = seats.take(caller.account_id)
-    follower = Follower(caller.account_id, ordered.job.id, _renewal(), lambda: seats.stay(caller.account_id, place))
+    socket = request.environ.get("gunicorn.socket")
+    stay = partial(seats.stay, caller.account_id, place)
+    follower = Follower(caller.account_id, ordered.job.id, _renewal(), stay, partial(_has_hung_up, socket))
     response = Response(Feed(hub(), follower, after).lines(), mimetype=event_words.MEDIA_TYPE)
     response.call_on_close(lambda: seats.leave(caller.account_id, place))
     response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-    if (socket := request.environ.get("gunicorn.socket")) is not None:
+    if socket is not None:
         socket.settimeout(SEND_SECONDS)
     return response
 
@@ -109,6 +114,16 @@ def _seats() -> Seats:
     settings = hub().settings
     made = Seats(OpenStreams(hub().cache, KEPT_SECONDS), settings.event_streams_per_account, settings.event_streams_per_process)
     return current_app.extensions.setdefault(_SEATS, made)  # type: ignore[no-any-return]
+
+
+def _has_hung_up(socket: Any) -> bool:
+    """Whether a client's end is closed, as far as its socket says; nobody else tells before something is sent to it."""
+    if type(socket) is not sockets.socket:  # under TLS nobody can look without taking
+        return False
+    try:
+        return bool(select.select([socket], [], [], 0)[0]) and socket.recv(1, sockets.MSG_PEEK) == b""
+    except OSError:
+        return True
 
 
 def _renewal() -> Callable[[Session], None]:
