@@ -5,8 +5,6 @@ The model's server is a stand-in (tests/factories/model_server.py): no model run
 
 import io
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import ROOT, running_stack
+from tests.e2e.conftest import running_stack
 from tests.e2e.test_real_render import blend
+from tests.factories import command_lines
 from tests.factories.model_server import ModelServer, model_server
 
 SMALL = """
@@ -84,9 +83,7 @@ class Renter:
 
 def run(*arguments: str, home: str) -> str:
     """One command of the command line."""
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    environment = {"LIGHTYARD_HOME": home, "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = command_lines.run(*arguments, environment={"LIGHTYARD_HOME": home, "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -19,6 +19,7 @@ import psutil
 from app.stack import leftovers
 from app.stack.ports import free_port
 from devnet.payer import Payer
+from tests.factories import command_lines
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "app.cli"]
@@ -135,5 +136,4 @@ def fresh_home() -> Iterator[Path]:
 
 def lightyard(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """One command of the command line, to its end."""
-    environment = {**os.environ, "LIGHTYARD_HOME": str(home), **settings}
-    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return command_lines.run(*arguments, environment={**os.environ, "LIGHTYARD_HOME": str(home), **settings})
