@@ -28,7 +28,7 @@ class Job:
 @dataclass(eq=False)
 class Attempt:
     """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` is its container's, and
-    so are `ran_from` and `ran_until`: what comes before, the image's pull above all, and after is not what its client pays for."""
+    so are `ran_from` and `ran_until`: what comes before, the image's pull above all, and after costs its client nothing."""
 
     attempt_id: str
     fence: int
