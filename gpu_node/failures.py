@@ -41,13 +41,18 @@ class NodeError(Exception):
 
 
 class WorkFailed(NodeError):
-    """A unit of work failed for a reason that the hub must be told."""
+    """A unit of work failed for a reason that the hub must be told.
 
-    def __init__(self, code: FailureCode, message: str, log_tail: str = "") -> None:
+    `exit_code`: a container has ended by itself with this status, after `seconds`: no other host will do better, and it is paid.
+    """
+
+    def __init__(self, code: FailureCode, message: str, log_tail: str = "", exit_code: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.log_tail = log_tail
+        self.exit_code = exit_code
+        self.seconds = 0.0
 
 
 class WorkStopped(NodeError):

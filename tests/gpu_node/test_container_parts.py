@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from gpu_node import offer
+from gpu_node.attempts import Attempt, Job
 from gpu_node.config import SettingError, read_settings
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
-from gpu_node.runners.container import disk, gpus, images
+from gpu_node.runners.container import disk, gpus, images, life
 from gpu_node.runners.container.confinement import Place, confine
 from gpu_node.runners.container.disk import Disk
 from gpu_node.runners.container.engine import Engine, EngineMissing, check, describe, find_engine, usual_addresses
@@ -25,6 +27,7 @@ from gpu_node.runners.container.packing import pack
 from gpu_node.runners.container.printing import Line, Printing
 from gpu_node.runners.container.registries import check_public
 from gpu_node.runners.container.room import HostBusy, Room
+from gpu_node.session import Limits
 
 ORDER = read_order({"docker_image": "a/b:1", "command": ["x"], "cpu_cores": 0.5, "ram_gb": 0.1, "storage_gb": 0.05,
                     "timeout_seconds": 20})
@@ -317,3 +320,25 @@ def test_where_nobody_may_look_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> 
     """A runtime folder that can't be looked into, of whatever reason: this one's name is too long for any file system."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "x" * 5000)
     assert not any("xxx" in address for address in usual_addresses())
+
+
+@pytest.mark.parametrize(("said", "status"), [
+    ('runc create failed: unable to start container process: exec: "pyhton": executable file not found in $PATH', 127),
+    ("crun: executable file `pyhton` not found in $PATH: No such file or directory", 127),
+    ('exec: "/app": is a directory: permission denied', 126), ("exec /app: exec format error", 126),
+    ("error mounting /x to rootfs at /results: no such file or directory", None),
+])
+def test_only_what_an_engine_says_of_the_command_itself_ends_a_task(said: str, status: int | None) -> None:
+    with pytest.raises(WorkFailed) as failed, life._starting():
+        raise docker.errors.APIError(said, explanation=said)
+    assert (failed.value.code, failed.value.exit_code) == (FailureCode.EXECUTION_ERROR, status)
+
+
+def test_a_containers_seconds_are_those_between_its_start_and_its_end() -> None:
+    job = Job("j", "task", {}, (), Limits())
+    attempt = Attempt("a", 1, "u", job, "container", None, 60.0, None, started_at=time.monotonic() - 500)
+    assert attempt.seconds(time.monotonic()) == 0.0, "it fetches the image"
+    attempt.note_running(True)
+    assert 0 < attempt.seconds(time.monotonic()) < 400
+    attempt.note_running(False)
+    assert attempt.seconds(time.monotonic() + 1000) < 400, "packing is not running"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,18 +27,21 @@ WATCH_SECONDS = 0.25
 METER_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 LAST_WORDS_SECONDS = 5.0
-NOT_STARTED = (126, 127)
+NOT_EXECUTABLE, NOT_FOUND = NOT_STARTED = (126, 127)  # as a shell says it
 KILLED = 137
 STOPPED = (KILLED, 143)
 NO_COMMAND = ("executable file", "no such file", "permission denied", "not a directory", "exec format", "is a directory")
+NAMES_COMMAND = re.compile(r"\bexec(utable)?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How long a container gets to end by itself when its time is over, and how a sample of what it uses is passed on."""
+    """How long a container gets to end by itself when its time is over, and how it is passed on what it uses, and that it runs
+    (and that it does no more)."""
 
     grace_seconds: float
     on_measures: Callable[[Measures], None]
+    on_running: Callable[[bool], None]
 
 
 class Life:
@@ -53,10 +57,12 @@ class Life:
 
     def live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
         """Starts it and stays until it has ended well. Of a failure the last words are told, too."""
+        seconds = 0.0
         try:
             seconds = self._live(manners, stopped)
             self._judge()
         except WorkFailed as failed:
+            failed.seconds = seconds
             failed.log_tail = failed.log_tail or self._printing.tail()
             raise
         return seconds
@@ -66,12 +72,14 @@ class Life:
         with _starting():
             self._client.start(self._container)
         started = time.monotonic()
+        manners.on_running(True)
         try:
             threading.Thread(target=self._wait, name="container-end", daemon=True).start()
             self._watch(started, manners, stopped)
             return time.monotonic() - started
         finally:
             self._kill()
+            manners.on_running(False)
             reader.join(LAST_WORDS_SECONDS)
 
     def _read(self) -> threading.Thread:
@@ -156,13 +164,13 @@ class Life:
             raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine ended, and the container with it")
         if state.get("OOMKilled") or code == KILLED:
             # Nobody inside can kill a container's first process, and not every engine says that the kernel did.
-            raise WorkFailed(FailureCode.OUT_OF_MEMORY, "was killed by the kernel, as what uses more memory than the "
-                               f"{self._order.memory_bytes} bytes allowed")
+            said = f"was killed by the kernel, as what uses more memory than the {self._order.memory_bytes} bytes allowed"
+            raise WorkFailed(FailureCode.OUT_OF_MEMORY, said, exit_code=code or KILLED)
         if code is None:
             raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine lost the container")
         if code:
             why = " (the command could not be started)" if code in NOT_STARTED else ""
-            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}")
+            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}", exit_code=code)
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -180,5 +188,13 @@ def _starting() -> Iterator[None]:
     except TROUBLES as trouble:
         said = str(getattr(trouble, "explanation", None) or trouble)
         if any(word in said.lower() for word in NO_COMMAND):
-            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command could not be started: {said[-300:]}") from trouble
+            message = f"the command could not be started: {said[-300:]}"
+            raise WorkFailed(FailureCode.EXECUTION_ERROR, message, exit_code=_status_of(said)) from trouble
         raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container could not be started: {said[:500]}") from trouble
+
+
+def _status_of(said: str) -> int | None:
+    """What a shell's status would be, for an engine's words about the command itself; None where they may be about the host."""
+    if NAMES_COMMAND.search(said) is None:
+        return None
+    return NOT_FOUND if "not found" in said.lower() or "no such file" in said.lower() else NOT_EXECUTABLE

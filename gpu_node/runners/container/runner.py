@@ -58,14 +58,15 @@ class ContainerRunner:
 
     def run(self, settings: dict[str, Any], limits: Limits, stopped: Callable[[], bool],
             on_lines: Callable[[list[Line]], None] = lambda lines: None,
-            on_measures: Callable[[Measures], None] = lambda measures: None) -> Output:
-        """One task, whole: its results packed, and how long the container ran. Raises WorkFailed, WorkStopped or HostBusy.
-        Thread-safe."""
+            on_measures: Callable[[Measures], None] = lambda measures: None,
+            on_running: Callable[[bool], None] = lambda is_running: None) -> Output:
+        """One task, whole: its results packed, and how long the container ran. `on_running` is told when it begins, its image
+        fetched, and when it is over. Raises WorkFailed, WorkStopped or HostBusy. Thread-safe."""
         order = read_order(settings)
         if order.has_network and self.rules.network is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this host gives containers no network")
         printing = Printing(on_lines, self.rules.max_log_bytes)
-        manners = Manners(self.rules.grace_seconds, on_measures)
+        manners = Manners(self.rules.grace_seconds, on_measures, on_running)
         try:
             with _engine_troubles(), self._room.promised(order), gpus.lent(order, self.engine.gives_gpus) as uuids:
                 return self._run(order, limits, uuids, printing, manners, stopped)

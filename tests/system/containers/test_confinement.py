@@ -130,7 +130,7 @@ def test_a_listener_is_heard_by_nobody(run: Run) -> None:
 def test_at_its_time_limit_a_container_is_asked_and_then_killed(run: Run) -> None:
     polite = run("sh", "-c", "trap 'echo leaving; exit 3' TERM; while true; do usleep 50000; done", timeout_seconds=1)
     assert polite.failure is not None and polite.failure.code == "TIME_LIMIT" and polite.printed == ["leaving"]
-    assert polite.failure.log_tail == "leaving\n"
+    assert polite.failure.log_tail == "leaving\n" and polite.failure.exit_code is None, "it is the limit that ended it"
     began = time.monotonic()
     deaf = run("sh", "-c", "trap '' TERM; while true; do sleep 1; done", timeout_seconds=1)
     assert deaf.failure is not None and deaf.failure.code == "TIME_LIMIT"
@@ -140,10 +140,11 @@ def test_at_its_time_limit_a_container_is_asked_and_then_killed(run: Run) -> Non
 def test_an_exit_status_is_told_with_the_last_words(run: Run) -> None:
     done = run("sh", "-c", "echo one; echo two >&2; exit 7")
     assert done.failure is not None and done.failure.code == "EXECUTION_ERROR" and "status 7" in done.failure.message
+    assert done.failure.exit_code == 7 and done.failure.seconds > 0
     assert sorted(done.failure.log_tail.split()) == ["one", "two"]
     missing = run("no-such-program")
     assert missing.failure is not None and missing.failure.code == "EXECUTION_ERROR"
-    assert "no-such-program" in missing.failure.message
+    assert "no-such-program" in missing.failure.message and missing.failure.exit_code == 127
 
 
 def test_a_flood_of_lines_neither_stops_the_program_nor_reaches_the_hub(run: Run) -> None:
