@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import ctypes
 import gzip
 import os
+import shutil
+import socket
 import subprocess
+import sys
 import tarfile
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import docker
+import psutil
 import pytest
+from docker.errors import APIError
 
 from gpu_node import offer
 from gpu_node.attempts import Attempt, Job
 from gpu_node.config import SettingError, read_settings
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
-from gpu_node.runners.container import disk, gpus, images, life
+from gpu_node.runners.container import disk, gpus, images, life, tallies
 from gpu_node.runners.container.confinement import Place, confine
 from gpu_node.runners.container.disk import Disk
 from gpu_node.runners.container.engine import Engine, EngineMissing, check, describe, find_engine, usual_addresses
+from gpu_node.runners.container.life import starting
 from gpu_node.runners.container.order import Order, check_start, read_order
 from gpu_node.runners.container.packing import pack
 from gpu_node.runners.container.printing import Line, Printing
-from gpu_node.runners.container.registries import check_public
+from gpu_node.runners.container.registries import RegistryRules, check_registry
 from gpu_node.runners.container.room import HostBusy, Room
+from gpu_node.runners.container.runner import engine_troubles
 from gpu_node.session import Limits
+from tests.factories.missing import go_without
 
+GIB = 1024**3
+NOBODY = 65_534
+PR_SET_DUMPABLE = 4
 ORDER = read_order({"docker_image": "a/b:1", "command": ["x"], "cpu_cores": 0.5, "ram_gb": 0.1, "storage_gb": 0.05,
                     "timeout_seconds": 20})
 DOCKER = Engine("unix:///x", "docker", "27", 8, 1 << 34, False, None, False, True, Path("/nonexistent"))
@@ -105,9 +120,10 @@ def test_a_gpu_that_is_not_there_is_an_error_before_anything_starts(monkeypatch:
         assert small == ("GPU-2",), "the smallest that does"
         with gpus.lent(one, engine_gives=True) as large:
             assert large == ("GPU-1",)
-            with pytest.raises(WorkFailed, match="has 0 free") as failed, gpus.lent(one, engine_gives=True):
+            with pytest.raises(HostBusy, match="2 of this host's GPUs are lent"), gpus.lent(one, engine_gives=True):
                 pass
-            assert failed.value.code == FailureCode.GPU_UNAVAILABLE
+            with pytest.raises(WorkFailed, match="this host has 2"), gpus.lent(replace(one, gpu_count=3), engine_gives=True):
+                pass  # not even when they come back
     for order, gives in ((replace(one, gpu_count=3), True), (replace(one, gpu_memory_bytes=10**12), True), (one, False)):
         with pytest.raises(WorkFailed) as failed, gpus.lent(order, gives):
             pass
@@ -210,6 +226,104 @@ def test_a_disk_that_the_kernel_does_not_bound_is_measured(tmp_path: Path, monke
     assert not (tmp_path / "disk").exists()
 
 
+HIDER = """
+import os, sys, time
+os.chdir(sys.argv[1])
+os.mkdir("locked"), open("locked/x", "wb").write(b"x" * (300 << 10)), os.chmod("locked", int(sys.argv[2], 8))
+open("twice", "wb").write(b"x" * 1000), os.link("twice", "again")
+gone = open("gone", "wb")
+gone.write(b"x" * (500 << 10)), gone.flush(), os.unlink("gone")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("mode", ["300", "000", "600"])
+def test_what_is_locked_or_unlinked_is_counted_all_the_same(open_folder: Path, mode: str) -> None:
+    """As another user than root where root may become one: root looks into every folder anyway."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", HIDER, str(open_folder), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            go_without("a namespace of processes can't be made here")
+        [child] = psutil.Process(process.pid).children()
+        tally = tallies.Tally()
+        with as_nobody(open_folder):
+            tallies.count(open_folder, 100, tally)
+        assert tally.files == 4 and tally.written == (300 << 10) + 1000
+        tallies.count_unlinked(child.pid, open_folder.stat().st_dev, tally)
+        assert tally.written == (800 << 10) + 1000 and tally.held >= tally.written
+        mine = tallies.Tally()
+        tallies.count_unlinked(os.getpid(), open_folder.stat().st_dev, mine)
+        assert mine.held == 0, "this node's own files are none of a container's"
+        process.stdin.close()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Where every user gets to: pytest's own folders are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """What lies in the folder is his."""
+    if os.geteuid():
+        yield
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+
+    def become(user: int) -> None:
+        os.seteuid(user)
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)  # else its own /proc would be root's, as it is for no process of his
+
+    become(NOBODY)
+    try:
+        yield
+    finally:
+        become(0)
+
+
+def test_a_count_neither_follows_links_nor_loses_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "host").mkdir(mode=0o500)
+    (tmp_path / "disk" / "a").mkdir(parents=True)
+    real, secrets = os.path.realpath(tmp_path), tmp_path / "host"
+    (tmp_path / "disk" / "link").symlink_to(secrets)
+    assert tallies._count_one(f"{real}/disk", 100, tallies.Tally()) == [f"{real}/disk/a"]
+    for path, error in ((f"{real}/disk/link", NotADirectoryError), (f"{real}/disk/link/../host", FileNotFoundError)):
+        with pytest.raises(error):
+            tallies._count_one(path, 100, tallies.Tally())
+    assert secrets.stat().st_mode & 0o777 == 0o500
+    subprocess.run(["mkdir", "-p", "/".join(["a" * 100] * 60)], cwd=tmp_path / "disk" / "a", check=True)
+    with pytest.raises(tallies.Hidden):
+        tallies.count(tmp_path / "disk", 100, tallies.Tally())
+
+
+def test_production_runs_nobody_on_a_disk_that_is_only_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_mount_bounded", lambda *_: False)
+    with pytest.raises(WorkFailed) as failed, Disk(tmp_path / "disk", 1 << 20, [], must_be_bounded=True):
+        pass
+    assert failed.value.code == FailureCode.SANDBOX_ERROR and not (tmp_path / "disk").exists()
+    production = {"LIGHTYARD_ENV": "production", "HUB_URL": "https://hub.example", "NODE_HOME": str(tmp_path / "home")}
+    assert offer.rules(read_settings(production)).must_bound_disk
+    with pytest.raises(EngineMissing, match="NODE_CONTAINER_DISK=measured"):
+        offer.check_disk(read_settings(production))
+    for willing in ({**production, "NODE_CONTAINER_DISK": "measured"}, {"NODE_HOME": str(tmp_path / "home")}):
+        offer.check_disk(read_settings(willing))
+        assert not offer.rules(read_settings(willing)).must_bound_disk
+
+
+def test_a_full_file_system_ends_what_is_only_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_mount_bounded", lambda *_: False)
+    with Disk(tmp_path / "disk", 1 << 20, []) as bounded:
+        bounded.check(is_due=True)
+        monkeypatch.setattr(disk, "LEAST_FREE_BYTES", 1 << 62)
+        with pytest.raises(WorkFailed, match="file system is full"):
+            bounded.check(is_due=True)
+
+
 def test_more_files_than_anybody_needs_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "MOST_FILES", 50)
     with Disk(tmp_path / "disk", 1 << 20, []) as bounded:
@@ -236,7 +350,7 @@ def test_a_disk_goes_however_deep_and_locked_it_was_left(tmp_path: Path, monkeyp
 
 
 def test_nothing_of_a_host_is_promised_twice(tmp_path: Path) -> None:
-    room = Room(replace(DOCKER, cpu_count=1, memory_bytes=10**9), tmp_path)
+    room = Room(replace(DOCKER, cpu_count=1, memory_bytes=10**9), tmp_path, tmp_path)
     for much in ({"cpu_cores": 1.5}, {"memory_bytes": 2 * 10**9}, {"storage_bytes": 1 << 60}):
         with pytest.raises(WorkFailed, match="this host has") as failed, room.promised(replace(ORDER, **much)):
             pass
@@ -248,25 +362,81 @@ def test_nothing_of_a_host_is_promised_twice(tmp_path: Path) -> None:
         pass
 
 
+def test_an_image_gets_no_room_that_is_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 10 * GIB
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(20 * GIB, 20 * GIB - free, free))
+    room = Room(DOCKER, tmp_path, tmp_path)
+    order = replace(ORDER, storage_bytes=4 * GIB)
+    with room.promised(order), room.for_image(32 * GIB) as allowed:
+        assert allowed == 5 * GIB, "a reserve and the container's own disk are left"
+        with pytest.raises(HostBusy), room.promised(order):
+            pass
+        with pytest.raises(HostBusy), room.for_image(GIB):
+            pass
+    with room.promised(replace(order, storage_bytes=9 * GIB)):
+        with pytest.raises(WorkFailed) as failed, room.for_image(GIB):
+            pass
+        assert failed.value.code == FailureCode.IMAGE_TOO_LARGE
+        (tmp_path / "task").mkdir()
+        (tmp_path / "task" / "image").write_bytes(b"x" * (1 << 20))
+        assert room.free_for_images() >= 1 << 20, "what was written is gone already, and not promised any more"
+    with room.for_image(GIB) as allowed:
+        assert allowed == GIB
+
+
 @pytest.mark.parametrize(("said", "code"), [
     ("manifest unknown", "IMAGE_NOT_FOUND"), ("pull access denied for x, repository does not exist", "IMAGE_NOT_FOUND"),
     ("dial tcp: lookup registry: no such host", "INPUT_UNAVAILABLE"), ("connection refused", "INPUT_UNAVAILABLE"),
 ])
 def test_what_a_registry_says_tells_an_unknown_image_from_one_out_of_reach(said: str, code: str) -> None:
-    assert images.failed("x", said).code == code
+    failed = images.failed("x", said)
+    assert failed.code == code and said not in failed.message, "what the engine says may name this host's network"
+
+
+@pytest.mark.parametrize(("registry", "code"), [
+    ("8.8.8.8", "IMAGE_NOT_FOUND"), ("0x7f000001", "IMAGE_NOT_FOUND"), ("127.1", "IMAGE_NOT_FOUND"),
+    ("[2001:4860::1]", "IMAGE_NOT_FOUND"), ("registry", "IMAGE_NOT_FOUND"), ("registry.example:5000", "IMAGE_NOT_FOUND"),
+    ("no-such-host.invalid", "INPUT_UNAVAILABLE"), ("no-such-host.invalid:443", "INPUT_UNAVAILABLE"),
+])
+def test_production_goes_to_registries_by_name_at_the_usual_port(registry: str, code: str) -> None:
+    strict = RegistryRules(is_strict=True)
+    with pytest.raises(WorkFailed) as failed:
+        check_registry(registry, strict)
+    assert failed.value.code == code
+    check_registry("docker.io", strict)
+    check_registry(registry, replace(strict, own=(registry,)))
+    if code == "INPUT_UNAVAILABLE":
+        check_registry(registry, replace(strict, allowed=(registry,)))  # an engine with a proxy may find it
+
+
+def test_an_owner_names_the_only_registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    only = offer.rules(read_settings({"NODE_CONTAINER_ALLOWED_REGISTRIES": "no-such-host.invalid, 10.0.0.5:5000",
+                                      "NODE_CONTAINER_REGISTRIES": "10.0.0.6:5000"})).images.registries
+    for registry in ("docker.io", "8.8.8.8", "registry.example", "10.0.0.5:5000"):
+        with pytest.raises(WorkFailed):
+            check_registry(registry, only)
+    check_registry("no-such-host.invalid", only)
+    check_registry("10.0.0.6:5000", only)
+
+
+@pytest.mark.parametrize("address", ["::ffff:10.0.0.1", "2002:a00:1::1", "224.0.0.1", "100.64.0.1", "fd00::1", "fe80::1"])
+def test_an_address_is_what_it_means(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", (address, 0))])
+    with pytest.raises(WorkFailed, match="no public address"):
+        check_registry("registry.example", RegistryRules())
 
 
 @pytest.mark.parametrize("registry", ["127.0.0.1", "10.0.0.5:5000", "[::1]:5000", "localhost:5000", "169.254.169.254", "0.0.0.0"])
 def test_a_stranger_sends_the_engine_to_no_address_of_this_hosts_network(registry: str) -> None:
     with pytest.raises(WorkFailed, match="no public address") as failed:
-        check_public(registry, ["127.0.0.1:5000"])
+        check_registry(registry, RegistryRules(own=("127.0.0.1:5000",)))
     assert failed.value.code == FailureCode.IMAGE_NOT_FOUND
-    check_public(registry, [registry])
+    check_registry(registry, RegistryRules(own=(registry,)))
 
 
 def test_a_registry_at_a_public_address_or_out_of_sight_is_left_to_the_engine() -> None:
     for registry in ("docker.io", "8.8.8.8:443", "[2001:4860:4860::8888]", "no-such-host.invalid"):
-        check_public(registry, [])
+        check_registry(registry, RegistryRules())
 
 
 def test_what_engines_say_of_themselves() -> None:
@@ -292,6 +462,45 @@ def test_production_runs_strangers_only_in_a_user_namespace(monkeypatch: pytest.
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EngineMissing, match="rootless"):
         check(DOCKER, is_production=False)
+
+
+LIMITED = {"CgroupDriver": "systemd", "CgroupVersion": "2", "MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True,
+           "SecurityOptions": ["name=seccomp,profile=builtin"]}
+
+
+@pytest.mark.parametrize(("said", "ignores"), [
+    ({}, ""), ({"CgroupDriver": "none"}, "memory processors processes"), ({"MemoryLimit": False}, "memory"),
+    ({"CpuCfsQuota": None}, "processors"), ({"PidsLimit": False}, "processes"), ({"SecurityOptions": []}, "seccomp"),
+    ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, "seccomp"),
+    ({"Rootless": True, "CgroupVersion": "1"}, "memory processors processes"), ({"Rootless": True}, ""),
+])
+def test_an_engine_that_ignores_limits_runs_no_strangers_in_production(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, said: dict[str, Any], ignores: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    engine = replace(describe("unix:///x", {"Version": "4", "Components": []}, {**LIMITED, **said}), has_user_namespace=True)
+    assert [name.rsplit(maxsplit=1)[-1] for name in engine.ignores] == ignores.split()
+    check(engine, is_production=False)
+    assert ("NOT SAFE" in caplog.text) == bool(ignores)
+    if not ignores:
+        return check(engine, is_production=True)
+    with pytest.raises(EngineMissing, match="cgroup|seccomp=unconfined") as missing:
+        check(engine, is_production=True)
+    assert all(name in str(missing.value) for name in engine.ignores)
+    return None
+
+
+@pytest.mark.parametrize(("said", "code"), [
+    ('exec: "x": executable file not found in $PATH: unknown /var/lib/containers/storage/secret', "EXECUTION_ERROR"),
+    ("mount /home/owner/secret: input/output error", "SANDBOX_ERROR"),
+])
+def test_an_engines_own_words_stay_on_the_host(caplog: pytest.LogCaptureFixture, said: str, code: str) -> None:
+    for trouble in (starting, engine_troubles):
+        with pytest.raises(WorkFailed) as failed, trouble():
+            raise APIError("500", explanation=said)
+        assert failed.value.code == (code if trouble is starting else "SANDBOX_ERROR")
+        assert "secret" not in str(failed.value) and "/" not in failed.value.message
+        assert said in [getattr(record, "reason", "") for record in caplog.records], "the owner reads it whole"
 
 
 def test_without_an_engine_only_the_runs_that_need_none_are_offered(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from docker.errors import NotFound
 
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
 from gpu_node.runners.container.disk import Disk
-from gpu_node.runners.container.engine import TROUBLES, Engine
+from gpu_node.runners.container.engine import TROUBLES, Engine, words_of
 from gpu_node.runners.container.measures import Measures, Meter
 from gpu_node.runners.container.order import Order
 from gpu_node.runners.container.printing import Printing
@@ -30,8 +30,14 @@ LAST_WORDS_SECONDS = 5.0
 NOT_EXECUTABLE, NOT_FOUND = NOT_STARTED = (126, 127)  # as a shell says it
 KILLED = 137
 STOPPED = (KILLED, 143)
-NO_COMMAND = ("executable file", "no such file", "permission denied", "not a directory", "exec format", "is a directory")
 NAMES_COMMAND = re.compile(r"\bexec(utable)?\b", re.IGNORECASE)
+# The first word that an engine's text has, with what it means, said without the engine's paths.
+NO_COMMAND = {
+    "executable file": "the image has no such program in its PATH",
+    "no such file": "the image has no such program, or not the interpreter or the library that it names",
+    "permission denied": "the program may not be executed", "not a directory": "a part of its path is no folder",
+    "exec format": "it is no program for this host's processor", "is a directory": "it is a folder",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Life:
 
     def _live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
         reader = self._read()
-        with _starting():
+        with starting():
             self._client.start(self._container)
         started = time.monotonic()
         manners.on_running(True)
@@ -85,7 +91,7 @@ class Life:
     def _read(self) -> threading.Thread:
         """Reads what it prints from before its start on, so that not a line is missed."""
         client = self._engine.open(None)
-        with _starting():
+        with starting():
             stream = client.attach(self._container, stdout=True, stderr=True, stream=True, demux=True)
 
         def read() -> None:
@@ -181,16 +187,18 @@ class Life:
 
 
 @contextmanager
-def _starting() -> Iterator[None]:
-    """Tells a command that is not in the image from trouble with the engine."""
+def starting() -> Iterator[None]:
+    """Tells a command that is not in the image from trouble with the engine, whose words stay in this host's log."""
     try:
         yield
     except TROUBLES as trouble:
-        said = str(getattr(trouble, "explanation", None) or trouble)
-        if any(word in said.lower() for word in NO_COMMAND):
-            message = f"the command could not be started: {said[-300:]}"
-            raise WorkFailed(FailureCode.EXECUTION_ERROR, message, exit_code=_status_of(said)) from trouble
-        raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container could not be started: {said[:500]}") from trouble
+        said = words_of(trouble)
+        log.warning("a container could not be started", extra={"reason": said})
+        for word, why in NO_COMMAND.items():
+            if word in said.lower():
+                message = f"the command could not be started: {why}"
+                raise WorkFailed(FailureCode.EXECUTION_ERROR, message, exit_code=_status_of(said)) from trouble
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, "this host's container engine could not start the container") from trouble
 
 
 def _status_of(said: str) -> int | None:

@@ -98,6 +98,23 @@ def test_where_the_kernel_keeps_no_bound_the_disk_is_measured(run: Run, monkeypa
     assert done.failure is not None and done.failure.code == "OUTPUT_LIMIT"
 
 
+@pytest.mark.parametrize("hider", [
+    "mkdir /results/x; cd /results/x; chmod 300 .; for n in 1 2 3 4; do dd if=/dev/zero of=$n bs=1M count=20; done; sleep 60",
+    "for n in 3 4 5 6; do eval \"exec $n>/tmp/$n; dd if=/dev/zero bs=1M count=20 >&$n\"; busybox rm /tmp/$n; done; sleep 60",
+])
+def test_what_is_locked_or_unlinked_is_measured_too(run: Run, monkeypatch: pytest.MonkeyPatch, hider: str) -> None:
+    monkeypatch.setattr(disk, "_mount_bounded", lambda *_: False)
+    done = run("sh", "-c", hider, ram_gb=0.5)
+    assert done.failure is not None and done.failure.code == "OUTPUT_LIMIT", done
+
+
+def test_what_is_unlinked_is_in_the_kernels_own_account(run: Run) -> None:
+    script = "exec 3>/tmp/x; dd if=/dev/zero bs=1M count=100 >&3; busybox rm /tmp/x; dd if=/dev/zero of=/tmp/y bs=1M; sleep 8"
+    done = run("sh", "-c", script, ram_gb=0.5)
+    assert any("No space" in line or "File too large" in line for line in done.printed), done
+    assert done.failure is None and done.measures[-1]["storage_used_bytes"] > 4 * 10**7  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("eater", ["tail /dev/zero", "for n in 1 2 3 4; do dd if=/dev/zero of=/dev/shm/$n bs=1M count=40; done"])
 def test_a_memory_eater_is_told_from_a_crash(run: Run, eater: str) -> None:
     done = run("sh", "-c", f"exec {eater}" if eater.startswith("tail") else eater)
@@ -144,7 +161,8 @@ def test_an_exit_status_is_told_with_the_last_words(run: Run) -> None:
     assert sorted(done.failure.log_tail.split()) == ["one", "two"]
     missing = run("no-such-program")
     assert missing.failure is not None and missing.failure.code == "EXECUTION_ERROR"
-    assert "no-such-program" in missing.failure.message and missing.failure.exit_code == 127
+    assert "no such program" in missing.failure.message and "/" not in missing.failure.message
+    assert missing.failure.exit_code == 127
 
 
 def test_a_flood_of_lines_neither_stops_the_program_nor_reaches_the_hub(run: Run) -> None:
