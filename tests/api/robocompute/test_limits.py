@@ -17,9 +17,11 @@ from app.api.short_memory import ShortMemory
 from app.core import accounts, rate_tiers, sign_ins
 from app.errors import InvalidInput, NotFound
 from app.factory import create_app
+from app.relay.seats import Seats
 from app.values.rate_tiers import per_minute
 from app.wiring import Hub, connect_cache
 from tests.api.robocompute.conftest import Person
+from tests.factories.followed_tasks import FollowedTask
 from tests.factories.wallet_requests import now_seconds, version_1, version_2
 
 NOWHERE = "/api/v1/tasks/nowhere/at/all"
@@ -168,10 +170,12 @@ def test_who_has_the_key_and_not_the_wallet_spends_nothing_of_its_account(proces
     person = Person(client, hub_of(client))
     agree(person, "enterprise", 9)
     stranger = {"environ_base": {"REMOTE_ADDR": "10.9.9.9"}}
-    heads = wrongs(person, TASKS)
-    answers = [processes[number % 2].get(TASKS, headers=heads[number % 6], **stranger) for number in range(96)]
+    heads, cache = wrongs(person, TASKS), hub_of(client).cache
+    seconds, _ = cache.time()
+    cache.lpush("limit:robocompute:address:10.9.9.9", *[int(seconds) * 1000] * 90)  # it has been at it for a while
+    answers = [processes[number % 2].get(TASKS, headers=head, **stranger) for number, head in enumerate(heads)]
     assert {answer.status_code for answer in answers} == {401}
-    assert [told(answer)[:2] for answer in answers] == [(100, left) for left in range(99, 3, -1)]
+    assert [told(answer)[:2] for answer in answers] == [(100, left) for left in range(9, 3, -1)]
     signed = version_2(person.keypair, person.key, "GET", NOWHERE)
     cases = [
         (404, client.get(NOWHERE, headers=signed, **stranger)),
@@ -217,6 +221,79 @@ def test_strange_keys_make_nobodys_good_one_forgotten(processes: Any, monkeypatc
     use(client, person.key)
     assert asked == [f"ly_unknown{number}" for number in (1, 2, 3, 4, 5, 1)], "who was asked for longest ago goes first"
     assert (len(known), len(strange)) == (1, 3)
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def shake(person: Person, token: str | None = None, **head: str) -> Any:
+    """A stream's handshake as far as Flask's client can take it: 400 once everything else is well."""
+    task = FollowedTask(person.hub.database, person.account_id)
+    path = f"{TASKS}/{task.id}/stream" + (f"?token={token}" if token else "")
+    return person.client.get(path, headers=HANDSHAKE | head)
+
+
+def test_a_stream_counts_for_whom_it_lets_in(processes: Any) -> None:
+    """One credential is looked at and counted, whatever else was sent beside."""
+    client = processes[0]
+    person, other = holder(client), holder(client)
+    agree(person, "pro")
+    agree(other, "enterprise", 50)
+    cases = [
+        (shake(person, Authorization=f"Bearer {person.key}"), 400, 999),
+        (shake(person, person.key), 400, 998),
+        (shake(person, person.key, Authorization=f"Bearer {other.key}"), 400, 997),
+        (shake(person, other.key, Authorization=f"Bearer {person.key}"), 404, 49),
+        (shake(person, "ly_unknown", Authorization=f"Bearer {person.key}"), 401, 99),
+        (shake(person), 401, 98),
+    ]
+    for answer, status, remaining in cases:
+        assert (answer.status_code, told(answer)[1]) == (status, remaining), answer.json
+    assert told(client.get(f"{NOWHERE}?token={person.key}"))[1] == 97, "no stream"
+    signer = Person(client, hub_of(client))
+    task = FollowedTask(signer.hub.database, signer.account_id)
+    path = f"{TASKS}/{task.id}/stream?token={signer.key}"
+    signed = {name: value for name, value in version_2(signer.keypair, signer.key, "GET", path).items() if name[0] == "X"}
+    for head, status, remaining in ((signed, 400, 99), (signed, 401, 96), ({}, 401, 95)):
+        answer = client.get(path, headers=HANDSHAKE | head)
+        assert (answer.status_code, told(answer)[1]) == (status, remaining), answer.json
+
+
+def test_an_account_has_so_many_streams_over_all_processes(processes: Any) -> None:
+    client, second = processes
+    person, other = holder(client), holder(client)
+    seats = [app.extensions["lightyard_task_streams"].seats for app in (client.application, second.application)]
+    for each in seats:
+        each._most = 3
+    cache, head = hub_of(client).cache, {"Authorization": f"Bearer {person.key}"}
+    taken = [seats[number % 2].take(person.account_id) for number in range(2)]
+    assert shake(person, **head).status_code == 400, "one more would be let in"
+    assert cache.zcard(taken[0].key) == 2, "and leaves where no socket came of it"
+    taken.append(seats[1].take(person.account_id))
+    refused = shake(person, **head)
+    error = refused.json["error"]
+    assert (refused.status_code, error["code"], error["details"]["limit"]) == (429, "TOO_MANY_STREAMS", 3)
+    assert 1 <= int(refused.headers["Retry-After"]) == error["details"]["retry_after"] <= 90 and told(refused)[0] == 100
+    assert shake(other, Authorization=f"Bearer {other.key}").status_code == 400
+    cache.delete(taken[0].key)  # Valkey began anew, and hears of all that are open
+    for each in seats:
+        each.renew()
+    assert shake(person, **head).status_code == 429
+    cache.zadd(taken[0].key, {str(taken[0].number): 1})  # of a process that died
+    assert shake(person, **head).status_code == 400
+    seats[1].leave(taken[1])
+    seats[1].leave(taken[1])
+    seats[1].renew()
+    assert cache.zcard(taken[0].key) == 1
+    away = Seats(connect_cache("redis://127.0.0.1:1/0"), 1)
+    assert [away.take(person.account_id).account_id for _ in range(2)] == [person.account_id] * 2
+    for each in (*seats, away):
+        each.stop()
 
 
 def every_kind_of_answer(client: FlaskClient) -> list[tuple[int, Any]]:
