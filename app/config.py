@@ -207,6 +207,7 @@ class Settings:
     task_log_lines: int = setting(10_000, "so many of a compute task's newest lines are kept", "lines", least=100, most=10**7)
     task_log_bytes: int = setting(4_194_304, "and how much they may be together", "bytes", least=65_536, most=2**30)
     task_log_kept_days: int = setting(30, "a task's log and figures are kept so long after its end", "days", least=1)
+    task_streams_per_account: int = setting(100, "an account may follow tasks over so many sockets at once", "sockets", least=1)
     task_follow_seconds: int = setting(20, "longest wait for a new line, where a log is asked for with `follow`", "s", most=60)
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")

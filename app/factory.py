@@ -136,6 +136,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
     signed_forms.install(app, lambda path: owner_of(path, DIALECTS).takes_forms)
     security.install_signatures(app)
+    allowances.install_signed(app, lambda path: owner_of(path, DIALECTS) is ROBOCOMPUTE)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),

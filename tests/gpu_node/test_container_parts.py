@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import docker
 import psutil
 import pytest
 from docker.errors import APIError
@@ -538,8 +537,8 @@ def test_where_nobody_may_look_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> 
     ("error mounting /x to rootfs at /results: no such file or directory", None),
 ])
 def test_only_what_an_engine_says_of_the_command_itself_ends_a_task(said: str, status: int | None) -> None:
-    with pytest.raises(WorkFailed) as failed, life._starting():
-        raise docker.errors.APIError(said, explanation=said)
+    with pytest.raises(WorkFailed) as failed, life.starting():
+        raise APIError(said, explanation=said)
     assert (failed.value.code, failed.value.exit_code) == (FailureCode.EXECUTION_ERROR, status)
 
 
