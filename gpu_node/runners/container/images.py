@@ -145,12 +145,14 @@ class Images:
             self._let_go(client, book)
 
     def _forget(self, client: docker.APIClient, name: str) -> None:
-        """A pull that came to nothing: no image of it stays, unless another task has it by now."""
+        """A pull that came to nothing: no image of it stays, unless another task has it by now.
+
+        It stays in the book, without a size: an engine that was just writing the last of it down does not hear that the line is
+        cut, and the next look removes what it made.
+        """
         with self._lock:
-            book = self._read()
-            if self._lent.count(name) == 1 and _remove(client, name):
-                book.pop(name, None)
-                self._write(book)
+            if self._lent.count(name) == 1:
+                _remove(client, name)
 
     def _let_go(self, client: docker.APIClient, book: Book, wanted_bytes: int = 0) -> None:
         """The least lately used first: what is too old, too much, or where `wanted_bytes` are not free."""
