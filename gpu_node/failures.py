@@ -40,10 +40,14 @@ class NodeError(Exception):
     """Everything this package raises on purpose."""
 
 
+KILLED = 137  # what a shell says of a program that was killed
+
+
 class WorkFailed(NodeError):
     """A unit of work failed for a reason that the hub must be told.
 
-    `exit_code`: a container has ended by itself with this status, after `seconds`: no other host will do better, and it is paid.
+    `exit_code`: a container has ended by itself with this status, or at a limit of its own with KILLED, after `seconds`: no other
+    host will do better, and it is paid.
     """
 
     def __init__(self, code: FailureCode, message: str, log_tail: str = "", exit_code: int | None = None) -> None:

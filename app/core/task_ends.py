@@ -15,13 +15,14 @@ from app.values import task_states
 from app.values.states import UnitState, advance
 
 TIME_LIMIT = "TIME_LIMIT"  # as a node says that it ended a task at its own limit
-EXECUTION_ERROR, OUT_OF_MEMORY = "EXECUTION_ERROR", "OUT_OF_MEMORY"
+EXECUTION_ERROR = "EXECUTION_ERROR"
+OWN_LIMITS = ("OUT_OF_MEMORY", "OUTPUT_LIMIT")  # what a task asked for, and used more of
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A container has ended by itself, or for its own memory limit: with this status, not 0. `seconds` is for how long it ran, by
-    the node that ran it; of a provider's software only the hub's clock counts."""
+    """A container has ended by itself, or at its own limit of memory or disk: with this status, not 0. `seconds` is for how long
+    it ran, by the node that ran it; of a provider's software only the hub's clock counts."""
 
     code: int
     seconds: float = 0.0
@@ -49,7 +50,7 @@ def of_failure(
         task = session.get_one(Task, unit.job_id)
         task.exit_code = exited.code
         _note_run(session, unit, attempt_id, exited.seconds)
-        return End(OUT_OF_MEMORY if code == OUT_OF_MEMORY else EXECUTION_ERROR, message or f"it ended with status {exited.code}")
+        return End(code if code in OWN_LIMITS else EXECUTION_ERROR, message or f"it ended with status {exited.code}")
     if code == TIME_LIMIT and task_billing.is_time_up(session, unit.job_id):
         _note_run(session, unit, attempt_id, session.get_one(Task, unit.job_id).timeout_seconds)
         return End(task_states.TIMED_OUT, "it ran for as long as its owner allowed")

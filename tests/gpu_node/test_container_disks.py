@@ -43,7 +43,7 @@ def test_a_disk_that_the_kernel_does_not_bound_is_measured(tmp_path: Path, monke
         (bounded.folders["/data"] / "half").write_bytes(b"x" * (600 << 10))
         with pytest.raises(WorkFailed) as failed:
             bounded.check(is_due=True)
-        assert failed.value.code == FailureCode.OUTPUT_LIMIT
+        assert (failed.value.code, failed.value.exit_code) == (FailureCode.OUTPUT_LIMIT, 137)
         (bounded.folders["/data"] / "half").unlink()
         with (bounded.results / "sparse").open("wb") as file:
             file.truncate(1 << 40)

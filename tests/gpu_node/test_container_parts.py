@@ -177,7 +177,7 @@ def test_an_archive_is_bounded_and_left_when_nobody_wants_it(tmp_path: Path) -> 
     target = tmp_path / "x.tar.gz"
     with pytest.raises(WorkFailed) as failed:
         pack(folder, target, 50_000, wanted)
-    assert failed.value.code == FailureCode.OUTPUT_LIMIT
+    assert (failed.value.code, failed.value.exit_code) == (FailureCode.OUTPUT_LIMIT, 137)
     with pytest.raises(WorkStopped):
         pack(folder, target, 1 << 20, lambda: True)
     assert not target.exists()

@@ -161,7 +161,7 @@ def complete(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, 
 @blueprint.alt_response(409, "CONFLICT")
 def fail(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, Any]:
     """It can't be done here: it waits for others again, a few times at most. With `exit_code` its container has ended by itself,
-    or was killed for its own memory limit: the task is over, `failed`, and its seconds since `start` are paid."""
+    or at its own limit of memory or disk: the task is over, `failed`, and its seconds since `start` are paid."""
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:write").provider
         code, message = body["error_code"], body["error_message"]

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.failures import KILLED, FailureCode, WorkFailed
 from gpu_node.runners.container.room import DISK_IMAGE
 from gpu_node.runners.container.tallies import Hidden, Tally, count, count_unlinked
 
@@ -86,11 +86,11 @@ class Disk:
         tally = self._count()
         self._measure_at = time.monotonic() + MEASURE_SHARE * (time.monotonic() - now)
         if tally.files > MOST_FILES:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote more than the {MOST_FILES} files allowed")
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote more than the {MOST_FILES} files allowed", exit_code=KILLED)
         # A sparse file holds nothing, and is read as all that it says it is.
         wrote = tally.written if self.is_kept_by_kernel else max(tally.written, self.used_bytes)
         if wrote > self._max_bytes:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote {wrote} bytes; {self._max_bytes} are allowed")
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote {wrote} bytes; {self._max_bytes} are allowed", exit_code=KILLED)
 
     def _count(self) -> Tally:
         """Sets `used_bytes`, too: the kernel's own word where it keeps the bound, what was found elsewhere."""
@@ -98,7 +98,8 @@ class Disk:
         try:
             count(root, MOST_FILES, tally)
         except Hidden as hidden:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"made a folder whose size can't be told: {hidden}") from hidden
+            said = f"made a folder whose size can't be told: {hidden}"
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, said, exit_code=KILLED) from hidden
         if self.is_kept_by_kernel:
             self.used_bytes = max(0, _taken(root) - self._empty_bytes)
             return tally

@@ -14,7 +14,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.failures import KILLED, FailureCode, WorkFailed, WorkStopped
 from gpu_node.runners.container.disk import Disk
 from gpu_node.runners.container.engine import TROUBLES, Engine, words_of
 from gpu_node.runners.container.measures import Measures, Meter
@@ -28,7 +28,6 @@ METER_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 LAST_WORDS_SECONDS = 5.0
 NOT_EXECUTABLE, NOT_FOUND = NOT_STARTED = (126, 127)  # as a shell says it
-KILLED = 137
 STOPPED = (KILLED, 143)
 NAMES_COMMAND = re.compile(r"\bexec(utable)?\b", re.IGNORECASE)
 # The first word that an engine's text has, with what it means, said without the engine's paths.

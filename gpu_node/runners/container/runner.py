@@ -15,7 +15,7 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.failures import KILLED, FailureCode, WorkFailed
 from gpu_node.runners.container import disk as disks
 from gpu_node.runners.container import gpus
 from gpu_node.runners.container.confinement import LABEL, Place, confine
@@ -113,7 +113,7 @@ class ContainerRunner:
         try:
             left_out = pack(disk.results, target, limits.max_output_bytes, stopped)
         except RecursionError:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, "folders in /results are nested too deeply") from None
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, "folders in /results are nested too deeply", exit_code=KILLED) from None
         if left_out:
             shown = ", ".join(left_out[:5])
             printing.say(f"{len(left_out)} entries of /results are neither files nor folders, and left out: {shown}")
