@@ -18,6 +18,7 @@ from tests.e2e.conftest import running_stack
 from tests.e2e.test_real_render import blend
 from tests.factories import command_lines
 from tests.factories.model_server import ModelServer, model_server
+from tests.factories.stacks import FRESH
 
 SMALL = """
 scene = bpy.context.scene
@@ -46,7 +47,7 @@ class Renter:
 
     def __init__(self, endpoints: dict[str, str], email: str) -> None:
         self.endpoints = endpoints
-        self.http = httpx.Client(base_url=f"{endpoints['api_url']}/api/v1", timeout=30)
+        self.http = httpx.Client(limits=FRESH, base_url=f"{endpoints['api_url']}/api/v1", timeout=30)
         body = {"email": email, "name": "Jane", "password": "correct horse battery"}
         made = self.http.post("/auth/register", json=body)
         assert made.status_code == 201, made.text

@@ -440,7 +440,7 @@ def test_every_verb_that_changes_a_task_tells_at_once(hub: Hub, monkeypatch: pyt
         claim = claimed()
         assert told() == ("accepted", 0)
         with hub.database.unit_of_work() as session:
-            jobs.renew(session, node, [(claim.attempt_id, claim.fence, 0.5)], 60)
+            jobs.renew(session, node, [(claim.attempt_id, claim.fence, 0.5)], 60, {claim.attempt_id: 1.0})
         assert told() == ("running", 50)
         assert market.complete(task_id, 1.0)
         assert told()[1] < 100 and told() == ("completed", 100) and closing(there) == 1000
