@@ -225,6 +225,7 @@ class Settings:
     task_log_lines: int = setting(10_000, "so many of a compute task's newest lines are kept", "lines", least=100, most=10**7)
     task_log_bytes: int = setting(4_194_304, "and how much they may be together", "bytes", least=65_536, most=2**30)
     task_log_kept_days: int = setting(30, "a task's log and figures are kept so long after its end", "days", least=1)
+    task_streams_per_account: int = setting(100, "an account may follow tasks over so many sockets at once", "sockets", least=1)
     preview_pixels: int = setting(512, "longest side of a frame's watermarked preview", "pixels", least=64, most=4096)
     preview_kept_days: int = setting(14, "a preview is kept so long, then drawn anew when asked for", "days", least=1)
     job_event_kept_days: int = setting(30, "events of a render are kept so long after its end", "days", least=1)

@@ -18,13 +18,15 @@ from app.core.idempotency import Kept
 from app.db import Session
 from app.errors import InvalidInput, LightyardError
 
+HEADER = "Idempotency-Key"
+"""Whose request carries it is asked whose it is, where others are not."""
 KEY_LIMIT_CHARS = 255
 CHUNK_BYTES = 1024 * 1024
 View = Callable[..., ResponseReturnValue]
 Who = Callable[[Session], str]
 PARAMETER = {
     "in": "header",
-    "name": "Idempotency-Key",
+    "name": HEADER,
     "schema": {"type": "string", "maxLength": KEY_LIMIT_CHARS},
     "description": "same key and body, same answer",
 }
@@ -46,7 +48,7 @@ def idempotent_for_nodes(view: View) -> View:
 def _guard(view: View, who: Who) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
-        key = request.headers.get("Idempotency-Key")
+        key = request.headers.get(HEADER)
         if key is None:
             return view(*args, **kwargs)
         if not 0 < len(key) <= KEY_LIMIT_CHARS or not key.isascii() or not key.isprintable():

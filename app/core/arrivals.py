@@ -175,6 +175,7 @@ def assign(session: Session, arrival_id: uuid.UUID, account_id: uuid.UUID) -> Mo
     if money is None:
         raise Conflict(f"{arrival_id} is no money that this hub counts ({item.code})")
     reference = f"arrival:{item.chain}:{item.hash}:assigned"
+    settlement.lock(session, {account_id: ("balance",)}, money.asset)
     ledger.post(session, UNCLAIMED, Party("balance", account_id), money, reference, purpose=Purpose.ADJUSTMENT)
     item.state, item.assigned_to = "assigned", account_id
     settlement.settle_debts(session, account_id, money.asset)

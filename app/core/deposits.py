@@ -74,6 +74,7 @@ def book(session: Session, payment: Payment, account_id: uuid.UUID, shown: Chain
     """
     received = Money(shown.received_minor, payment.asset)
     reference = f"payment:{payment.chain}:{shown.signature}"
+    settlement.lock(session, {account_id: ("balance",)}, payment.asset)
     ledger.post(
         session,
         Party("chain"),

@@ -205,8 +205,11 @@ def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction)
     provider = session.get_one(Provider, job.provider_id)
     payer = accounts.ensure_identity(session, payment.chain, shown.payer or job.client_wallet or "")
     chain, external = Party("chain"), Party("external", provider.account_id)
-    ledger.post(session, chain, external, received, f"payment:{payment.chain}:{shown.signature}", job.id)
     due = Money(payment.amount_minor, payment.asset)
+    if shown.state == "refundable" or received.minor > due.minor:
+        kinds = ("external", *settlement.REFUNDED_FROM)
+        settlement.lock(session, {payer: ("balance", "owed"), provider.account_id: kinds}, payment.asset)
+    ledger.post(session, chain, external, received, f"payment:{payment.chain}:{shown.signature}", job.id)
     if shown.state == "refundable":
         reason = shown.code or "refundable"
         settlement.book_refund(session, payment, job, payer, received, reason, f":{shown.signature}")
