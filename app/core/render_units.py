@@ -16,7 +16,7 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.render_prices import frame_share, may_begin
-from app.values.states import HELD, JobState, UnitState
+from app.values.states import HELD, JobState, PaymentState, UnitState
 
 _FEED = text("""
 UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now, priority = :priority
@@ -47,7 +47,7 @@ def make(session: Session, job: Job, units: Sequence[dict[str, object]]) -> None
 
 def feed(session: Session, job: Job, order: RenderOrder) -> int:
     """Hand out what may be handed out now, and ring for it; the job is locked by the caller. Returns how many units."""
-    if job.state != JobState.OPEN:
+    if job.state != JobState.OPEN or job.payment_state != PaymentState.CONFIRMED:
         return 0
     session.flush()
     out = units_out(session, job.id)
