@@ -25,8 +25,7 @@ def redeem(session: Session, account_id: uuid.UUID, amount: Money, redemption_id
     balance, exchange, reference = Party("balance", account_id), Party("exchange"), f"redeem:{redemption_id}"
     for asset in (SOURCE, CREDITS):
         settlement.lock(session, {account_id: ("balance",)}, asset)
-    told = {"purpose": Purpose.ADJUSTMENT, "description": DESCRIPTION}
-    ledger.post(session, balance, exchange, amount, f"{reference}:{SOURCE}", None, **told)
-    ledger.post(session, exchange, balance, credits, f"{reference}:{CREDITS}", None, **told)
+    for source, destination, part in ((balance, exchange, amount), (exchange, balance, credits)):
+        ledger.post(session, source, destination, part, f"{reference}:{part.asset}", None, Purpose.ADJUSTMENT, DESCRIPTION)
     settlement.settle_debts(session, account_id, CREDITS)
     return credits

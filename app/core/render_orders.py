@@ -13,7 +13,6 @@ from app import outbox
 from app.core import jobs, outcomes, render_billing, render_holds, render_units
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, WorkUnit
-from app.models.payments import Payment
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
@@ -198,12 +197,8 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
     order.max_amount_minor, order.limit_minor = cap.minor, limit
     if job.state == JobState.PAUSED and job.reason_code == render_billing.OVER_LIMIT:
         job.state, job.reason_code, job.error_message = advance(JobState.PAUSED, JobState.OPEN), None, None
-    if job.payment_state == PaymentState.CONFIRMED:
-        render_units.feed(session, job, order)
-        render_billing.pause_for_money(session, job, order)
-    else:  # what it waits for is asked for anew
-        asked = update(Payment).where(Payment.job_id == job.id, Payment.state == "open")
-        session.execute(asked.values(amount_minor=limit))
+    render_units.feed(session, job, order)
+    render_billing.pause_for_money(session, job, order)
     outbox.announce(session, "job:progress", job.id)
     return job
 

@@ -17,6 +17,7 @@ from app.models import (
     payout_proposals,
     payouts,
     presence,
+    render_orders,
     reputation,
     resources,
     sign_ins,
@@ -27,6 +28,7 @@ from app.models import (
     uploads,
     wallet_challenges,
     workers,
+    x402,
 )
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "payments",
     "payouts",
     "presence",
+    "render_orders",
     "reputation",
     "resources",
     "sign_ins",
@@ -56,4 +59,5 @@ __all__ = [
     "uploads",
     "wallet_challenges",
     "workers",
+    "x402",
 ]

@@ -1,4 +1,4 @@
-"""Paying for a render: before it begins or before it is downloaded, from the chain or the balance, and what goes wrong with it."""
+"""Paying for a render: before it begins or before it is downloaded, from the chain or the balance, and what goes wrong."""
 
 import uuid
 from collections.abc import Iterator
@@ -107,19 +107,6 @@ def test_a_job_that_was_called_off_takes_no_money(till: Till) -> None:
         with pytest.raises(Conflict) as refused:
             act(job_id)
         assert refused.value.code == "JOB_OVER"
-
-
-def test_a_cap_changed_before_the_payment_changes_what_is_asked_for(till: Till, hours: Hours) -> None:
-    node, job_id = till.node(), till.place(10, mode="prepay", max_amount=parse("0.35", "USDC"))
-    payment = till.ask(job_id)
-    assert payment.amount_minor == 350_000
-    with till.database.unit_of_work() as session:
-        render_orders.set_cap(session, till.account_id, job_id, parse("0.5", "USDC"))
-    assert (till.job(job_id).state, till.claim(node, 64)) == ("open", []), "it is neither begun nor paused"
-    till.arrives(payment, 350_000, "refundable", "short")
-    assert till.ask(job_id).amount_minor == 500_000
-    till.arrives(till.ask(job_id))
-    assert till.balance("held") == parse("0.5", "USDC") and len(till.claim(node, 64)) == 4
 
 
 def test_a_render_paid_before_download_pays_its_nodes_then(till: Till, hours: Hours) -> None:
