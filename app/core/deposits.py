@@ -21,6 +21,7 @@ TOLD = {
     "memo_twice": "it carries more than one memo; it is on the balance",
     "no_transfer": "it came without a transfer that can be read; it is on the balance",
     "already_paid": "this was paid before; the amount is on the balance too",
+    "job_over": "nothing was to be paid any more; the amount is on the balance",
 }
 
 

@@ -31,6 +31,7 @@ from app.models import (
     uploads,
     wallet_challenges,
     workers,
+    x402,
 )
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "uploads",
     "wallet_challenges",
     "workers",
+    "x402",
 ]

@@ -11,6 +11,7 @@ from app.adapters.signer import SignerAway, SignerClient
 from app.values.payouts import SOLANA, TON
 
 SOL_LAMPORTS, TOKENS, TON_NANO = 10**12, {"USDC": 10**12, "USDT": 10**12, "RENDER": 10**14}, 10**13
+FEE_LAMPORTS = 10**9
 BOOT_SECONDS, CALL_SECONDS = 30, 30
 
 
@@ -21,6 +22,7 @@ def fund(socket: Path, solana_url: str | None, ton_api_url: str | None, say: Cal
         addresses = _addresses(SignerClient(socket))
         if solana_url is not None and SOLANA in addresses:
             _fund_solana(solana_url, addresses[SOLANA])
+            _give_fees(solana_url, SignerClient(socket).fee_payer())
         if ton_api_url is not None and TON in addresses:
             _fund_ton(ton_api_url, addresses[TON])
     except (SignerAway, httpx.HTTPError, KeyError, TypeError, ValueError) as error:
@@ -39,15 +41,23 @@ def _addresses(signer: SignerClient) -> dict[str, str]:
 
 
 def _fund_solana(url: str, wallet: str) -> None:
-    def call(method: str, *params: Any) -> Any:
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        return httpx.post(url, json=body, timeout=CALL_SECONDS).raise_for_status().json()["result"]
-
-    if call("getBalance", wallet)["value"] >= SOL_LAMPORTS // 2:
+    if _call(url, "getBalance", wallet)["value"] >= SOL_LAMPORTS // 2:
         return
-    call("requestAirdrop", wallet, SOL_LAMPORTS)
+    _call(url, "requestAirdrop", wallet, SOL_LAMPORTS)
     for asset, minor in TOKENS.items():
-        call("lightyardFaucet", wallet, minor, asset)
+        _call(url, "lightyardFaucet", wallet, minor, asset)
+
+
+def _give_fees(url: str, wallet: str | None) -> None:
+    """What the wallet pays out of is a matter of fees alone."""
+    if wallet is None or _call(url, "getBalance", wallet)["value"] >= FEE_LAMPORTS // 2:
+        return
+    _call(url, "requestAirdrop", wallet, FEE_LAMPORTS)
+
+
+def _call(url: str, method: str, *params: Any) -> Any:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    return httpx.post(url, json=body, timeout=CALL_SECONDS).raise_for_status().json()["result"]
 
 
 def _fund_ton(api_url: str, wallet: str) -> None:

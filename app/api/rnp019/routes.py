@@ -1,6 +1,6 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rnp019 import estimates, jobs, keys, payout_addresses, scenes, tiers, wallets
+from app.api.rnp019 import credits, estimates, jobs, keys, payments, payout_addresses, scenes, tiers, wallets
 
 BLUEPRINTS = (
     wallets.blueprint,
@@ -10,4 +10,6 @@ BLUEPRINTS = (
     tiers.blueprint,
     estimates.blueprint,
     jobs.blueprint,
+    payments.blueprint,
+    credits.blueprint,
 )
