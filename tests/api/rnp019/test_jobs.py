@@ -121,6 +121,7 @@ def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
         assert (found["status"], found["reason"]["code"]) == ("paused", "MAX_AMOUNT_REACHED")
         assert 0 < Decimal(found["current_cost"]) <= Decimal(cap)
         refused(agent.post(f"/{job['id']}/resume"), 409, "MAX_AMOUNT_REACHED")
+        assert agent.job(job["id"])["reason"]["message"]
         refused(agent.patch(job["id"], max_amount=0), 400, "INVALID_INPUT")
         assert agent.patch(job["id"], max_amount=first["estimated_cost"]).json["status"] == "rendering"
         while taken := renders.claim(node, 64):
