@@ -1,6 +1,18 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rnp019 import credits, estimates, jobs, keys, payments, payout_addresses, scenes, tiers, wallets
+from app.api.rnp019 import (
+    credits,
+    estimates,
+    events,
+    frames,
+    jobs,
+    keys,
+    payments,
+    payout_addresses,
+    scenes,
+    tiers,
+    wallets,
+)
 
 BLUEPRINTS = (
     wallets.blueprint,
@@ -10,6 +22,8 @@ BLUEPRINTS = (
     tiers.blueprint,
     estimates.blueprint,
     jobs.blueprint,
+    frames.blueprint,
+    events.blueprint,
     payments.blueprint,
     credits.blueprint,
 )
