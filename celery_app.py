@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "ton": {"task": "hub.sweep_ton", "schedule": 3.0, "options": {"expires": 5}},
     "pushes": {"task": "hub.sweep_pushes", "schedule": 5.0, "options": {"expires": 10}},
     "providers": {"task": "hub.sweep_providers", "schedule": 10.0, "options": {"expires": 10}},
+    "allocations": {"task": "hub.sweep_allocations", "schedule": 5.0, "options": {"expires": 10}},
     "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
     "scenes": {"task": "hub.sweep_scenes", "schedule": 30.0, "options": {"expires": 30}},

@@ -176,6 +176,15 @@ class Settings:
     stripe_tolerance_seconds: int = setting(300, "how far the time in a Stripe signature may be off, either way", "s", least=1)
     operator_share_percent: int = setting(70, "of a job's credits; the platform keeps the rest", "%", most=100)
     fallback_render_seconds: int = setting(60, "render time priced when a scene was never measured", "s")
+    render_price_per_hour: str = setting("0.5", "what a node's hour costs that renders for RNP-019, times its tier", "RENDER")
+    tier_multipliers: str = setting("priority=2,economy=1", "what each tier of RNP-019 costs, times RENDER_PRICE_PER_HOUR")
+    render_guess_seconds: int = setting(
+        60, "RNP-019 estimates a Full HD frame with 128 samples at so long while its scene was never measured", "s", least=1
+    )
+    economy_wait_seconds: int = setting(
+        900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400
+    )
+    pay_later_most: str = setting("5", "what an account may owe for renders with `pay_before_download`, open ones too", "RENDER")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
     unit_max_seconds: int = setting(3600, "longest work on one frame", "s")
     unit_max_memory_bytes: int = setting(17_179_869_184, "memory one render may take", "bytes")

@@ -10,6 +10,7 @@ from app.adapters.pace import PushPace
 from app.adapters.turns import turn
 from app.core import (
     accounts,
+    allocation,
     audit,
     doorbells,
     idempotency,
@@ -21,6 +22,7 @@ from app.core import (
     reputation,
     sign_ins,
     stakes,
+    stale_jobs,
     tallies,
     task_deadlines,
     task_logs,
@@ -51,6 +53,7 @@ from workers.seats import seat
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 AT_ONCE = 100
+JOBS_AT_ONCE = 10
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
@@ -162,13 +165,26 @@ def sweep_providers() -> None:
         presence.note_minutes(session, hub().settings.node_unhealthy_seconds)
 
 
+@shared_task(name="hub.sweep_allocations")
+def sweep_allocations() -> None:
+    """Nodes come and go, and frames take longer or less than expected: renders under way get their new part of them."""
+    with turn(hub().cache, "allocations", TURN_SECONDS) as is_ours:
+        if not is_ours:
+            return
+        with hub().database.unit_of_work() as session:
+            found = allocation.waiting(session)
+        for first in range(0, len(found), JOBS_AT_ONCE):  # few, for their results wait meanwhile
+            with hub().database.unit_of_work() as session:
+                allocation.look_again(session, hub().estimate_terms.nodes, found[first : first + JOBS_AT_ONCE])
+
+
 @shared_task(name="hub.sweep_quotes")
 def sweep_quotes() -> None:
     """Withdraw quotes that nobody paid, and refund paid jobs that nobody takes."""
     with hub().database.unit_of_work() as session:
-        outcomes.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
+        stale_jobs.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
     with hub().database.unit_of_work() as session:
-        outcomes.fail_untaken_jobs(session, hub().settings.untaken_seconds)
+        stale_jobs.fail_untaken_jobs(session, hub().settings.untaken_seconds)
 
 
 @shared_task(name="hub.sweep_uploads")

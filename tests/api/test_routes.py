@@ -123,6 +123,13 @@ ACCESS = {
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
+    ("POST", "/rnp/v1/jobs"): "jobs:write",
+    ("GET", "/rnp/v1/jobs"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>"): "jobs:read",
+    ("PATCH", "/rnp/v1/jobs/<job_id>"): "jobs:write",
+    ("DELETE", "/rnp/v1/jobs/<job_id>"): "jobs:write",
+    ("POST", "/rnp/v1/jobs/<job_id>/pause"): "jobs:write",
+    ("POST", "/rnp/v1/jobs/<job_id>/resume"): "jobs:write",
     ("POST", "/api/v1/tasks"): "tasks:write",
     ("GET", "/api/v1/tasks"): "tasks:read",
     ("GET", "/api/v1/tasks/<task_id>"): "tasks:read",
@@ -196,6 +203,8 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/providers/<provider_id>/resources/<resource_id>": {"status": "offline"},
     "/rnp/v1/keys": {"scopes": ["keys:write"]},
     "/rnp/v1/scenes": {"sha256": "0" * 64, "size_bytes": 1, "name": "a.blend"},
+    "/rnp/v1/jobs": {"scene_id": UNKNOWN},
+    "/rnp/v1/jobs/<job_id>": {"priority": 1},
     "/api/v1/tasks": {"name": "x", "type": "cpu", "docker_image": "debian:12", "max_price_per_hour": "1.00"},
     "/api/v1/tasks/<task_id>": {"priority": "low"},
     "/api/v1/providers/<provider_id>/tasks/accept": {"task_id": UNKNOWN},
@@ -435,7 +444,7 @@ JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
 NO_BODY = ("/api/v1/auth/logout", "/api/v1/billing/invoices", "/api/v1/billing/payment-method",
            "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
-           "/api/v1/jobs/dead-letters/<letter_id>/replay")
+           "/api/v1/jobs/dead-letters/<letter_id>/replay", "/rnp/v1/jobs/<job_id>/pause", "/rnp/v1/jobs/<job_id>/resume")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
           b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
 
@@ -461,10 +470,11 @@ def test_a_json_body_over_a_mebibyte_is_413_in_the_envelope(client: FlaskClient)
         assert error_of(client, path, answer)
 
 
-UNREAD = [route for route in JSON_ROUTES if not route[1].startswith(("/api/", "/rnp/v1/scenes"))]
+TAKE_FORMS = ("/api/", "/rnp/v1/scenes")
+FORMLESS = [(method, rule) for method, rule in JSON_ROUTES if not rule.startswith(TAKE_FORMS) and rule not in NO_BODY]
 
 
-@pytest.mark.parametrize(("method", "rule"), UNREAD)
+@pytest.mark.parametrize(("method", "rule"), FORMLESS)
 def test_a_form_is_no_json_however_large_and_is_refused_unread(client: FlaskClient, method: str, rule: str) -> None:
     """Forms may be as large as scenes; a body that says it is one must not be read into memory as JSON."""
     path = concrete(rule)

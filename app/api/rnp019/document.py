@@ -2,8 +2,8 @@
 
 from typing import Any
 
-INTRODUCTION = """Sign in with a wallet, make API keys for programs, and say where earnings go. One sign-in serves every API of
-this hub.
+INTRODUCTION = """Sign in with a wallet, make API keys for programs, order renders, and say where earnings go. One sign-in
+serves every API of this hub.
 
 Ask for a challenge with `POST /rnp/v1/wallet/challenge`, have the wallet sign it, and send that to `POST /rnp/v1/wallet/login`.
 A Solana wallet signs the `message`; a TON wallet (v3r2, v4r2, v5r1) answers TON Connect's `ton_proof` for the `payload`, and its
@@ -23,6 +23,12 @@ with the reason. A zip holds one scene with the files that it needs. A scene tha
 
 Earnings go to the newest usable of one's `payout-addresses` on their chain: a wallet that has signed in to the account or was
 linked to it. The wallet that the account began with counts at once, another one after a cool-off.
+
+Order a render of a scene with `POST /rnp/v1/jobs`: frames, settings, a tier and how it is paid. It is priced by the hours of
+nodes, in RENDER, and paid in RCREDIT, RENDER, USDC, USDT or SOL at the rate of that moment. What was quoted is never exceeded,
+nor is `max_amount`: a job that reaches it pauses and asks. Frames are charged as they come in; what is left comes back. Jobs
+that this account ordered through other APIs are listed too, and are changed where they were ordered. A POST that moves money
+takes `Idempotency-Key`: same key and body, same answer.
 
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before. Per address and minute: 30 challenges, 20 logins, 20 links and 120 scenes; a 429 carries Retry-After."""
