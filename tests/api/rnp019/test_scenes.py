@@ -30,6 +30,7 @@ from tests.api.rnp019.conftest import refused
 from tests.api.test_openapi import Checked
 from tests.factories import stores
 from tests.factories.account_scenes import REPORT, SCENES, Agent, LookingNode, path_of, triangle
+from workers import sweeps
 
 DATA = triangle()
 
@@ -175,6 +176,13 @@ def test_two_that_send_the_same_part_at_once_keep_one_of_it(agent: Agent, hub: H
     assert agent.get(scene).json["status"] == "inspecting" and parts_left(hub) == 0
     with hub.database.unit_of_work() as session:
         assert hub.store.stat(session.get_one(Scene, scene_id).storage_key).sha256 == scene["sha256"]  # type: ignore[union-attr]
+
+
+def test_one_file_that_is_sent_four_times_at_once_is_one_scene(agent: Agent, node: LookingNode, hub: Hub) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda _: scene_uploads.send(flow(hub), agent.id, io.BytesIO(DATA), "part.stl"), range(4)))
+    assert len({scene_id for scene_id, _ in told}) == 1 and sorted(is_new for _, is_new in told) == [False, False, False, True]
+    assert len(node.claim(64)[0]) == 1, "and is looked at once"
 
 
 def test_what_comes_must_be_what_was_announced(agent: Agent, hub: Hub) -> None:
@@ -339,9 +347,11 @@ def test_whoever_died_with_the_last_byte_is_followed_by_a_sweep(agent: Agent, hu
     with monkeypatch.context() as patch:
         patch.setattr(scene_uploads, "finish", lambda *_: None)
         assert agent.put(scene, DATA).status_code == agent.put(junk, b"y" * 99).status_code == 204
-    assert scene_uploads.finish_waiting(flow(hub)) == 0, "the request may still be at it"
+    monkeypatch.setattr(sweeps, "hub", lambda: hub)
+    sweeps.sweep_scenes()
+    assert agent.get(scene).json["status"] == "uploading", "the request may still be at it"
     pass_time(scene_uploads.QUIET_SECONDS + 1)
-    assert scene_uploads.finish_waiting(flow(hub)) == 2
+    sweeps.sweep_scenes()
     clock.replace_clock(None)
     assert (agent.get(scene).json["status"], agent.get(junk).json["status"], parts_left(hub)) == ("inspecting", "rejected", 0)
 
