@@ -12,7 +12,7 @@ from app.core.estimates import TierEstimate, Work
 from app.core.render_orders import DEFERRED, PREPAY, Placement
 from app.core.solana_hub import SolanaHub
 from app.db import Database, Session
-from app.errors import InvalidInput
+from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, Scene
 from app.values import clock, render_settings
 from app.values.frames import FrameSet
@@ -59,7 +59,7 @@ class Wanted:
 def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
     """Place the order. One that was placed before under its `order_id` is found again.
 
-    InvalidInput says which member cannot be; PaymentRequired what is there; errors as `account_scenes.use`, and for what is paid
+    InvalidInput says which member cannot be; PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is paid
     first as `render_payments.ask`.
     """
     frames = read_frames(wanted.frames, terms.max_frames)
@@ -101,8 +101,15 @@ def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet,
 
 
 def _scene(session: Session, wanted: Wanted) -> Scene:
-    """The account's own scene, kept from now on for the job; InvalidInput NO_CAMERA for a camera that it has not."""
-    scene = account_scenes.use(session, wanted.account_id, wanted.scene_id)
+    """The account's own scene, ready to be rendered, and kept for the job from now on."""
+    account_scenes.note_use(session, wanted.account_id, wanted.scene_id)
+    scene = session.get(Scene, wanted.scene_id)
+    if scene is None or scene.account_id != wanted.account_id:
+        raise NotFound("there is no such scene of yours; upload it by POST /rnp/v1/scenes", code="SCENE_NOT_FOUND")
+    if scene.storage_key == "":
+        raise Conflict("this scene's file is gone; upload it again", code="SCENE_GONE")
+    if scene.report is None:
+        raise Conflict("this scene is still looked at; order once its status is ready", code="SCENE_NOT_READY")
     refusal = inspections.refusal_of(scene, wanted.settings.get("camera"))
     if refusal is not None:
         raise InvalidInput(refusal[1], code=refusal[0])

@@ -288,7 +288,7 @@ def test_what_cannot_be_ordered_is_a_clear_400(agent: Agent, members: dict[str, 
 def test_scenes_that_are_not_ready_are_said_to_be_so(agent: Agent) -> None:
     for scene_id, status, code in (
         (agent.scene(report=None, state="inspecting"), 409, "SCENE_NOT_READY"),
-        (agent.scene(state="rejected"), 409, "SCENE_REJECTED"),
+        (agent.scene(state="rejected"), 400, "SCENE_REJECTED"),
         (agent.scene(dropped_at=clock.now()), 404, "SCENE_NOT_FOUND"),
         (UNKNOWN, 404, "SCENE_NOT_FOUND"),
     ):
