@@ -110,8 +110,9 @@ def test_a_node_that_took_it_and_did_not_say_so_costs_nothing(shop: Shop, troubl
     with pytest.raises(ChainUnavailable):
         shop.worker.settle(settlement_id)
     assert shop.row(settlement_id).state == "signed", "unknown is not failed"
+    assert shop.begin(payment) == settlement_id, "the same transaction again is the same settlement"
     with pytest.raises(Conflict) as refused:
-        shop.begin(payment)
+        shop.begin(payment, UNIT + 1)
     assert refused.value.code == "SETTLEMENT_IN_PROGRESS"
     shop.follow()
     assert (shop.row(settlement_id).state, shop.state(payment)) == ("landed", "confirmed")
