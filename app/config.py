@@ -134,6 +134,9 @@ class Settings:
     max_samples: int = setting(65_536, "samples per pixel", "samples")
     max_unpacked_bytes: int = setting(4_294_967_296, "largest decompressed scene", "bytes")
     max_blender_version: str = setting("4.5", "newest .blend that the nodes can open")
+    x402_network: str = setting(
+        "", "CAIP-2 name of the Solana cluster for x402; empty: by its genesis hash. `lightyard up` calls a local chain devnet"
+    )
     x402_wait_seconds: int = setting(
         25, "a request that pays with x402 waits so long for its payment to be final, then it is pending", "s", least=1, most=60
     )

@@ -274,7 +274,9 @@ def build(settings: Settings) -> Hub:
         card_terms=card_payments.read_terms(settings),
         prices=read_prices(settings.dispatch_prices),
         payout_chains=_payout_chains(settings, solana),
-        settlements=SolanaSettlements(settings.solana_rpc_urls, settings.solana_timeout_seconds, solana),
+        settlements=SolanaSettlements(
+            settings.solana_rpc_urls, settings.solana_timeout_seconds, solana, settings.x402_network
+        ),
         signer=SignerClient(settings.signer_socket_path),
         payout_rules=PayoutRules(
             read_minimums(settings.minimum_payout),

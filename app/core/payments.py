@@ -1,6 +1,5 @@
 """Payments on a chain: ask for one, note each transaction that is shown for it, decide once."""
 
-import re
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ NEVER_SEEN = "never_seen"
 TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
 SHOWN_AT_MOST = 100
-MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")  # `<dialect>:<uuid>`
 ASKED_ABOUT = ("solana",)  # on the others nobody is sent to ask: the walk over an address decides what it finds
 
 

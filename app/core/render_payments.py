@@ -19,7 +19,7 @@ from app.errors import Conflict
 from app.models.jobs import Job
 from app.models.payments import ChainTransaction, Payment
 from app.models.render_orders import RenderOrder
-from app.values import clock
+from app.values import clock, memos
 from app.values.money import Money
 from app.values.payouts import SOLANA
 from app.values.purposes import Purpose
@@ -91,7 +91,7 @@ def _row(session: Session, job: Job, amount: Money, chain: str, pay_to: str, min
         mint=mint,
         amount_minor=amount.minor,
         pay_to=pay_to,
-        memo=f"{MEMO_PREFIX}{reference}",
+        memo=memos.short(MEMO_PREFIX, reference),
         state="open",
         created_at=now,
         expires_at=now,

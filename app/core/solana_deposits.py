@@ -5,10 +5,11 @@ import uuid
 from sqlalchemy.orm import Session
 
 from app.core import chain_cursors, deposits
+from app.core.deposits import Memo
 from app.core.solana_hub import SolanaHub
 from app.errors import InvalidInput, Unavailable
 from app.models.payments import Payment
-from app.values import token_accounts
+from app.values import memos, token_accounts
 from app.values.money import Money
 from app.values.payouts import SOLANA
 
@@ -23,6 +24,7 @@ def ask(
     seconds: int,
     note: str | None = None,
     payment_id: uuid.UUID | None = None,
+    memo: Memo = memos.long,
 ) -> Payment:
     """Ask an account for a deposit to the hub's wallet, by a transfer that carries the payment's memo. `payment_id`: asked for
     again under one id, it is the same deposit. Errors as `till`.
@@ -39,6 +41,7 @@ def ask(
         seconds=seconds,
         note=note,
         payment_id=payment_id,
+        memo=memo,
     )
 
 

@@ -8,6 +8,7 @@ from app.core import deposit_records, solana_deposits
 from app.core.render_payments import MEMO_PREFIX
 from app.core.solana_hub import SolanaHub
 from app.models.payments import Payment
+from app.values import memos
 from app.values.money import Money
 
 MOST_WAITING = 100
@@ -22,5 +23,12 @@ def ask(
     if known is None:
         deposit_records.assert_room(session, account_id, MOST_WAITING)
     return solana_deposits.ask(
-        session, hub, account_id, amount, memo_prefix=MEMO_PREFIX, seconds=seconds, payment_id=payment_id
+        session,
+        hub,
+        account_id,
+        amount,
+        memo_prefix=MEMO_PREFIX,
+        seconds=seconds,
+        payment_id=payment_id,
+        memo=memos.short,
     )

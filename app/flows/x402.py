@@ -26,6 +26,7 @@ log = structlog.get_logger()
 LEAST_LAMPORTS = 100 * SIGNERS * FEE_PER_SIGNATURE  # a wallet with less is as good as empty
 TAKEN_SECONDS = 5  # whoever took a settlement has had his chance then
 LOOK_SECONDS = 0.5  # how often a request looks at the chain that waits for its payment
+HEAR_SECONDS = 3.0  # one wait for a signal; the cache's connection gives up a little later
 SIMULATION_FAILED = "transaction_simulation_failed"
 
 
@@ -89,7 +90,6 @@ class Facilitator:
             self._refuse(row.id, SIMULATION_FAILED, f"the transaction would fail: {problem}")
             return
         terms = self.chain.terms(row.blockhash)
-        failpoint("x402.checked")
         answer = self.signer.cosign(row.raw)
         if isinstance(answer, Refused):
             is_spent = answer.reason == Refusal.DAY_LIMIT
@@ -160,7 +160,7 @@ def wait(database: Database, chain: Payments, signals: Signals, settlement_id: u
             return row
         if row.state == SIGNED and shown_id is not None and _is_booked(database, chain, shown_id):
             return row
-        signals.wait(key, min(left, LOOK_SECONDS if row.state == SIGNED else left))
+        signals.wait(key, min(left, LOOK_SECONDS if row.state == SIGNED else HEAR_SECONDS))
     return row
 
 

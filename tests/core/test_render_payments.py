@@ -15,6 +15,7 @@ from app.db import Database
 from app.errors import Conflict, InvalidInput, PaymentRequired
 from app.models.jobs import Job
 from app.models.payments import ChainTransaction, Payment
+from app.values import memos
 from app.values.money import Money, parse
 from tests.factories.payouts import LOCAL_MINTS
 from tests.factories.render_market import Renders
@@ -67,7 +68,7 @@ def test_a_prepaid_job_begins_with_its_payment_and_not_before(till: Till, hours:
     node, job_id = till.node(), till.place(10, mode="prepay")
     payment = till.ask(job_id)
     assert (payment.asset, payment.amount_minor, payment.pay_to, payment.mint) == ("USDC", 10**6, HUB.wallet, LOCAL_MINTS["USDC"])
-    assert payment.memo == f"rnp:{payment.id}" and str(job_id) not in payment.memo
+    assert payment.memo == memos.short("rnp:", payment.id) and memos.MEMO.findall(f"[24] {payment.memo}") == [payment.memo]
     assert till.ask(job_id).id == payment.id and till.claim(node, 64) == []
     till.arrives(payment, payment.amount_minor + 7)
     assert till.balance() == Money(7, "USDC") and till.balance("held") == parse("1", "USDC")

@@ -21,10 +21,11 @@ class SolanaSettlements:
     ChainUnavailable when a node does not answer, or not clearly.
     """
 
-    def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, payouts: SolanaPayouts) -> None:
+    def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, payouts: SolanaPayouts, network: str = "") -> None:
+        """`network`: what the cluster is called; empty: by its genesis hash."""
         self._url, self._timeout_seconds, self._payouts = rpc_urls[0], timeout_seconds, payouts
         self._http = httpx.Client(timeout=timeout_seconds)
-        self._network: str | None = None
+        self._network = network
 
     def _ask(self, method: str, *params: Any) -> Any:
         try:
@@ -38,7 +39,7 @@ class SolanaSettlements:
 
     def network(self) -> str:
         """The cluster's CAIP-2 name."""
-        if self._network is None:
+        if not self._network:
             self._network = x402.network_of(str(self._ask("getGenesisHash")))
         return self._network
 

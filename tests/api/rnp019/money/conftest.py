@@ -12,6 +12,7 @@ from solders.keypair import Keypair
 from app.config import Settings
 from app.core import accounts
 from app.models.accounts import SCOPES
+from app.stack.stack import SOLANA_DEVNET
 from app.wiring import Hub
 from devnet.payer import Payer
 from tests.api.rnp019.conftest import bearer
@@ -28,7 +29,7 @@ def hub_wallet() -> str:
 @pytest.fixture
 def settings(settings: Settings, hub_wallet: str) -> Settings:
     mints = ",".join(f"{asset}={mint}" for asset, mint in LOCAL_MINTS.items())
-    return replace(settings, solana_wallet=hub_wallet, solana_mints=mints)
+    return replace(settings, solana_wallet=hub_wallet, solana_mints=mints, x402_network=SOLANA_DEVNET)
 
 
 @pytest.fixture
