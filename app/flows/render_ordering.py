@@ -59,8 +59,8 @@ class Wanted:
 def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
     """Place the order. One that was placed before under its `order_id` is found again.
 
-    InvalidInput says which member cannot be; PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is paid
-    first as `render_payments.ask`.
+    InvalidInput says which member cannot be, PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is
+    paid first as `render_payments.ask`.
     """
     frames = read_frames(wanted.frames, terms.max_frames)
     with database.unit_of_work() as session:
