@@ -270,7 +270,7 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
         return False
     job.state = advance(JobState(job.state), state)
     job.reason_code, job.error_message, job.ended_at = code[:64], message[:2000], clock.now()
-    if job.payment_state == PaymentState.PENDING and job.scene_id is not None:
+    if job.payment_state == PaymentState.PENDING and job.scene_id is not None and not render_billing.is_render(job):
         outbox.write(session, "scenes.delete", str(job.scene_id))
     pending = (WorkUnit.job_id == job_id, WorkUnit.state.in_((UnitState.QUEUED, *HELD)))
     locked = session.execute(

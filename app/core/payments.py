@@ -1,6 +1,5 @@
 """Payments on a chain: ask for one, note each transaction that is shown for it, decide once."""
 
-import re
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import accounts, chain_cursors, deposits, jobs, ledger, settlement
+from app.core import accounts, chain_cursors, deposits, jobs, ledger, render_payments, settlement
 from app.core.ledger import Party
 from app.errors import Conflict
 from app.models.jobs import Job
@@ -24,7 +23,6 @@ NEVER_SEEN = "never_seen"
 TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
 SHOWN_AT_MOST = 100
-MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")  # `<dialect>:<uuid>`
 ASKED_ABOUT = ("solana",)  # on the others nobody is sent to ask: the walk over an address decides what it finds
 
 
@@ -167,9 +165,11 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
     shown, is_booked_elsewhere = _lock_shown(session, transaction_id)
     if shown.state != "pending" or decision.state == "pending":
         return shown
-    payment = session.scalars(select(Payment).where(Payment.id == shown.payment_id).with_for_update()).one()
-    job = jobs.lock(session, payment.job_id) if payment.job_id else None
-    if decision.state == "accepted" and (payment.state == "confirmed" or (job and jobs.is_over(job))):
+    job_id = session.scalar(select(Payment.job_id).where(Payment.id == shown.payment_id))
+    job = jobs.lock(session, job_id) if job_id else None  # before its payment, as whoever asks for it anew does
+    query = select(Payment).where(Payment.id == shown.payment_id).with_for_update(key_share=True)
+    payment = session.scalars(query.execution_options(populate_existing=True)).one()
+    if decision.state == "accepted" and (payment.state == "confirmed" or (job and not _is_awaited(session, payment, job))):
         decision = Decision(
             "refundable",
             "already_paid" if payment.state == "confirmed" else "job_over",
@@ -182,11 +182,20 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
     shown.state, shown.code, shown.message = decision.state, decision.code, decision.message
     shown.received_minor, shown.payer, shown.decided_at = decision.received_minor, decision.payer, clock.now()
     if decision.state in BOOKED:
-        if job is not None:
+        if job is not None and payment.purpose == render_payments.PURPOSE:
+            render_payments.book(session, payment, job, shown)
+        elif job is not None:
             _book(session, payment, job, shown)
         elif payment.account_id is not None:
             deposits.book(session, payment, payment.account_id, shown)
     return shown
+
+
+def _is_awaited(session: Session, payment: Payment, job: Job) -> bool:
+    """Whether the job still waits for money."""
+    if payment.purpose == render_payments.PURPOSE:
+        return render_payments.amount_due(session, job) is not None
+    return not jobs.is_over(job)
 
 
 def _lock_shown(session: Session, transaction_id: uuid.UUID) -> tuple[ChainTransaction, bool]:
