@@ -136,6 +136,11 @@ class Settings:
     upload_kept_seconds: int = setting(
         604_800, "an upload is kept so long after the last job with it was ordered and ended; results stay", "s"
     )
+    scene_upload_seconds: int = setting(172_800, "a scene that was announced may be sent for so long, in parts", "s", least=60)
+    scene_unused_seconds: int = setting(
+        2_592_000, "a scene is kept so long after it came, or the last job with it was ordered and ended", "s", least=3600
+    )
+    account_scene_bytes: int = setting(107_374_182_400, "what all scenes of one account may take together", "bytes", least=1)
     untaken_seconds: int = setting(86_400, "a paid job that nobody works on for so long is ended and refunded", "s", least=60)
     dispatch_prices: str = setting(
         "render=10,inference=5,cpu_benchmark=1,echo=0,other=1", "what a dispatched job costs, by its type", "credits"
@@ -171,6 +176,19 @@ class Settings:
     stripe_tolerance_seconds: int = setting(300, "how far the time in a Stripe signature may be off, either way", "s", least=1)
     operator_share_percent: int = setting(70, "of a job's credits; the platform keeps the rest", "%", most=100)
     fallback_render_seconds: int = setting(60, "render time priced when a scene was never measured", "s")
+    render_price_per_hour: str = setting("0.5", "what a node's hour costs that renders for RNP-019, times its tier", "RENDER")
+    tier_multipliers: str = setting("priority=2,economy=1", "what each tier of RNP-019 costs, times RENDER_PRICE_PER_HOUR")
+    render_guess_seconds: int = setting(
+        60, "RNP-019 estimates a Full HD frame with 128 samples at so long while its scene was never measured", "s", least=1
+    )
+    render_probes_a_day: int = setting(
+        20, "scenes that an account may have probed in 24 hours, to see how long a frame takes; free", "scenes", most=100_000
+    )
+    probe_wait_seconds: int = setting(5, "an estimate waits so long for each small frame of its probe", "s", most=60)
+    economy_wait_seconds: int = setting(
+        900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400
+    )
+    pay_later_most: str = setting("5", "what an account may owe for renders with `pay_before_download`, open ones too", "RENDER")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
     unit_max_seconds: int = setting(3600, "longest work on one frame", "s")
     unit_max_memory_bytes: int = setting(17_179_869_184, "memory one render may take", "bytes")

@@ -35,17 +35,20 @@ from app.adapters.storage.s3_client import S3Access
 from app.adapters.task_news import TaskNews
 from app.config import Settings
 from app.config_checks import check
-from app.core import card_payments, solana_hub, ton_hub
+from app.core import card_payments, estimates, pay_later, scene_estimates, solana_hub, ton_hub
 from app.core.completions import Terms
 from app.core.payout_addresses import AddressRules
 from app.core.payout_proposals import Terms as ProposalTerms
 from app.core.payouts import PayoutRules
+from app.core.render_nodes import Terms as RenderNodeTerms
 from app.core.stakes import StakeRules
 from app.core.task_fit import Rules as TaskRules
 from app.core.task_logs import LogLimits
 from app.db import Database, make_engine
 from app.errors import ConfigError
+from app.flows import render_ordering
 from app.flows.broker_access import Broker, Office
+from app.flows.estimating import ProbeLimits
 from app.flows.payouts import PayoutChain
 from app.flows.results import Rules
 from app.values import signatures
@@ -54,6 +57,8 @@ from app.values.networks import read_networks
 from app.values.payouts import OPENS_FROM, SOLANA, read_limits, read_minimums, read_mints
 from app.values.prices import read_prices
 from app.values.rates import RateSource, read_table
+from app.values.render_settings import Limits as RenderLimits
+from app.values.render_tiers import read_tariff
 from app.values.usd_rates import UsdRates, read_days
 
 
@@ -102,6 +107,40 @@ class Hub:
     def task_rules(self) -> TaskRules:
         """Who gets compute tasks here."""
         return TaskRules(self.stake_rules.minimums, self.settings.reputation_head_start_seconds)
+
+    @property
+    def estimate_terms(self) -> estimates.Terms:
+        """What renders cost here, and who renders them."""
+        settings = self.settings
+        tariff = read_tariff(settings.render_price_per_hour, settings.tier_multipliers)
+        wait, guess = settings.economy_wait_seconds, settings.render_guess_seconds
+        nodes = RenderNodeTerms(settings.node_unhealthy_seconds, settings.open_nodes, guess, wait)
+        return estimates.Terms(tariff, nodes, settings.unit_max_seconds)
+
+    @property
+    def scene_estimate_terms(self) -> scene_estimates.Terms:
+        """What estimates are made of here."""
+        limits = RenderLimits(self.settings.max_pixels, self.settings.max_samples)
+        return scene_estimates.Terms(self.estimate_terms, self.rates, limits)
+
+    @property
+    def probe_limits(self) -> ProbeLimits:
+        """How much of probing is free here."""
+        return ProbeLimits(self.settings.render_probes_a_day, self.settings.probe_wait_seconds)
+
+    @property
+    def render_terms(self) -> render_ordering.Terms:
+        """What agents order here."""
+        settings = self.settings
+        limits = RenderLimits(settings.max_pixels, settings.max_samples)
+        return render_ordering.Terms(
+            self.estimate_terms,
+            self.rates,
+            limits,
+            settings.max_frames,
+            settings.quote_seconds,
+            pay_later.read_most(settings.pay_later_most),
+        )
 
     @property
     def proposal_terms(self) -> ProposalTerms:
@@ -274,6 +313,8 @@ def malformed(settings: Settings) -> dict[str, str]:
         "RATES_USD_SINCE": lambda: read_days(settings.rates_usd_since, read_table(settings.rates)),
         "CREDIT_PACKAGES": lambda: card_payments.read_terms(settings),
         "DISPATCH_PRICES": lambda: read_prices(settings.dispatch_prices),
+        "TIER_MULTIPLIERS": lambda: read_tariff(settings.render_price_per_hour, settings.tier_multipliers),
+        pay_later.SETTING: lambda: pay_later.read_most(settings.pay_later_most),
         "STORAGE_URL": lambda: _storage_address(settings),
         "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
         "MINIMUM_STAKE": lambda: read_minimums(settings.minimum_stake, "MINIMUM_STAKE"),

@@ -30,9 +30,10 @@ _ROWS = (
         '{"width": 8, "height": 6, "samples": 1, "engine": "cycles", "output_format": "PNG", "frame_list": [1]}',
         '{"platform_fee": "0.00035"}', :price, :asset, 0, 'priority', 1, 1, 1.5, at, at, at, at, at FROM past""",
     """
-    INSERT INTO work_units (id, job_id, ordinal, kind, frame, capability, provider_id, priority, state, queued_at, rung_at, fence,
-        attempt_id, progress, failures, losses, blocked_nodes, result_key, result_sha256, result_bytes, seconds, completed_at)
-    SELECT unit_id, job_id, 0, 'frame', 1, 'render', :provider_id, 0, 'completed', at, at, 1, attempt_id, 1, 0, 0, '{}',
+    INSERT INTO work_units (id, job_id, ordinal, kind, frame, capability, provider_id, priority, is_parked, state, queued_at,
+        rung_at, fence, attempt_id, progress, failures, losses, blocked_nodes, result_key, result_sha256, result_bytes, seconds,
+        completed_at)
+    SELECT unit_id, job_id, 0, 'frame', 1, 'render', :provider_id, 0, false, 'completed', at, at, 1, attempt_id, 1, 0, 0, '{}',
         'accepted/past/' || number, repeat('0', 64), 80, 1.5, at FROM past""",
     """
     INSERT INTO attempts (id, unit_id, fence, state, upload_key, started_at, ended_at)

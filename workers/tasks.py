@@ -44,6 +44,13 @@ def delete_scene(key: str, message_id: str | None = None) -> None:
     forget(message_id)
 
 
+@shared_task(name="hub.probes.delete")
+def delete_probe(key: str, message_id: str | None = None) -> None:
+    """Delete the picture of a probe, which nobody ordered."""
+    retention.delete_probe(hub().database, hub().store, uuid.UUID(key))
+    forget(message_id)
+
+
 @shared_task(name="hub.disputes.check")
 def check_dispute(key: str, message_id: str | None = None) -> None:
     """Read a disputed result once more, for whoever decides."""

@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import credit_holds, credits, pricing, render_billing, settlement, task_billing
+from app.core import credit_holds, credits, pricing, render_billing, render_probes, scene_timings, settlement, task_billing
 from app.db import after_commit
 from app.models.jobs import Job
 from app.values import clock
@@ -49,12 +49,10 @@ counted AS (
 SELECT done.attempt_id, counted.id, counted.is_last, counted.dialect, done.id
 FROM done JOIN counted ON counted.id = done.job_id
 """
-# A job that has all its units, locked by the statement above: what is to be settled, and all that settling asks. Seconds are what
-# its provider says, and they make the scene's later prices: no frame can have taken longer than the hub has waited for the job.
+# A job that has all its units, locked by the statement above: what is to be settled, and all that settling asks.
 _END = text("""
 UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state IN ('open', 'paused')
 RETURNING j.id, j.dialect, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
-    least(j.render_seconds, j.units_completed * extract(epoch FROM CAST(:now AS timestamptz) - j.paid_at)) AS render_seconds,
     j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
     (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
 """)
@@ -129,8 +127,10 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
     """All units are there: the job is completed, the fee is owed, and how long the scene took is remembered."""
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
     if job.sha256 is not None:
-        key = pricing.settings_key(job.settings)
-        pricing.note_seconds(session, job.sha256, key, job.units_completed, job.render_seconds)
+        is_probe = job.dialect == render_probes.DIALECT
+        scene_timings.note(session, job_id, job.sha256, pricing.settings_key(job.settings), is_probe)
+        if is_probe:
+            render_probes.conclude(session, job_id, job.sha256)
     if task_billing.is_task(job):
         task_billing.complete(session, job_id)
     elif render_billing.is_render(job):

@@ -25,12 +25,12 @@ PAYOUT_OPEN = "origin = 'engine' AND state IN ('created', 'signed', 'sent', 'exp
 QUERIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "units": (
         """SELECT capability, state, count(*) FROM work_units
-        WHERE state = 'queued' OR state IN ('assigned', 'rendering', 'uploaded') GROUP BY capability, state""",
+        WHERE state = 'queued' AND NOT is_parked OR state IN ('assigned', 'rendering', 'uploaded') GROUP BY capability, state""",
         ("capability", "state"),
     ),
     "oldest_unit_age_seconds": (
         """SELECT capability, extract(epoch FROM now() - min(queued_at)) FROM work_units
-        WHERE state = 'queued' GROUP BY capability""",
+        WHERE state = 'queued' AND NOT is_parked GROUP BY capability""",
         ("capability",),
     ),
     "nodes": (

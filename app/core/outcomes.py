@@ -18,6 +18,7 @@ from app.core import (
     inspections,
     nodes,
     render_billing,
+    render_blocks,
     settlement,
     task_billing,
     task_marks,
@@ -94,10 +95,17 @@ def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
         if code not in (task_marks.TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
             _count_failure(session, node_id)
+        if _is_render(session, unit):
+            render_blocks.note_failure(session, unit.job_id, node_id, code[:64])
     if unit.kind == tasks.UNIT_KIND:
         task_marks.note_failure(session, attempt_id, code)
     _return_unit(session, unit, code, message, limits, _back_off_seconds(session, unit))
     return unit.state
+
+
+def _is_render(session: Session, unit: WorkUnit) -> bool:
+    """Whether it is a unit that a render is paid for."""
+    return unit.kind != inspections.KIND and render_billing.is_render(session.get_one(Job, unit.job_id))
 
 
 def _back_off_seconds(session: Session, unit: WorkUnit) -> int:
@@ -131,8 +139,9 @@ def _return_unit(
 
 
 def _return_inspection(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
-    """A failed inspection warns; it never ends a job, and a scene's own fault needs no second opinion."""
-    if code not in inspections.SCENE_FAULTS and unit.failures < limits[0] and unit.failures + unit.losses < limits[1]:
+    """A failed inspection warns; it never ends a job, and a scene's own fault needs no second opinion in a quote."""
+    is_worth_it = code not in inspections.SCENE_FAULTS or inspections.needs_opinion(unit, code)
+    if is_worth_it and unit.failures < limits[0] and unit.failures + unit.losses < limits[1]:
         _requeue(session, unit)
         return
     unit.state = advance(UnitState(unit.state), UnitState.FAILED)
@@ -159,42 +168,12 @@ def cancel_unpaid(session: Session, job_id: uuid.UUID, code: str, message: str) 
     _end_job(session, job_id, JobState.CANCELLED, code, message)
 
 
-def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = 100) -> int:
-    """Withdraw quotes that nobody paid, long after they could have been; their files go with them. Returns how many."""
-    before = clock.now() - timedelta(seconds=older_than_seconds)
-    query = select(Job.id).where(
-        Job.payment_state == PaymentState.PENDING, Job.state == JobState.OPEN, Job.expires_at < before
-    )
-    old = list(session.scalars(query.order_by(Job.expires_at).limit(batch).with_for_update(skip_locked=True)))
-
-    def withdraw(job_id: uuid.UUID) -> int:
-        _end_job(session, job_id, JobState.CANCELLED, "QUOTE_EXPIRED", "the quote was not paid in time; ask for a new one")
-        return 1
-
-    return sum(_each(session, old, withdraw))
-
-
-def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = 100) -> int:
-    """End paid jobs of which nobody has taken or finished anything for long: the client gets its refund. Returns how many."""
-    before = clock.now() - timedelta(seconds=untaken_seconds)
-    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before)
-    in_work = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, alive).exists()
-    query = select(Job.id).where(
-        Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED, Job.paid_at < before, ~in_work
-    )
-    untaken = list(session.scalars(query.order_by(Job.paid_at).limit(batch).with_for_update(skip_locked=True)))
-
-    def end(job_id: uuid.UUID) -> int:
-        fail_job(session, job_id, "NO_TAKER", "nothing of the provider's took the work in time; the money is owed back")
-        return 1
-
-    return sum(_each(session, untaken, end))
-
-
 def _requeue(session: Session, unit: WorkUnit, after_seconds: int = 0) -> None:
     """Back into the queue, ready at once or after a while (a sweep rings for it then)."""
     unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
     unit.attempt_id = unit.lease_until = None
+    if _is_render(session, unit):
+        render_blocks.keep_away(session, unit)
     if session.get_one(Job, unit.job_id).state == JobState.PAUSED:
         unit.is_parked, unit.rung_at = True, None
         return
@@ -234,6 +213,9 @@ def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int]) -> int
         WorkUnit.job_id == job_id, WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now()
     )
     units = list(session.scalars(query.order_by(WorkUnit.id).with_for_update().execution_options(populate_existing=True)))
+    silent = [unit.attempt_id for unit in units if unit.attempt_id is not None and _is_render(session, unit)]
+    if silent:
+        render_blocks.note_silence(session, job_id, silent)
     for unit in units:
         session.refresh(unit)
         if unit.state not in HELD:

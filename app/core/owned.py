@@ -46,7 +46,7 @@ def page(
     if among is not None:
         query = query.where(
             Job.state.in_({states[2] for states in among}),
-            tuple_(Job.payment_state, _lead(), Job.state).in_([tuple(str(part) for part in states) for states in among]),
+            tuple_(Job.payment_state, lead(), Job.state).in_([tuple(str(part) for part in states) for states in among]),
         )
     query = query.order_by(Job.created_at.desc(), Job.id).limit(limit).offset(offset)
     return [_owned(row) for row in session.execute(query)]
@@ -69,7 +69,7 @@ def _has_unit(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, condition).exists()
 
 
-def _lead() -> ColumnElement[str]:
+def lead() -> ColumnElement[str]:
     """A job that is over is not looked into."""
     offered = and_(WorkUnit.state == U.QUEUED, WorkUnit.offered_node_id.is_not(None))
     return case(
@@ -102,5 +102,5 @@ def _query() -> Select[Any]:
     is_offered = first.c.offered_node_id.is_not(None)
     node_id = func.coalesce(first.c.offered_node_id, last.c.node_id)
     dispatched_at = case((is_offered, Job.paid_at), else_=last.c.started_at)
-    columns = (Job, _lead(), node_id, dispatched_at, first.c.result_key, retries)
+    columns = (Job, lead(), node_id, dispatched_at, first.c.result_key, retries)
     return select(*columns).outerjoin(first, literal(True)).outerjoin(last, literal(True))

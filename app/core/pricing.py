@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models.jobs import SceneTiming
@@ -64,15 +64,3 @@ def measured_seconds(session: Session, sha256: str, key: str) -> Decimal | None:
         )
     ).one_or_none()
     return None if row is None or row[1] == 0 else Decimal(str(round(row[0] / row[1], 3)))
-
-
-_NOTE_SECONDS = text("""
-INSERT INTO scene_timings AS t (sha256, settings_key, frames, seconds_total) VALUES (:sha256, :key, :frames, :seconds)
-ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.frames,
-    seconds_total = t.seconds_total + excluded.seconds_total
-""")
-
-
-def note_seconds(session: Session, sha256: str, key: str, frames: int, seconds: float) -> None:
-    """Remember how long a finished job's frames took."""
-    session.execute(_NOTE_SECONDS, {"sha256": sha256, "key": key, "frames": frames, "seconds": seconds})

@@ -1,8 +1,9 @@
 """Ordering a render, pausing it, going on, and how much it may cost: the verbs of a job that an agent owns."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
+from app.values.render_tiers import queue_priority
 from app.values.states import JobState, PaymentState, UnitState, advance
 
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
@@ -35,14 +37,15 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """An order. `units` are {kind, frame, tile} in the order in which they are done, `frames` all frames, rising; `kind` is the
-    capability that they need. `window_units` and `allocation` as in RenderOrder. `order_id`: the same for the same order."""
+    """An order. `frames` are all frames, rising, and `settings` how they are rendered (`render_units.plan` makes units of both);
+    `kind` is the capability that they need. `priority` is its owner's, among what is in the same tier. `window_units` and
+    `allocation` as in RenderOrder. `expires_at`: so long it may be paid, of one that is paid first. `order_id`: the same for the
+    same order."""
 
     account_id: uuid.UUID
     name: str
     kind: str
     frames: tuple[int, ...]
-    units: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     tier: str
     priority: int
@@ -53,6 +56,7 @@ class Placement:
     allocation: Mapping[str, Any] = field(default_factory=dict)
     scene_id: uuid.UUID | None = None
     prompt: str | None = None
+    expires_at: datetime | None = None
     order_id: uuid.UUID | None = None
 
 
@@ -61,11 +65,10 @@ def place(session: Session, wanted: Placement) -> Job:
 
     PaymentRequired says what is there: roll back. An order that was placed before under its `order_id` is found again.
     """
-    if wanted.order_id is not None and session.get(Job, wanted.order_id) is not None:
-        return get_own(session, wanted.account_id, wanted.order_id)
-    if wanted.max_amount is not None and wanted.max_amount.minor <= 0:
-        message = "max_amount must be more than zero; leave it out for what the estimate says"
-        raise InvalidInput(message, code="MAX_AMOUNT_INVALID")
+    if (known := placed(session, wanted.account_id, wanted.order_id)) is not None:
+        return known
+    if wanted.max_amount is not None:
+        _assert_cap(wanted.max_amount)
     job = _write_job(session, wanted)
     limit = min(wanted.price.bound.minor, (wanted.max_amount or wanted.price.bound).minor)
     order = RenderOrder(
@@ -85,15 +88,22 @@ def place(session: Session, wanted: Placement) -> Job:
     )
     session.add(order)
     session.flush()
-    render_units.make(session, job, [dict(unit) for unit in wanted.units])
     outbox.announce(session, "job:new", job.id)
     if wanted.mode != PREPAY:
         confirm(session, job, order)
     return job
 
 
+def placed(session: Session, account_id: uuid.UUID, order_id: uuid.UUID | None) -> Job | None:
+    """The job of an order that was placed before, and whose answer was lost."""
+    if order_id is None or session.get(Job, order_id) is None:
+        return None
+    return get_own(session, account_id, order_id)
+
+
 def _write_job(session: Session, wanted: Placement) -> Job:
     bound = wanted.price.bound
+    settings = {**wanted.settings, "frame_list": list(wanted.frames)}
     job = Job(
         id=wanted.order_id or uuid.uuid4(),
         dialect=render_billing.DIALECT,
@@ -103,15 +113,16 @@ def _write_job(session: Session, wanted: Placement) -> Job:
         scene_id=wanted.scene_id,
         state=JobState.OPEN,
         payment_state=PaymentState.PENDING,
-        settings={**wanted.settings, "frame_list": list(wanted.frames)},
+        settings=settings,
         breakdown={"total": str(bound.decimal)},
         price_minor=bound.minor,
         asset=bound.asset,
         priority=wanted.priority,
         tier=wanted.tier,
-        units_total=len(wanted.units),
+        units_total=render_units.count(settings),
         units_completed=0,
         created_at=clock.now(),
+        expires_at=wanted.expires_at,
     )
     session.add(job)
     session.flush()
@@ -119,7 +130,8 @@ def _write_job(session: Session, wanted: Placement) -> Job:
 
 
 def confirm(session: Session, job: Job, order: RenderOrder) -> None:
-    """The order's money is there, or is to be there when it is done: set it aside and begin. The job is locked, or new.
+    """The order's money is there, or is to be there when it is done: set it aside, make its units and begin. The job is locked,
+    or new.
 
     PaymentRequired where the balance does not hold what may be spent.
     """
@@ -127,6 +139,7 @@ def confirm(session: Session, job: Job, order: RenderOrder) -> None:
         render_holds.add(session, order.account_id, job.id, Money(order.limit_minor, job.asset))
     job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
     job.paid_at = clock.now()
+    render_units.make(session, job)
     render_units.feed(session, job, order)
     render_billing.pause_for_money(session, job, order)
     outbox.announce(session, "job:paid", job.id)
@@ -180,8 +193,11 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
     back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`."""
     job, order = lock_own(session, account_id, job_id)
     _assert_not_over(job)
+    _assert_cap(cap)
     if cap.asset != job.asset:
         raise InvalidInput(f"this job is paid in {job.asset}", code="ASSET_MISMATCH")
+    if order.mode == PREPAY and job.payment_state == PaymentState.PENDING:
+        raise Conflict("its payment was asked for by the max_amount it has; cancel it and order anew", code="JOB_NOT_PAID")
     limit = min(order.bound_minor, cap.minor)
     share = render_billing.frame_share(order.bound_minor, job.units_total)
     least = order.charged_minor + share * render_units.units_out(session, job.id)
@@ -203,14 +219,23 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
     return job
 
 
+def rename(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, name: str) -> Job:
+    """Give a job another name, whatever has become of it."""
+    job, _ = lock_own(session, account_id, job_id)
+    job.name = name
+    return job
+
+
 def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
-    """Move what waits of a job in the queue."""
+    """Move what waits of a job in the queue, within its tier: priorities beyond ±100 are as good as those."""
     job, _ = lock_own(session, account_id, job_id)
     _assert_not_over(job)
+    if job.priority == priority:
+        return job
     job.priority = priority
     waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
-    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=priority))
+    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=queue_priority(job.tier, priority)))
     outbox.announce(session, "job:progress", job.id)
     return job
 
@@ -223,6 +248,12 @@ def cancel(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
         _assert_not_over(job)
         outcomes.cancel(session, job, "CANCELLED_BY_USER", "cancelled by its owner")
     return job
+
+
+def _assert_cap(cap: Money) -> None:
+    if cap.minor <= 0:
+        message = "max_amount must be more than zero; leave it out for what the estimate says"
+        raise InvalidInput(message, code="MAX_AMOUNT_INVALID")
 
 
 def _assert_not_over(job: Job) -> None:

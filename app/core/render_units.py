@@ -5,28 +5,50 @@ may have, and fairness between jobs: ten thousand frames never stand in the queu
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.core import doorbells
+from app.core import doorbells, render_blocks
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
+from app.values.frame_order import early_look
 from app.values.render_prices import frame_share, may_begin
+from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, UnitState
 
+KIND = "frame"
+
 _FEED = text("""
-UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now, priority = :priority
+UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now, priority = :priority,
+    blocked_nodes = ARRAY(SELECT DISTINCT unnest(blocked_nodes || CAST(:blocked AS uuid[])))
 WHERE id IN (SELECT id FROM work_units WHERE job_id = :job_id AND state = 'queued' AND is_parked ORDER BY ordinal LIMIT :count)
 RETURNING id, capability
 """)
 
 
-def make(session: Session, job: Job, units: Sequence[dict[str, object]]) -> None:
-    """Write a job's units down, parked, in the order in which they are to be done; each says its `kind`, `frame` and `tile`."""
+def plan(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The units of a job with these settings, {kind, frame, tile}, in the order in which they are to be done: what its client
+    sees early comes first. `frame_list` are its frames; with `tiles`, {columns, rows}, each is rendered in so many parts."""
+    frames, tiles = early_look(settings["frame_list"]), settings.get("tiles")
+    if tiles is None:
+        return [{"kind": KIND, "frame": frame, "tile": None} for frame in frames]
+    parts = [{"column": column, "row": row, **tiles} for row in range(tiles["rows"]) for column in range(tiles["columns"])]
+    return [{"kind": KIND, "frame": frame, "tile": part} for frame in frames for part in parts]
+
+
+def count(settings: Mapping[str, Any]) -> int:
+    """How many units `plan` makes."""
+    tiles = settings.get("tiles") or {"columns": 1, "rows": 1}
+    return int(len(settings["frame_list"]) * tiles["columns"] * tiles["rows"])
+
+
+def make(session: Session, job: Job) -> None:
+    """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row."""
     now = clock.now()
     rows = [
         {
@@ -34,13 +56,13 @@ def make(session: Session, job: Job, units: Sequence[dict[str, object]]) -> None
             "job_id": job.id,
             "ordinal": ordinal,
             "capability": job.kind,
-            "priority": job.priority,
+            "priority": queue_priority(job.tier, job.priority),
             "state": UnitState.QUEUED,
             "is_parked": True,
             "queued_at": now,
         }
         | unit
-        for ordinal, unit in enumerate(units)
+        for ordinal, unit in enumerate(plan(job.settings))
     ]
     session.execute(insert(WorkUnit), rows)
 
@@ -55,7 +77,8 @@ def feed(session: Session, job: Job, order: RenderOrder) -> int:
     room = min(order.window_units - out, may_begin(order.limit_minor, order.charged_minor, share, out))
     if room <= 0:
         return 0
-    values = {"job_id": job.id, "count": room, "now": clock.now(), "priority": job.priority}
+    values = {"job_id": job.id, "count": room, "now": clock.now(), "priority": queue_priority(job.tier, job.priority)}
+    values["blocked"] = render_blocks.of_job(session, job.id)
     rows = session.execute(_FEED, values).all()
     if rows:
         doorbells.ring(session, rows[0][1], None, [row[0] for row in rows])

@@ -23,7 +23,9 @@ ENGINE = "container_engine"
 ASSETS = ("USDC", "USDT")
 
 # Before anything else is asked of a node: mostly nothing waits.
-_WAITS = text("SELECT EXISTS (SELECT 1 FROM work_units WHERE state = 'queued' AND capability = 'compute' AND queued_at <= :now)")
+_WAITS = text("""
+SELECT EXISTS (SELECT 1 FROM work_units WHERE state = 'queued' AND NOT is_parked AND capability = 'compute' AND queued_at <= :now)
+""")
 _NODE = text("SELECT machine, account_id, provider_id, is_trusted FROM nodes WHERE id = :node_id")
 _STAKES = text("SELECT asset, balance_minor FROM ledger_accounts WHERE owner_id = :account_id AND kind = 'stake'")
 _IN_USE = text("""

@@ -104,6 +104,7 @@ def available(
     wait = reputation.head_start_seconds(session, provider_id, head_start_seconds, silence_seconds)
     query = _query().where(
         WorkUnit.state == UnitState.QUEUED,
+        ~WorkUnit.is_parked,
         WorkUnit.capability == CAPABILITY,
         WorkUnit.provider_id.is_(None),
         WorkUnit.queued_at <= clock.now() - timedelta(seconds=wait),

@@ -3,7 +3,7 @@
 import uuid
 from typing import Protocol
 
-from app.core import scenes, uploads
+from app.core import render_probes, scenes, uploads
 from app.db import Database
 
 AT_ONCE = 100
@@ -23,6 +23,14 @@ def delete_scene(database: Database, store: Store, scene_id: uuid.UUID) -> bool:
     with database.unit_of_work() as session:
         scenes.forget_file(session, scene_id)
     return True
+
+
+def delete_probe(database: Database, store: Store, job_id: uuid.UUID) -> None:
+    """Delete the picture of a probe: only the time that it took was wanted. Harmless to repeat."""
+    with database.unit_of_work() as session:
+        key = render_probes.picture_of(session, job_id)
+    if key is not None:
+        store.delete(key)
 
 
 def delete_uploads(database: Database, store: Store, unused_seconds: int, kept_seconds: int) -> int:

@@ -1,6 +1,7 @@
 """The tables, one file per aggregate; importing this package makes them all known to Alembic."""
 
 from app.models import (
+    account_scenes,
     accounts,
     anchors,
     arrivals,
@@ -18,7 +19,9 @@ from app.models import (
     payout_proposals,
     payouts,
     presence,
+    render_blocks,
     render_orders,
+    render_probes,
     reputation,
     resources,
     sign_ins,
@@ -32,6 +35,7 @@ from app.models import (
 )
 
 __all__ = [
+    "account_scenes",
     "accounts",
     "anchors",
     "arrivals",
@@ -49,7 +53,9 @@ __all__ = [
     "payments",
     "payouts",
     "presence",
+    "render_blocks",
     "render_orders",
+    "render_probes",
     "reputation",
     "resources",
     "sign_ins",

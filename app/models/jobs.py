@@ -33,7 +33,11 @@ class Scene(Base):
 
 
 class SceneTiming(Base):
-    """Measured seconds per frame of a scene's bytes with given settings; it replaces the guess in quotes."""
+    """Measured seconds per frame of a scene's bytes with given settings; it replaces the guess in quotes.
+
+    `seconds_squared` is the sum of each frame's seconds squared: with it the spread is known. Null where it never was kept.
+    `probes` are those of the frames that were rendered only to see how long one takes.
+    """
 
     __tablename__ = "scene_timings"
 
@@ -41,6 +45,8 @@ class SceneTiming(Base):
     settings_key: Mapped[Str] = mapped_column(primary_key=True)
     frames: Mapped[int] = mapped_column(default=0)
     seconds_total: Mapped[float] = mapped_column(default=0.0)
+    seconds_squared: Mapped[float | None]
+    probes: Mapped[int] = mapped_column(default=0)
 
 
 class Job(Base):
@@ -101,6 +107,7 @@ class WorkUnit(Base):
             "ordinal",
             postgresql_where=text("state = 'queued' AND NOT is_parked"),
         ),
+        Index("ix_work_units_parked", "job_id", "ordinal", postgresql_where=text("state = 'queued' AND is_parked")),
         Index("ix_work_units_attempt", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
         Index(
             "ix_work_units_inspections",

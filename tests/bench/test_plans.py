@@ -9,7 +9,20 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app.api.rendertrust import job_states
-from app.core import claims, completions, expected_results, figures, jobs, outcomes, owned, payments, pushes, tallies
+from app.core import (
+    claims,
+    completions,
+    expected_results,
+    figures,
+    jobs,
+    outcomes,
+    owned,
+    payments,
+    pushes,
+    render_nodes,
+    render_queue,
+    tallies,
+)
 from app.core.claims import Claim
 from app.core.completions import Finished
 from app.db import Database
@@ -153,3 +166,15 @@ def test_a_scrape_reads_no_large_table_whole(market: Marketplace, database: Data
     assert [scanned(plan) & LARGE for plan in seen if scanned(plan) & LARGE] == []
     with database.unit_of_work() as session:
         assert session.execute(text("SELECT count(*) FROM tallies")).scalar_one() < tallies.FOLD_FROM
+
+
+def test_estimates_and_the_queue_read_no_large_table_whole(market: Marketplace, database: Database, plans: Any) -> None:
+    terms = render_nodes.Terms(90, True, 60, 900)
+    with database.unit_of_work() as session:
+        session.execute(text("ANALYZE"))
+    with database.unit_of_work() as session:
+        assert render_queue.raise_overdue(session, 900) == 0
+        assert set(render_nodes.availability(session, terms)) == {"priority", "economy"}
+    seen = plans()
+    assert len(seen) >= 3
+    assert [scanned(plan) & LARGE for plan in seen if scanned(plan) & LARGE] == []

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from app.core import dead_letters, nodes, outcomes
+from app.core import dead_letters, nodes, stale_jobs
 from app.db import Database
 from app.errors import Conflict, NotFound, PaymentRequired
 from app.models.jobs import Job
@@ -128,7 +128,7 @@ def test_a_job_that_nobody_took_is_replayed_with_its_unit(market: Dispatcher) ->
     with market.database.unit_of_work() as session:
         session.execute(update(Job).where(Job.id == job_id).values(paid_at=clock.now() - timedelta(hours=2)))
     with market.database.unit_of_work() as session:
-        assert outcomes.fail_untaken_jobs(session, 3600) == 1
+        assert stale_jobs.fail_untaken_jobs(session, 3600) == 1
     [letter] = letters(market)
     assert (letter["reason_code"], market.money()) == ("NO_TAKER", "10.0000")
     with market.database.unit_of_work() as session:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text, update
 
 from app.adapters.storage.local import LocalStore
-from app.core import outcomes, payments
+from app.core import payments, stale_jobs
 from app.db import Database
 from app.errors import NotFound
 from app.flows import retention
@@ -34,11 +34,11 @@ def test_an_old_unpaid_quote_is_withdrawn_and_its_file_deleted_once(database: Da
     store = LocalStore(tmp_path, "secret", "http://127.0.0.1")
     (unpaid, payment_id), paid = market.unpaid_job(), market.paid_job()
     with database.unit_of_work() as session:
-        assert outcomes.withdraw_old_quotes(session, 86_400) == 0
+        assert stale_jobs.withdraw_old_quotes(session, 86_400) == 0
     expire_all(database)
     with database.unit_of_work() as session:
-        assert outcomes.withdraw_old_quotes(session, 86_400) == 1
-        assert outcomes.withdraw_old_quotes(session, 86_400) == 0
+        assert stale_jobs.withdraw_old_quotes(session, 86_400) == 1
+        assert stale_jobs.withdraw_old_quotes(session, 86_400) == 0
         job = session.get_one(Job, unpaid)
         assert (job.state, job.reason_code, session.get_one(Job, paid).state) == ("cancelled", "QUOTE_EXPIRED", "open")
         kept = session.get_one(Job, paid).scene_id
@@ -65,10 +65,10 @@ def test_a_paid_job_that_nobody_takes_is_refunded_but_never_one_in_work(database
         session.execute(update(WorkUnit).where(WorkUnit.job_id == taken).values(priority=9))
     assert [item.job.id for item in market.claim(node, 1)] == [taken]
     with database.unit_of_work() as session:
-        assert outcomes.fail_untaken_jobs(session, 3600) == 0
+        assert stale_jobs.fail_untaken_jobs(session, 3600) == 0
         session.execute(update(Job).values(paid_at=clock.now() - timedelta(days=2)))
     with database.unit_of_work() as session:
-        assert outcomes.fail_untaken_jobs(session, 3600) == 1
+        assert stale_jobs.fail_untaken_jobs(session, 3600) == 1
         job = session.get_one(Job, untaken, populate_existing=True)
         assert (job.state, job.reason_code, session.get_one(Job, taken).state) == ("failed", "NO_TAKER", "open")
     market.assert_money_fits(untaken)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from app.core import audit, outcomes
+from app.core import audit, outcomes, stale_jobs
 from app.core.claims import Claim
 from app.db import Database
 from app.errors import Conflict, LightyardError, PaymentRequired
@@ -187,7 +187,7 @@ def test_a_task_that_ends_early_costs_what_ran_and_no_more(market: Compute, hour
         if end == "failure":
             outcomes.fail_job(session, play.task_id, "EXECUTION_ERROR", "it broke too often")
         elif end == "nobody":
-            outcomes.fail_untaken_jobs(session, -3600)
+            stale_jobs.fail_untaken_jobs(session, -3600)
     expected = RAN.get(moment, 0) if end == "cancel" else 0
     if end == "cancel":
         market.cancel(play.task_id)

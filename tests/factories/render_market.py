@@ -15,15 +15,10 @@ from app.db import Database
 from app.models.jobs import Job, WorkUnit
 from app.models.nodes import Node
 from app.models.render_orders import RenderHold, RenderOrder
-from app.values.frame_order import early_look
 from app.values.money import Money, parse
 
 LIMITS = (3, 5)
 SETTINGS = {"width": 64, "height": 64, "samples": 1, "engine": "cycles", "output_format": "PNG", "camera": None}
-
-
-def units_of(frames: Sequence[int]) -> list[dict[str, Any]]:
-    return [{"kind": "frame", "frame": frame, "tile": None} for frame in early_look(frames)]
 
 
 class Renders:
@@ -32,7 +27,7 @@ class Renders:
     def __init__(self, database: Database, balance: str = "100", asset: str = "RCREDIT") -> None:
         self.database, self.asset = database, asset
         self.account_id = self.account(balance)
-        self.brought = parse(balance, asset) + self._fees()
+        self.brought = parse(balance, asset) + self.fees()
 
     def account(self, balance: str) -> uuid.UUID:
         with self.database.unit_of_work() as session:
@@ -58,7 +53,6 @@ class Renders:
             name="a render",
             kind="render",
             frames=numbers,
-            units=units_of(numbers),
             settings=SETTINGS,
             tier="priority",
             priority=0,
@@ -110,7 +104,7 @@ class Renders:
             owner_id = session.get_one(Node, node_id).account_id
         return self.balance("balance", owner_id)
 
-    def _fees(self) -> Money:
+    def fees(self) -> Money:
         with self.database.unit_of_work() as session:
             return ledger.balance(session, Party("fees"), self.asset)
 
@@ -118,7 +112,7 @@ class Renders:
         """What was brought is the client's, aside, earned or the platform's; the job's cost is the sum of its frames'; and the
         books agree with themselves."""
         earned = sum(self.earned(node_id).minor for node_id in node_ids)
-        found = self.balance().minor + self.balance("held").minor + earned + self._fees().minor
+        found = self.balance().minor + self.balance("held").minor + earned + self.fees().minor
         assert found == self.brought.minor
         order = self.order(job_id)
         with self.database.unit_of_work() as session:

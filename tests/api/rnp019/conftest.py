@@ -1,6 +1,7 @@
 """Wallets that sign in by RNP-019's routes."""
 
 import base64
+import uuid
 from typing import Any
 
 import pytest
@@ -8,7 +9,11 @@ from flask.testing import FlaskClient
 from solders.keypair import Keypair
 from solders.signature import Signature
 
+from app.core import accounts
+from app.models.jobs import Scene
 from app.values import clock
+from app.wiring import Hub
+from tests.factories.render_market import Renders
 from tests.factories.ton_wallets import TonWallet
 
 WALLET = "/rnp/v1/wallet"
@@ -62,6 +67,76 @@ def refused(answer: Any, status: int, code: str) -> str:
 
 def as_base64(signature: str) -> str:
     return base64.b64encode(bytes(Signature.from_string(signature))).decode()
+
+
+REPORT = {
+    "cameras": ["Camera", "Close"],
+    "active_camera": "Camera",
+    "frame_start": 1,
+    "frame_end": 24,
+    "fps": 25,
+    "engine": "cycles",
+    "width": 64,
+    "height": 48,
+    "samples": 8,
+    "estimated_memory_bytes": 2**30,
+    "warnings": ["texture.png is missing"],
+}
+
+
+class Agent:
+    """An account with an API key, a balance and scenes that are ready, on a hub that is called through its public API."""
+
+    def __init__(self, client: FlaskClient, hub: Hub, balance: str = "100", asset: str = "RCREDIT") -> None:
+        self.client, self.renders = client, Renders(hub.database, balance, asset)
+        self.account_id = self.renders.account_id
+        self.head = bearer(self.key("jobs:read", "jobs:write", "credits:read", "credits:write", "scenes:read", "scenes:write"))
+        self.scene_id = self.scene()
+
+    def key(self, *scopes: str) -> str:
+        with self.renders.database.unit_of_work() as session:
+            return accounts.create_key(session, self.account_id, "test", list(scopes))
+
+    def scene(self, report: dict[str, Any] | None = REPORT, **changes: Any) -> str:
+        """A scene of this account's, as it is once it was looked at."""
+        row = {"sha256": uuid.uuid4().hex * 2, "size_bytes": 1000, "storage_key": "scenes/x"}
+        row |= {"file_name": "a.blend", "format": ".blend"}
+        with self.renders.database.unit_of_work() as session:
+            scene = Scene(account_id=self.account_id, facts={}, report=report, **row | changes)
+            session.add(scene)
+            session.flush()
+            return str(scene.id)
+
+    def post(self, path: str = "", body: dict[str, Any] | None = None, **headers: str) -> Any:
+        return self.client.post(f"/rnp/v1/jobs{path}", json=body, headers={**self.head, **headers})
+
+    def order(self, frames: str = "1-10", **members: Any) -> Any:
+        """The answer to an order of this account's scene."""
+        return self.post(body={"scene_id": self.scene_id, "frames": frames, **members})
+
+    def ordered(self, frames: str = "1-10", **members: Any) -> dict[str, Any]:
+        answer = self.order(frames, **members)
+        assert answer.status_code == 201, answer.json
+        return answer.json  # type: ignore[no-any-return]
+
+    def get(self, path: str = "") -> Any:
+        return self.client.get(f"/rnp/v1/jobs{path}", headers=self.head)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        answer = self.get(f"/{job_id}")
+        assert answer.status_code == 200, answer.json
+        return answer.json  # type: ignore[no-any-return]
+
+    def patch(self, job_id: str, **body: Any) -> Any:
+        return self.client.patch(f"/rnp/v1/jobs/{job_id}", json=body, headers=self.head)
+
+    def cancel(self, job_id: str) -> Any:
+        return self.client.delete(f"/rnp/v1/jobs/{job_id}", headers=self.head)
+
+
+@pytest.fixture
+def agent(client: FlaskClient, hub: Hub) -> Agent:
+    return Agent(client, hub)
 
 
 @pytest.fixture

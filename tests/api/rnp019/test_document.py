@@ -9,7 +9,7 @@ from solders.keypair import Keypair
 
 from app.factory import create_app
 from tests.api.conftest import UNKNOWN
-from tests.api.rnp019.conftest import WALLET, Door, bearer, refused
+from tests.api.rnp019.conftest import WALLET, Agent, Door, bearer, refused
 from tests.api.test_openapi import Checked, operations
 from tests.factories.ton_wallets import V4R2
 
@@ -35,10 +35,28 @@ def test_the_answers_are_what_the_file_says(client: FlaskClient, door: Door) -> 
         api.call("DELETE", f"{keys}/{found}", f"{keys}/{{key_id}}", headers=head)
 
 
+def test_the_answers_about_jobs_are_what_the_file_says(client: FlaskClient, agent: Agent) -> None:
+    api, jobs, head = Checked(client, "rnp019"), "/rnp/v1/jobs", agent.head
+    good = {"scene_id": agent.scene_id, "frames": "1-3", "payment": {"max_amount": "0.5"}}
+    orders = ((good, head), ({}, head), (good, {}), (good | {"payment": {"asset": "SOL"}}, head), ({"scene_id": UNKNOWN}, head))
+    made = [api.call("POST", jobs, jobs, json=body, headers=headers) for body, headers in orders]
+    assert [answer.status_code for answer in made] == [201, 400, 401, 402, 404]
+    one, rule = f"{jobs}/{made[0].json['id']}", f"{jobs}/{{job_id}}"
+    for query, headers in (("", head), ("?status=queued", head), ("?status=x", head), ("", {})):
+        api.call("GET", f"{jobs}{query}", jobs, headers=headers)
+    for path in (one, f"{jobs}/{UNKNOWN}", f"{jobs}/x"):
+        api.call("GET", path, rule, headers=head)
+        api.call("PATCH", path, rule, headers=head, json={"name": "x"})
+        for verb in ("pause", "resume"):
+            api.call("POST", f"{path}/{verb}", f"{rule}/{verb}", headers=head)
+        api.call("DELETE", path, rule, headers=head)
+    api.call("POST", f"{one}/pause", f"{rule}/pause", headers=head)
+
+
 def test_who_must_sign_in_is_in_the_file(client: FlaskClient) -> None:
     spec = client.get("/openapi/rnp019.json").json
     open_paths = {path for _, path, operation in operations(spec) if "security" not in operation}
-    assert open_paths == {f"{WALLET}/challenge", f"{WALLET}/login"}
+    assert open_paths == {f"{WALLET}/challenge", f"{WALLET}/login", "/rnp/v1/scenes/{scene_id}/content"}
     assert "/docs/rnp019" in client.get("/docs").text
 
 

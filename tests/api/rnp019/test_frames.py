@@ -97,14 +97,13 @@ def test_a_picture_is_the_very_bytes_that_were_accepted(renders: RenderedJobs, f
 def test_a_zip_has_what_was_asked_for_and_never_less(renders: RenderedJobs) -> None:
     node = renders.node()
     numbers = (-2, 1, 7, 12000)
-    units = [{"kind": "frame", "frame": frame, "tile": None} for frame in numbers]
-    wanted = replace(renders.placement(4, units=units, settings=renders.settings()), frames=numbers)
+    wanted = replace(renders.placement(4, settings=renders.settings()), frames=numbers)
     with renders.hub.database.unit_of_work() as session:
         job_id = render_orders.place(session, wanted).id
     renders.finish(renders.claim(node, 2))
     refused(renders.get(job_id, "/frames.zip"), 409, "JOB_NOT_OVER")
-    assert names(renders.get(job_id, "/frames.zip?frames=-2,1")) == ["frame_-0002.png", "frame_0001.png"]
-    assert "7,12000" in refused(renders.get(job_id, "/frames.zip?frames=-2,1,7,12000"), 404, "FRAME_NOT_RENDERED")
+    assert names(renders.get(job_id, "/frames.zip?frames=-2,7")) == ["frame_-0002.png", "frame_0007.png"]
+    assert "1,12000" in refused(renders.get(job_id, "/frames.zip?frames=-2,1,7,12000"), 404, "FRAME_NOT_RENDERED")
     refused(renders.get(job_id, "/frames.zip?frames=1-3"), 404, "FRAME_NOT_FOUND")
     renders.finish(renders.claim(node, 2))
     whole = renders.get(job_id, "/frames.zip")

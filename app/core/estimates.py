@@ -1,0 +1,115 @@
+"""What a render will cost and how long it will take, by tier: from measured seconds per frame where there are any.
+
+`bound` is what is held or prepaid, and more is never charged; `expected` is what it will probably cost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.core import render_nodes, render_orders, scene_timings
+from app.core.render_nodes import Availability
+from app.errors import InvalidInput
+from app.values import frame_times
+from app.values.frame_times import FrameTime
+from app.values.money import NEAREST, UP, Money, from_decimal
+from app.values.rates import RateSource, convert
+from app.values.render_prices import SECONDS_PER_HOUR
+from app.values.render_tiers import TIERS, Tariff
+
+PAID_WITH = ("RCREDIT", "RENDER", "USDC", "USDT", "SOL")
+AT_PAR = frozenset({"RENDER", "RCREDIT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be rendered: of which bytes (None of a prompt), how many frames, with which settings; `report` is what a node
+    saw in the scene, which fills in what the settings leave open."""
+
+    sha256: str | None
+    size_bytes: int
+    frames: int
+    settings: Mapping[str, Any]
+    report: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The hub's prices, how it judges nodes, and the longest that a node may work on one frame."""
+
+    tariff: Tariff
+    nodes: render_nodes.Terms
+    unit_max_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierEstimate:
+    """In one tier. `seconds` until the last frame is there, from now, with the nodes that are there; `frame_seconds` of one node
+    for one frame. `basis` is what both come from: these bytes measured, probed, or nothing but their settings."""
+
+    tier: str
+    per_hour: Money
+    bound: Money
+    expected: Money
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    basis: str
+    frame_seconds: float
+    availability: Availability
+
+
+def estimate(session: Session, work: Work, terms: Terms) -> list[TierEstimate]:
+    """One for each tier, in the order of `TIERS`."""
+    load = frame_times.load_of(work.settings, work.report)
+    timings = scene_timings.of_scene(session, work.sha256)
+    frame = frame_times.expect(timings, load, terms.nodes.guess_seconds)
+    memory = (work.report or {}).get("estimated_memory_bytes")
+    there = render_nodes.availability(session, terms.nodes, memory if isinstance(memory, int) else 0)
+    return [_of_tier(tier, work.frames, frame, terms, there[tier]) for tier in TIERS]
+
+
+def _of_tier(tier: str, frames: int, frame: FrameTime, terms: Terms, there: Availability) -> TierEstimate:
+    most = float(frames * terms.unit_max_seconds)
+    low, expected, high = (
+        min(most, seconds) for seconds in (frame.total_low(frames), frame.seconds * frames, frame.total_high(frames))
+    )
+    per_hour = terms.tariff.per_hour(tier)
+    side_by_side = max(1, min(frames, there.nodes))
+    certain = max(1, min(frames, there.free))
+    return TierEstimate(
+        tier=tier,
+        per_hour=per_hour,
+        bound=_price(per_hour, high, frames),
+        expected=_price(per_hour, expected, frames),
+        seconds=(there.wait_seconds or 0.0) + expected / side_by_side,
+        seconds_low=low / side_by_side,
+        seconds_high=(there.wait_high_seconds or 0.0) + high / certain,
+        basis=frame.basis,
+        frame_seconds=expected / frames,
+        availability=there,
+    )
+
+
+def _price(per_hour: Money, seconds: float, frames: int) -> Money:
+    """Rounded up, and never so little that a frame would have no share of it."""
+    exact = per_hour.decimal * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
+    return max(from_decimal(exact, per_hour.asset, UP), Money(frames, per_hour.asset))
+
+
+def in_asset(estimate: TierEstimate, asset: str, rates: RateSource) -> render_orders.Price:
+    """The same in what it is paid with, at today's rate; RENDER and RCREDIT are one for one whatever the table says.
+
+    InvalidInput ASSET_UNKNOWN for what renders are not paid with, Unavailable while nobody knows a rate.
+    """
+    if asset not in PAID_WITH:
+        raise InvalidInput(f"renders are paid with {', '.join(PAID_WITH)}", code="ASSET_UNKNOWN")
+    if asset in AT_PAR:
+        per_hour, bound = Money(estimate.per_hour.minor, asset), Money(estimate.bound.minor, asset)
+        return render_orders.Price(per_hour, bound, Decimal(1), "par")
+    found = convert(estimate.bound, asset, rates, UP)
+    per_hour = convert(estimate.per_hour, asset, rates, NEAREST).amount
+    return render_orders.Price(max(per_hour, Money(1, asset)), max(found.amount, Money(1, asset)), found.rate, found.source)

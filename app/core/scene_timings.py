@@ -1,0 +1,60 @@
+"""What the hub has measured of a scene's bytes, by the settings that they were rendered with."""
+
+import math
+import uuid
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.models.jobs import SceneTiming
+from app.values.frame_times import Load, Timing
+
+MOST = 100  # settings of one scene that are looked at
+
+# Seconds are what a node says, and they make later prices: no unit can have taken longer than the hub saw go by. A frame in tiles
+# took what they took together, and is left out while one of them is missing.
+_NOTE = text("""
+INSERT INTO scene_timings AS t (sha256, settings_key, frames, seconds_total, seconds_squared, probes)
+SELECT :sha256, :key, count(*), sum(f.seconds), sum(f.seconds * f.seconds), CASE WHEN :is_probe THEN count(*) ELSE 0 END
+FROM (SELECT sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))) AS seconds
+    FROM work_units u LEFT JOIN attempts a ON a.id = u.attempt_id WHERE u.job_id = :job_id AND u.ordinal >= 0
+    GROUP BY u.frame HAVING bool_and(u.state = 'completed')) f
+HAVING count(*) > 0
+ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.frames,
+    seconds_total = t.seconds_total + excluded.seconds_total, probes = t.probes + excluded.probes,
+    seconds_squared = coalesce(t.seconds_squared, t.seconds_total * t.seconds_total / greatest(t.frames, 1))
+        + excluded.seconds_squared
+""")
+
+
+def note(session: Session, job_id: uuid.UUID, sha256: str, key: str, is_probe: bool = False) -> None:
+    """Remember how long each finished frame of a job took; once, when the job is over."""
+    session.execute(_NOTE, {"job_id": job_id, "sha256": sha256, "key": key, "is_probe": is_probe})
+
+
+def of_scene(session: Session, sha256: str | None) -> list[Timing]:
+    """Everything that was measured of these bytes, the most often seen first."""
+    if sha256 is None:
+        return []
+    query = select(SceneTiming).where(SceneTiming.sha256 == sha256, SceneTiming.frames > 0)
+    rows = session.scalars(query.order_by(SceneTiming.frames.desc(), SceneTiming.settings_key).limit(MOST))
+    return [timing for row in rows if (timing := _read(row)) is not None]
+
+
+def _read(row: SceneTiming) -> Timing | None:
+    """None of settings that are no picture's."""
+    engine, *numbers = row.settings_key.split("/")
+    if len(numbers) != 3 or not all(number.isascii() and number.isdecimal() and int(number) > 0 for number in numbers):
+        return None
+    width, height, samples = (int(number) for number in numbers)
+    load = Load(engine.lower(), width, height, samples)
+    return Timing(load, row.frames, row.seconds_total / row.frames, _deviation(row), row.probes == row.frames)
+
+
+def _deviation(row: SceneTiming) -> float | None:
+    """Of single frames, as far as more than one was seen."""
+    if row.frames < 2 or row.seconds_squared is None:
+        return None
+    mean = row.seconds_total / row.frames
+    variance = (row.seconds_squared - row.frames * mean * mean) / (row.frames - 1)
+    return math.sqrt(max(0.0, variance))

@@ -1,0 +1,120 @@
+"""Ordering a render: the scene, the settings, what it will cost and which part of the nodes it may have become one placement."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from app.core import allocation, estimates, inspections, pay_later, render_orders
+from app.core.estimates import TierEstimate, Work
+from app.core.render_orders import DEFERRED, PREPAY, Placement
+from app.db import Database, Session
+from app.errors import Conflict, InvalidInput, NotFound
+from app.models.jobs import Job, Scene
+from app.values import clock, render_settings
+from app.values.frames import FrameSet
+from app.values.frames import parse as read_frames
+from app.values.money import Money
+from app.values.money import parse as read_money
+from app.values.rates import RateSource
+from app.values.render_settings import Limits
+
+CAPABILITY = "render"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What this hub renders and at which rates; an unpaid order is good for `quote_seconds`, and an account may owe
+    `pay_later_most` (RENDER) for what is rendered before it is paid."""
+
+    estimates: estimates.Terms
+    rates: RateSource
+    limits: Limits
+    max_frames: int
+    quote_seconds: int
+    pay_later_most: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An order as it was sent: `frames` as text, `settings` with what was left out missing or None, `max_amount` in `asset`."""
+
+    account_id: uuid.UUID
+    name: str
+    scene_id: uuid.UUID
+    frames: str
+    settings: Mapping[str, Any]
+    tier: str
+    priority: int
+    mode: str
+    asset: str
+    max_amount: Decimal | None
+    order_id: uuid.UUID | None = None
+
+
+def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
+    """Place the order. One that was placed before under its `order_id` is found again.
+
+    InvalidInput and NotFound say which member cannot be; Conflict SCENE_NOT_READY; PaymentRequired what is there.
+    """
+    frames = read_frames(wanted.frames, terms.max_frames)
+    with database.unit_of_work() as session:
+        if (known := render_orders.placed(session, wanted.account_id, wanted.order_id)) is not None:
+            return known
+        return render_orders.place(session, _placement(session, terms, wanted, frames, _scene(session, wanted)))
+
+
+def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet, scene: Scene) -> Placement:
+    settings = render_settings.settle(wanted.settings, scene.report, len(frames), terms.limits)
+    work = Work(scene.sha256, scene.size_bytes, len(frames), settings, scene.report)
+    found = _estimate(session, work, terms, wanted.tier)
+    price, cap = estimates.in_asset(found, wanted.asset, terms.rates), _cap(wanted)
+    if wanted.mode == DEFERRED:
+        most = min(price.bound, cap or price.bound)
+        pay_later.assert_within(session, wanted.account_id, most, price.rate, terms.pay_later_most)
+    part = allocation.for_order(session, wanted.account_id, found.availability, scene.report, found.frame_seconds)
+    return Placement(
+        account_id=wanted.account_id,
+        name=wanted.name,
+        kind=CAPABILITY,
+        frames=frames.frames,
+        settings=settings,
+        tier=wanted.tier,
+        priority=wanted.priority,
+        mode=wanted.mode,
+        price=price,
+        max_amount=cap,
+        window_units=part.units_at_once,
+        allocation=part.words,
+        scene_id=scene.id,
+        expires_at=clock.now() + timedelta(seconds=terms.quote_seconds) if wanted.mode == PREPAY else None,
+        order_id=wanted.order_id,
+    )
+
+
+def _scene(session: Session, wanted: Wanted) -> Scene:
+    """The account's own scene, ready to be rendered."""
+    scene = session.get(Scene, wanted.scene_id)
+    if scene is None or scene.account_id != wanted.account_id:
+        raise NotFound("there is no such scene of yours; upload it by POST /rnp/v1/scenes", code="SCENE_NOT_FOUND")
+    if scene.storage_key == "":
+        raise Conflict("this scene's file is gone; upload it again", code="SCENE_GONE")
+    if scene.report is None:
+        raise Conflict("this scene is still looked at; order once its status is ready", code="SCENE_NOT_READY")
+    refusal = inspections.refusal_of(scene, wanted.settings.get("camera"))
+    if refusal is not None:
+        raise InvalidInput(refusal[1], code=refusal[0])
+    return scene
+
+
+def _estimate(session: Session, work: Work, terms: Terms, tier: str) -> TierEstimate:
+    return next(item for item in estimates.estimate(session, work, terms.estimates) if item.tier == tier)
+
+
+def _cap(wanted: Wanted) -> Money | None:
+    """InvalidInput for one with more decimals than its asset has."""
+    return None if wanted.max_amount is None else read_money(str(wanted.max_amount), wanted.asset)
+
+

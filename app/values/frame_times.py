@@ -1,0 +1,121 @@
+"""How long frames will take: from what was measured of the same scene, however it was set, else from a guess.
+
+A frame is taken to cost a little time whatever its size, and the rest in proportion to its pixels times its samples.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MEASURED, PROBED, GUESSED = "measured", "probed", "guessed"
+DEFAULT_WIDTH, DEFAULT_HEIGHT, DEFAULT_SAMPLES, DEFAULT_ENGINE = 1920, 1080, 128, "cycles"
+QUALITY_SAMPLES = {"low": 32, "medium": 128, "high": 512}
+GUESSED_WORK = DEFAULT_WIDTH * DEFAULT_HEIGHT * DEFAULT_SAMPLES
+OVERHEAD_SECONDS = 0.5  # to open a file and begin, whatever the picture's size
+LEAST_HIGH_SECONDS = 1.0
+# How much longer than expected all frames together may take, and still be within the bound.
+SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 3.0
+DEVIATIONS = 3.0
+UNKNOWN_SPREAD = 0.5  # of the mean, of frames of which only one was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a frame's time depends on, beside the scene."""
+
+    engine: str
+    width: int
+    height: int
+    samples: int
+
+    @property
+    def work(self) -> float:
+        """Pixels times samples."""
+        return float(self.width) * self.height * self.samples
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """`frames` that were rendered with these settings took `seconds` each, `deviation` their spread (None of a single one)."""
+
+    load: Load
+    frames: int
+    seconds: float
+    deviation: float | None
+    is_probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTime:
+    """What one frame is expected to take, and by what `margin` all together may exceed that; `deviation` of `seen` frames."""
+
+    seconds: float
+    margin: float
+    basis: str
+    deviation: float = 0.0
+    seen: int = 0
+
+    def total_high(self, frames: int) -> float:
+        """Seconds that so many frames take at most, but for a scene that is unlike what was seen of it."""
+        expected = self.seconds * frames
+        spread = self.deviation * math.sqrt(frames + frames**2 / self.seen) if self.seen else 0.0
+        return max(expected * (1 + self.margin), expected + DEVIATIONS * spread, LEAST_HIGH_SECONDS * frames)
+
+    def total_low(self, frames: int) -> float:
+        """And at least: as far below what is expected, in proportion, as `total_high` is above."""
+        expected = self.seconds * frames
+        return expected * expected / self.total_high(frames)
+
+
+def load_of(settings: Mapping[str, Any], report: Mapping[str, Any] | None) -> Load:
+    """What is asked for; what is not is as the scene has it, else the defaults."""
+    found = report or {}
+    quality = QUALITY_SAMPLES.get(str(settings.get("quality")))
+    return Load(
+        engine=str(settings.get("engine") or DEFAULT_ENGINE).lower(),
+        width=_whole(settings.get("width"), found.get("width"), DEFAULT_WIDTH),
+        height=_whole(settings.get("height"), found.get("height"), DEFAULT_HEIGHT),
+        samples=_whole(settings.get("samples"), quality, found.get("samples"), DEFAULT_SAMPLES),
+    )
+
+
+def _whole(*given: object) -> int:
+    return next(item for item in given if isinstance(item, int) and not isinstance(item, bool) and item > 0)
+
+
+def expect(timings: Sequence[Timing], wanted: Load, guess_seconds: float) -> FrameTime:
+    """The best that can be said of one frame of a scene; `guess_seconds` are of a Full HD frame with 128 samples."""
+    known = [item for item in timings if item.load.engine == wanted.engine and item.frames > 0]
+    same = [item for item in known if item.load == wanted]
+    if same:
+        return _measured(max(same, key=lambda item: item.frames))
+    if known:
+        return _scaled(known, wanted)
+    return FrameTime(_proportional(guess_seconds, wanted.work / GUESSED_WORK), GUESSED_MARGIN, GUESSED)
+
+
+def _measured(found: Timing) -> FrameTime:
+    deviation = found.seconds * UNKNOWN_SPREAD if found.deviation is None else found.deviation
+    basis, margin = (PROBED, PROBED_MARGIN) if found.is_probe else (MEASURED, SAME_MARGIN)
+    return FrameTime(found.seconds, margin, basis, deviation, found.frames)
+
+
+def _scaled(known: Sequence[Timing], wanted: Load) -> FrameTime:
+    """From the nearest other settings, along the line through it and the farthest one, where two were seen."""
+    near = min(known, key=lambda item: abs(math.log(item.load.work / wanted.work)))
+    far = max(known, key=lambda item: abs(math.log(item.load.work / near.load.work)))
+    slope = (far.seconds - near.seconds) / (far.load.work - near.load.work) if far.load.work != near.load.work else 0.0
+    if slope > 0 and near.seconds > slope * near.load.work:
+        seconds = near.seconds + slope * (wanted.work - near.load.work)
+    else:
+        seconds = _proportional(near.seconds, wanted.work / near.load.work)
+    found = _measured(near)
+    margin = PROBED_MARGIN if near.is_probe else SCALED_MARGIN
+    stretch = seconds / near.seconds if near.seconds > 0 else 1.0
+    return FrameTime(max(seconds, 0.01), margin, found.basis, found.deviation * stretch, near.frames)
+
+
+def _proportional(seconds: float, ratio: float) -> float:
+    overhead = min(seconds, OVERHEAD_SECONDS)
+    return overhead + (seconds - overhead) * ratio

@@ -1,0 +1,71 @@
+"""The tier economy comes last, and never starves: however much of the other tier is ordered, a frame waits for a bounded time."""
+
+import uuid
+
+import pytest
+
+from app.core import render_orders, render_queue
+from app.db import Database
+from tests.factories.render_market import Renders
+from tests.factories.task_market import Hours, moving_clock
+
+BOUND_SECONDS, FRAME_SECONDS = 60, 7
+
+
+@pytest.fixture
+def renders(database: Database) -> Renders:
+    return Renders(database)
+
+
+def turn(renders: Renders, node: uuid.UUID, hours: Hours) -> uuid.UUID:
+    """A sweep, then the node renders the frame that is best for it. Returns whose it was."""
+    with renders.database.unit_of_work() as session:
+        render_queue.raise_overdue(session, BOUND_SECONDS)
+    [taken] = renders.claim(node)
+    hours.wait(FRAME_SECONDS)
+    assert renders.complete([taken]) == 1
+    return taken.job.id
+
+
+def test_a_frame_of_the_tier_economy_waits_for_its_bound_and_no_longer(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, cheap = renders.node(), renders.place(3, tier="economy", window_units=1, priority=100)
+        flood = [renders.place(4, window_units=8, priority=-100)]
+        served: list[float] = []
+        since = hours.now
+        while len(served) < 3:
+            flood.append(renders.place(1, priority=100))  # there is always more of the other tier than the node can do
+            if turn(renders, node, hours) == cheap:
+                served.append((hours.now - since).total_seconds())
+                since = hours.now
+    # Each frame stands in the queue from when the one before it is done; the node may be busy for a frame when it is due.
+    assert all(BOUND_SECONDS < waited <= BOUND_SECONDS + 2 * FRAME_SECONDS for waited in served)
+    assert renders.job(cheap).state == "completed"
+
+
+def test_only_what_waits_in_the_queue_grows_overdue_and_its_owner_keeps_its_place(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, cheap = renders.node(), renders.place(6, tier="economy", window_units=2)
+        hours.wait(BOUND_SECONDS - 1)
+        with renders.database.unit_of_work() as session:
+            assert render_queue.raise_overdue(session, BOUND_SECONDS) == 0
+        hours.wait(2)
+        with renders.database.unit_of_work() as session:
+            assert render_queue.raise_overdue(session, BOUND_SECONDS) == 2  # four are parked: they stand in no queue yet
+            assert render_queue.raise_overdue(session, BOUND_SECONDS) == 0
+        with renders.database.unit_of_work() as session:
+            render_orders.set_priority(session, renders.account_id, cheap, 3)
+        renders.place(1, priority=100)
+        assert turn(renders, node, hours) == cheap  # moved among its owner's, and still overdue
+        assert turn(renders, node, hours) == cheap
+        assert turn(renders, node, hours) != cheap
+
+
+def test_priorities_move_a_job_within_its_tier_alone(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node = renders.node()
+        cheap, last = renders.place(1, tier="economy", priority=10**6), renders.place(1)
+        first, second = renders.place(1), renders.place(1, priority=-(10**6))
+        with renders.database.unit_of_work() as session:
+            render_orders.set_priority(session, renders.account_id, first, 10**6)
+        assert [turn(renders, node, hours) for _ in range(4)] == [first, last, second, cheap]

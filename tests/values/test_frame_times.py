@@ -1,0 +1,70 @@
+"""What frames will take, from what was measured: the same settings, other ones, probes, and nothing at all."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.values.frame_times import GUESSED, MEASURED, PROBED, Load, Timing, expect, load_of
+
+HD = Load("cycles", 1920, 1080, 128)
+SMALL = Load("cycles", 480, 270, 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "report", "load"),
+    [
+        ({}, None, HD),
+        ({"quality": "low"}, {"samples": 4096, "width": 10, "height": 20}, Load("cycles", 10, 20, 32)),
+        ({"samples": 7, "quality": "high", "engine": "Eevee"}, {"samples": 9}, Load("eevee", 1920, 1080, 7)),
+        ({"width": True, "height": 0}, {"width": "x", "height": -4, "samples": None}, HD),
+    ],
+)
+def test_what_is_not_asked_for_is_as_the_scene_has_it(settings: dict, report: dict | None, load: Load) -> None:
+    assert load_of(settings, report) == load
+
+
+def test_the_same_settings_count_most_then_others_of_the_engine_then_a_guess() -> None:
+    same, other = Timing(HD, 40, 8.0, 0.5), Timing(SMALL, 5, 1.5, None)
+    assert (expect([other, same], HD, 60).seconds, expect([same], HD, 60).basis) == (8.0, MEASURED)
+    assert expect([], HD, 60).seconds == 60
+    assert expect([replace(same, load=replace(HD, engine="eevee"))], HD, 60).basis == GUESSED
+    scaled = expect([other], HD, 60)  # 64 times the work, and half a second that does not grow
+    assert (scaled.seconds, scaled.basis) == (pytest.approx(0.5 + 64), MEASURED)
+    line = expect([other, Timing(Load("cycles", 960, 540, 32), 5, 3.0, None)], HD, 60)
+    assert line.seconds == pytest.approx(1.0 + 0.5 * 64)  # what both show together: a second, and half a second per part
+    assert expect([replace(other, is_probe=True)], HD, 60).basis == PROBED
+
+
+def test_the_less_is_known_the_further_the_bound_is() -> None:
+    def width(timing: Timing, wanted: Load = HD) -> float:
+        found = expect([timing], wanted, 60)
+        return found.total_high(100) / (found.seconds * 100)
+
+    steady, wild = width(Timing(HD, 500, 8.0, 0.1)), width(Timing(HD, 500, 8.0, 8.0))
+    once, probed = width(Timing(HD, 1, 8.0, None)), width(Timing(SMALL, 1, 8.0, None, is_probe=True))
+    assert steady == 1.25 < wild < once < probed
+    guess = expect([], HD, 60)
+    assert (guess.total_low(10), guess.total_high(10)) == (150, 2400)
+
+
+TIMINGS = st.lists(
+    st.builds(
+        Timing,
+        st.builds(Load, st.just("cycles"), st.integers(1, 65_536), st.integers(1, 65_536), st.integers(1, 65_536)),
+        st.integers(1, 10_000),
+        st.floats(0.0, 3600),
+        st.none() | st.floats(0, 3600),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@given(TIMINGS, st.integers(1, 10_000))
+def test_whatever_was_measured_low_is_below_expected_is_below_high(timings: list[Timing], frames: int) -> None:
+    found = expect(timings, HD, 60)
+    expected = found.seconds * frames
+    assert 0 < found.total_low(frames) <= expected * 1.000001
+    assert expected <= found.total_high(frames) < float("inf")
