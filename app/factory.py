@@ -31,6 +31,7 @@ from app.api.rayment import views as rayment
 from app.api.rendertrust import document as rendertrust
 from app.api.rendertrust import routes as rendertrust_routes
 from app.api.rnp019 import document as rnp019
+from app.api.rnp019 import events as rnp019_events
 from app.api.rnp019 import routes as rnp019_routes
 from app.api.robocompute import document as robocompute
 from app.api.robocompute import routes as robocompute_routes
@@ -149,6 +150,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     rayment_relay.install(app, app.extensions["lightyard"])
     rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
     worker_metrics.install(app, app.extensions["lightyard"], watching.admit)
+    rnp019_events.install(app, app.extensions["lightyard"])
     task_streams.install(app, app.extensions["lightyard"], streaming.admit, streaming.Words())
     install_errors(app, DIALECTS)
     return app
@@ -229,6 +231,7 @@ def _socket_gauges(app: Flask) -> Iterator[Figure]:
         exchange = app.extensions[name].exchange
         yield Figure("relay_connections", len(exchange), {"endpoint": endpoint})
         yield Figure("relay_waiting_bytes", exchange.waiting_bytes(), {"endpoint": endpoint})
+    yield Figure("relay_connections", len(app.extensions[rnp019_events.SEATS]), {"endpoint": "events"})
 
 
 def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:

@@ -162,6 +162,7 @@ SCHEMAS: dict[str, Schema] = {
 ERRORS = {
     400: "Bad request",
     401: "Unauthorized (invalid signature)",
+    402: "Rendered, and to be paid before it is given out",
     404: "Not found",
     409: "Used before, or in the wrong state",
     413: "Too large",
@@ -234,7 +235,7 @@ PAY = {
 }
 JOB = answers(200, wrapped(ref("Job")), 404)
 RESULT = {
-    **answers(200, FILE, 400, 404, description="The picture, or a zip of several frames", media="application/octet-stream"),
+    **answers(200, FILE, 400, 402, 404, description="The picture, or a zip of several frames", media="application/octet-stream"),
     "parameters": [query("frame", whole(), "this frame alone")],
 }
 REGISTER = {

@@ -13,7 +13,7 @@ from app.api.context import hub, json_body, read_only, unit_of_work
 from app.api.downloads import send_object
 from app.api.idempotency import idempotent
 from app.api.rayment import bodies, document, reading
-from app.core import jobs, nodes, payments, queries
+from app.core import jobs, nodes, payments, queries, render_frames
 from app.db import Session
 from app.errors import Conflict, InvalidInput, LightyardError, NotFound
 from app.flows import payments as payment_flows
@@ -193,6 +193,7 @@ def result(job_id: str) -> ResponseReturnValue:
         job = _readable_job(session, reading.identifier(job_id, "Job not found"))
         done = [unit for unit in jobs.units_of(session, job.id) if unit.state == UnitState.COMPLETED]
         wanted = _wanted_frame(job)
+        render_frames.assert_job_paid(session, job)
     kind = job.settings["output_format"]
     if wanted is not None or job.units_total == 1:
         unit = next((item for item in done if wanted is None or item.frame == wanted), None)

@@ -30,6 +30,11 @@ nor is `max_amount`: a job that reaches it pauses and asks. Frames are charged a
 that this account ordered through other APIs are listed too, and are changed where they were ordered. A POST that moves money
 takes `Idempotency-Key`: same key and body, same answer.
 
+Follow it by `GET /rnp/v1/jobs/{id}/events` (server-sent events; send `Last-Event-ID` to go on where a connection broke: nothing
+is missed), and frame by frame by `GET /rnp/v1/jobs/{id}/frames`. Finished pictures are at `frames/{n}`, or in one zip at
+`frames.zip`; a job with `pay_before_download` answers 402 there until it is paid, and shows small, watermarked pictures at
+`frames/{n}/preview`.
+
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before. Per address and minute: 30 challenges, 20 logins, 20 links and 120 scenes; a 429 carries Retry-After."""
 
