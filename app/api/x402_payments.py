@@ -40,6 +40,13 @@ def brought() -> Brought | None:
         raise refused(error) from error
 
 
+def payment_of(session: Session, item: Brought) -> Payment | None:
+    """The payment that a request's is for, by what it says itself: for who does not know it otherwise."""
+    extra = item.offer.accepted.get("extra")
+    found = extra if isinstance(extra, dict) else {}
+    return x402_settlements.named_by(session, found.get("memo"), found.get("reference"))
+
+
 def require(session: Session, payment: Payment, description: str, error: str = "Payment required") -> None:
     """Have this answer say how the payment can be made by x402, where it can."""
     found = x402_settlements.ways(payment, desk(session))

@@ -17,16 +17,17 @@ from app.core import payments
 from app.errors import Conflict, Refused, Unavailable
 from app.models.payments import ChainTransaction, Payment
 from app.models.x402 import X402FeePayer, X402Settlement
-from app.values import clock
+from app.values import clock, memos
 from app.values.payouts import SOLANA, Fate, SignedPayouts, Signing, Terms
 from app.values.states import SigningOutcome
-from app.values.x402 import Offer, Requirement, Transfer, Unfit, assert_accepted, assert_pays
+from app.values.x402 import WRAPPED_SOL, Offer, Requirement, Transfer, Unfit, assert_accepted, assert_pays
 
 RECEIVED, REFUSED, SIGNED = "received", "refused", "signed"
 LANDED, FAILED, EXPIRED = "landed", "failed", "expired"
 LIVE, ENDED = (RECEIVED, SIGNED), (REFUSED, FAILED, EXPIRED)  # may land yet; never will, or has and paid nothing
 FRESH = timedelta(minutes=5)  # a wallet that pays fees is believed in so long after a sweep saw it
 TOPIC = "x402.settle"
+MEMO_CHARS = 30  # more do not fit into what clients of x402 allow a transaction (app/values/memos.py)
 PENDING = "settlement_pending"  # x402's word for what nobody knows yet
 
 
@@ -53,13 +54,29 @@ def desk(session: Session, least_lamports: int) -> Desk | None:
 
 
 def ways(payment: Payment, place: Desk | None) -> list[Requirement]:
-    """How a payment can be made by x402: in its own token, or not at all. SOL is no token, and the scheme moves tokens only."""
-    if place is None or payment.mint is None or payment.chain != SOLANA:
+    """How a payment can be made by x402: in its own token, or not at all. The scheme moves tokens only: a provider who is paid in
+    SOL can be paid in wrapped SOL, which he has one for one; the hub's own wallet takes SOL as it is.
+    """
+    mint = WRAPPED_SOL if payment.mint is None and payment.purpose == "job" else payment.mint
+    if place is None or mint is None or payment.chain != SOLANA:
         return []
+    memo = payment.memo if len(payment.memo) <= MEMO_CHARS else _short_memo(payment)
     seconds = max(1, int((payment.expires_at - clock.now()).total_seconds()))
-    asked = (payment.mint, payment.amount_minor, payment.pay_to, payment.memo)
-    return [Requirement(place.network, *asked, place.fee_payer, seconds)]
+    return [Requirement(place.network, mint, payment.amount_minor, payment.pay_to, memo, place.fee_payer, seconds,
+    str(payment.id))]
 
+def named_by(session: Session, memo: object, reference: object) -> Payment | None:
+    """The payment that an offer is about, by what its 402 told: its memo, and, where that is a short form, its reference."""
+    try:
+        found = session.get(Payment, uuid.UUID(str(reference)))
+    except ValueError:
+        return None
+    return found if found is not None and memo in (found.memo, _short_memo(found)) else None
+
+
+def _short_memo(payment: Payment) -> str:
+    prefix, _, _ = payment.memo.partition(":")
+    return memos.short(f"{prefix}:", payment.id)
 
 def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, transfer: Transfer) -> X402Settlement:
     """Take a client's transaction for a payment, and have it signed and sent. The same one again is the same settlement.
@@ -83,6 +100,7 @@ def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, 
         "network": place.network,
         "payer": transfer.payer,
         "mint": transfer.mint,
+        "memo": found[0].memo,
         "amount_minor": transfer.amount_minor,
         "raw": offer.raw,
         "blockhash": transfer.blockhash,
@@ -128,7 +146,7 @@ def _in_progress(session: Session, payment: Payment) -> Conflict:
 
 
 def _not_taken(payment: Payment) -> Exception:
-    if payment.mint is None:
+    if payment.mint is None and payment.purpose != "job":
         return Unfit("x402 moves tokens, and this is paid in SOL: pay it by memo", code="unsupported_scheme")
     return Unavailable("payments by x402 are not taken now; pay by memo", code="X402_NOT_TAKEN")
 
