@@ -14,6 +14,7 @@ from app.flows import x402 as flow
 from app.models.payments import Payment
 from app.models.x402 import X402Settlement
 from app.values import x402
+from app.values.payouts import read_minimums
 from app.values.x402 import Offer, Transfer, Unfit
 
 REFUSED = "X402_REFUSED"
@@ -56,7 +57,8 @@ def require(session: Session, payment: Payment, description: str, error: str = "
 
 
 def desk(session: Session) -> x402_settlements.Desk | None:
-    return x402_settlements.desk(session, flow.LEAST_LAMPORTS)
+    minimums = read_minimums(hub().settings.x402_minimum, "X402_MINIMUM")
+    return x402_settlements.desk(session, flow.LEAST_LAMPORTS, minimums)
 
 
 def begin(session: Session, payment: Payment, item: Brought, description: str) -> uuid.UUID:

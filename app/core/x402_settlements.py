@@ -5,7 +5,8 @@ says what became of it, and what landed is booked like any other transaction tha
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import Select, select
@@ -18,6 +19,7 @@ from app.errors import Conflict, Refused, Unavailable
 from app.models.payments import ChainTransaction, Payment
 from app.models.x402 import X402FeePayer, X402Settlement
 from app.values import clock, memos
+from app.values.money import Money
 from app.values.payouts import SOLANA, Fate, SignedPayouts, Signing, Terms
 from app.values.states import SigningOutcome
 from app.values.x402 import WRAPPED_SOL, Offer, Requirement, Transfer, Unfit, assert_accepted, assert_pays
@@ -33,10 +35,11 @@ PENDING = "settlement_pending"  # x402's word for what nobody knows yet
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where payments by x402 go now: the cluster, and the wallet that pays their fees."""
+    """Where payments by x402 go now: the cluster, the wallet that pays their fees, and the least that is worth one, by asset."""
 
     network: str
     fee_payer: str
+    minimums: Mapping[str, Money] = field(default_factory=dict)
 
 
 def note_fee_payer(session: Session, address: str, network: str, lamports: int) -> None:
@@ -46,11 +49,17 @@ def note_fee_payer(session: Session, address: str, network: str, lamports: int) 
     session.execute(statement.on_conflict_do_update(index_elements=["address"], set_=row))
 
 
-def desk(session: Session, least_lamports: int) -> Desk | None:
+def is_desk_known(session: Session, seconds: int) -> bool:
+    """Whether such a wallet was seen in so many last seconds."""
+    query = select(X402FeePayer.address).where(X402FeePayer.seen_at > clock.now() - timedelta(seconds=seconds)).limit(1)
+    return session.scalar(query) is not None
+
+
+def desk(session: Session, least_lamports: int, minimums: Mapping[str, Money] | None = None) -> Desk | None:
     """None while no wallet with at least so much is known to be ready to pay fees."""
     query = select(X402FeePayer).where(X402FeePayer.seen_at > clock.now() - FRESH, X402FeePayer.lamports >= least_lamports)
     row = session.scalars(query.order_by(X402FeePayer.seen_at.desc()).limit(1)).one_or_none()
-    return None if row is None else Desk(row.network, row.address)
+    return None if row is None else Desk(row.network, row.address, minimums or {})
 
 
 def ways(payment: Payment, place: Desk | None) -> list[Requirement]:
@@ -58,12 +67,17 @@ def ways(payment: Payment, place: Desk | None) -> list[Requirement]:
     SOL can be paid in wrapped SOL, which he has one for one; the hub's own wallet takes SOL as it is.
     """
     mint = WRAPPED_SOL if payment.mint is None and payment.purpose == "job" else payment.mint
-    if place is None or mint is None or payment.chain != SOLANA:
+    if place is None or mint is None or payment.chain != SOLANA or _is_too_small(payment, place):
         return []
     memo = payment.memo if len(payment.memo) <= MEMO_CHARS else _short_memo(payment)
     seconds = max(1, int((payment.expires_at - clock.now()).total_seconds()))
     return [Requirement(place.network, mint, payment.amount_minor, payment.pay_to, memo, place.fee_payer, seconds,
     str(payment.id))]
+
+def _is_too_small(payment: Payment, place: Desk) -> bool:
+    least = place.minimums.get(payment.asset)
+    return least is not None and payment.amount_minor < least.minor
+
 
 def named_by(session: Session, memo: object, reference: object) -> Payment | None:
     """The payment that an offer is about, by what its 402 told: its memo, and, where that is a short form, its reference."""
@@ -135,7 +149,7 @@ def _assert_payable(session: Session, payment: Payment) -> None:
         raise _in_progress(session, payment)
 
 
-def _live(payment: Payment) -> Select[tuple[uuid.UUID]]:
+def _live(payment: Payment) -> Select[uuid.UUID]:
     return select(X402Settlement.id).where(X402Settlement.payment_id == payment.id, X402Settlement.state.in_(LIVE))
 
 

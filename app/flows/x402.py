@@ -24,6 +24,7 @@ from app.values.x402 import FEE_PER_SIGNATURE, SIGNERS, signature_of
 
 log = structlog.get_logger()
 LEAST_LAMPORTS = 100 * SIGNERS * FEE_PER_SIGNATURE  # a wallet with less is as good as empty
+DESK_SECONDS = 60  # the wallet that pays fees is looked at so often
 TAKEN_SECONDS = 5  # whoever took a settlement has had his chance then
 LOOK_SECONDS = 0.5  # how often a request looks at the chain that waits for its payment
 HEAR_SECONDS = 3.0  # one wait for a signal; the cache's connection gives up a little later
@@ -68,7 +69,10 @@ class Facilitator:
     signer: Signer
 
     def open_desk(self) -> None:
-        """Say which wallet pays fees now, so that payments by x402 are offered."""
+        """Say now and then which wallet pays fees, so that payments by x402 are offered."""
+        with self.database.unit_of_work() as session:
+            if x402_settlements.is_desk_known(session, DESK_SECONDS):
+                return
         address = self.signer.fee_payer()
         if address is None:
             return

@@ -17,6 +17,11 @@ comes from `POST /api/v1/auth/refresh`; `POST /api/v1/auth/logout` ends the sign
 Earnings go to the newest usable of one's `payout-addresses` on their chain: a wallet that has signed in to the account or was
 linked to it. The wallet that the account began with counts at once, another one after a cool-off.
 
+Money: `credits` tells what there is. A top-up (`POST /rnp/v1/credits/topups`) and a job's payment (`POST /rnp/v1/jobs/{id}/pay`)
+say where to pay what, with which memo, and are found on the chain by themselves; showing the `tx_signature` is faster. Whatever
+arrives short, late or too often is on the balance. Asking a payment for nothing answers 402: with the quote, and with x402's
+PAYMENT-REQUIRED where it is paid in a token. RENDER is redeemed for render credits one for one.
+
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before. Per address and minute: 30 challenges, 20 logins and 20 links; a 429 carries Retry-After."""
 

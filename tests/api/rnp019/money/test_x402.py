@@ -173,6 +173,8 @@ def test_a_topup_is_paid_so_and_a_job_in_sol_by_memo_alone(facilitated: Facilita
     assert (paid.status_code, paid.json["status"]) == (200, "confirmed"), paid.json
     assert agent.get("credits").json["balances"]["RENDER"] == "2.50000000"
     refused(agent.post(path), 409, "ALREADY_PAID")
+    small = agent.post("credits/topups", {"asset": "USDC", "amount": "0.009999"}).json
+    assert REQUIRED_HEADER not in agent.post(f"credits/topups/{small['id']}/pay").headers, "it is not worth the fee"
     sol = agent.post("credits/topups", {"asset": "SOL", "amount": "1"}).json
     quote = agent.post(f"credits/topups/{sol['id']}/pay")
     assert quote.status_code == 402 and REQUIRED_HEADER not in quote.headers and quote.json["payment"]["mint"] is None
