@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import payments
+from app.core import jobs, payments
 from app.errors import Conflict, Refused, Unavailable
 from app.models.payments import ChainTransaction, Payment
 from app.models.x402 import X402FeePayer, X402Settlement
@@ -71,8 +71,9 @@ def ways(payment: Payment, place: Desk | None) -> list[Requirement]:
         return []
     memo = payment.memo if len(payment.memo) <= MEMO_CHARS else _short_memo(payment)
     seconds = max(1, int((payment.expires_at - clock.now()).total_seconds()))
-    return [Requirement(place.network, mint, payment.amount_minor, payment.pay_to, memo, place.fee_payer, seconds,
-    str(payment.id))]
+    asked = (mint, payment.amount_minor, payment.pay_to, memo)
+    return [Requirement(place.network, *asked, place.fee_payer, seconds, str(payment.id))]
+
 
 def _is_too_small(payment: Payment, place: Desk) -> bool:
     least = place.minimums.get(payment.asset)
@@ -91,6 +92,7 @@ def named_by(session: Session, memo: object, reference: object) -> Payment | Non
 def _short_memo(payment: Payment) -> str:
     prefix, _, _ = payment.memo.partition(":")
     return memos.short(f"{prefix}:", payment.id)
+
 
 def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, transfer: Transfer) -> X402Settlement:
     """Take a client's transaction for a payment, and have it signed and sent. The same one again is the same settlement.
@@ -143,6 +145,8 @@ def of_message(session: Session, payment: Payment, transfer: Transfer) -> X402Se
 def _assert_payable(session: Session, payment: Payment) -> None:
     if payment.state != "open":
         raise Conflict("this was paid before", code="ALREADY_PAID")
+    if payment.purpose == "job" and payment.job_id is not None and jobs.is_over(jobs.get(session, payment.job_id)):
+        raise Conflict("this was withdrawn, and is not to be paid any more; ask for a new quote", code="JOB_OVER")
     if payment.expires_at < clock.now():
         raise Refused("the time to pay this is over; ask anew", code="PAYMENT_EXPIRED")
     if session.scalar(_live(payment)) is not None:
@@ -182,7 +186,7 @@ def _lock(session: Session, settlement_id: uuid.UUID) -> X402Settlement:
 def refuse(session: Session, settlement_id: uuid.UUID, code: str, message: str) -> None:
     """It was not signed, and never will be."""
     row = _lock(session, settlement_id)
-    if row.state == RECEIVED:
+    if row.state == RECEIVED:  # its bytes can't land without our signature
         row.state, row.code, row.message, row.decided_at = REFUSED, code[:100], message[:500], clock.now()
         outbox.signal(session, signal_key(row.id))
 
