@@ -134,6 +134,9 @@ class Settings:
     max_samples: int = setting(65_536, "samples per pixel", "samples")
     max_unpacked_bytes: int = setting(4_294_967_296, "largest decompressed scene", "bytes")
     max_blender_version: str = setting("4.5", "newest .blend that the nodes can open")
+    x402_minimum: str = setting(
+        "0.01,SOL=0.0005", "smallest payment that the hub pays the fee of; some assets' own: `0.01,SOL=0.0005`"
+    )
     x402_network: str = setting(
         "", "CAIP-2 name of the Solana cluster for x402; empty: by its genesis hash. `lightyard up` calls a local chain devnet"
     )

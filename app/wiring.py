@@ -334,6 +334,7 @@ def malformed(settings: Settings) -> dict[str, str]:
         "STORAGE_URL": lambda: _storage_address(settings),
         "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
         "MINIMUM_STAKE": lambda: read_minimums(settings.minimum_stake, "MINIMUM_STAKE"),
+        "X402_MINIMUM": lambda: read_minimums(settings.x402_minimum, "X402_MINIMUM"),
         OPENS_FROM: lambda: read_minimums(settings.payout_opens_account_from, OPENS_FROM),
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),

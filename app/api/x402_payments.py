@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flask import request
 
-from app.api.context import hub, unit_of_work
+from app.api.context import hub, read_only
 from app.api.idempotency import add_header
 from app.core import payments, x402_settlements
 from app.db import Session
@@ -14,6 +14,7 @@ from app.flows import x402 as flow
 from app.models.payments import Payment
 from app.models.x402 import X402Settlement
 from app.values import x402
+from app.values.payouts import read_minimums
 from app.values.x402 import Offer, Transfer, Unfit
 
 REFUSED = "X402_REFUSED"
@@ -40,6 +41,13 @@ def brought() -> Brought | None:
         raise refused(error) from error
 
 
+def payment_of(session: Session, item: Brought) -> Payment | None:
+    """The payment that a request's is for, by what it says itself: for who does not know it otherwise."""
+    extra = item.offer.accepted.get("extra")
+    found = extra if isinstance(extra, dict) else {}
+    return x402_settlements.named_by(session, found.get("memo"), found.get("reference"))
+
+
 def require(session: Session, payment: Payment, description: str, error: str = "Payment required") -> None:
     """Have this answer say how the payment can be made by x402, where it can."""
     found = x402_settlements.ways(payment, desk(session))
@@ -49,7 +57,9 @@ def require(session: Session, payment: Payment, description: str, error: str = "
 
 
 def desk(session: Session) -> x402_settlements.Desk | None:
-    return x402_settlements.desk(session, flow.LEAST_LAMPORTS)
+    """Where payments by x402 go now; None while none is taken."""
+    minimums = read_minimums(hub().settings.x402_minimum, "X402_MINIMUM")
+    return x402_settlements.desk(session, flow.LEAST_LAMPORTS, minimums)
 
 
 def begin(session: Session, payment: Payment, item: Brought, description: str) -> uuid.UUID:
@@ -71,20 +81,22 @@ def wait(settlement_id: uuid.UUID) -> bool:
     goes on by itself. PaymentRequired X402_REFUSED for one that will never be."""
     parts = hub()
     row = flow.wait(parts.database, parts.chain, parts.signals, settlement_id, parts.settings.x402_wait_seconds)
-    with unit_of_work() as session:
+    with read_only() as session:
         shown_id = x402_settlements.shown_id(session, row)
         shown = None if shown_id is None else payments.get_shown(session, shown_id)
-    is_booked = shown is not None and shown.state in payments.BOOKED
-    if not is_booked and row.state in x402_settlements.ENDED:
-        _respond(row, row.code)
-        raise PaymentRequired(row.message or "nothing was paid by this", code=REFUSED, details={"reason": row.code})
-    _respond(row, None if is_booked else x402_settlements.PENDING)
-    return is_booked
+    if shown is not None and shown.state in payments.BOOKED:
+        _respond(row, None)
+        return True
+    ended = row if row.state in x402_settlements.ENDED else shown if shown is not None and shown.state == "refused" else None
+    if ended is not None and ended.code != payments.NEVER_SEEN:
+        _respond(row, ended.code)
+        raise PaymentRequired(ended.message or "nothing was paid by this", code=REFUSED, details={"reason": ended.code})
+    _respond(row, x402_settlements.PENDING)
+    return False
 
 
 def _respond(row: X402Settlement, problem: str | None) -> None:
     add_header(x402.RESPONSE_HEADER, x402.write_response(row.network, row.payer, row.tx_signature or "", problem))
-
 
 
 PARAMETERS = [

@@ -16,6 +16,7 @@ from app.errors import Conflict
 from app.models.jobs import Job
 from app.models.nodes import Provider
 from app.models.payments import ChainTransaction, Payment, Refund
+from app.models.x402 import X402Settlement
 from app.values import clock
 from app.values.money import Money
 
@@ -133,22 +134,24 @@ def _assert_not_booked(session: Session, payment: Payment, signature: str) -> No
 
 def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
     """What a pending transaction must show; None when it was decided already."""
-    query = select(ChainTransaction, Payment, Job.request_id, Job.traceparent)
+    brought = (X402Settlement.payment_id == Payment.id) & (X402Settlement.tx_signature == ChainTransaction.signature)
+    query = select(ChainTransaction, Payment, Job.request_id, Job.traceparent, X402Settlement.mint, X402Settlement.memo)
     query = query.join(Payment, Payment.id == ChainTransaction.payment_id).outerjoin(Job, Job.id == Payment.job_id)
+    query = query.outerjoin(X402Settlement, brought)
     row = session.execute(
         query.where(ChainTransaction.id == transaction_id, ChainTransaction.state == "pending")
     ).one_or_none()
     if row is None:
         return None
-    shown, payment, request_id, traceparent = row
+    shown, payment, request_id, traceparent, mint, memo = row
     return Expected(
         payment.id,
         shown.signature,
         payment.pay_to,
         payment.asset,
-        payment.mint,
+        mint or payment.mint,
         payment.amount_minor,
-        payment.memo,
+        memo or payment.memo,
         payment.created_at,
         payment.expires_at,
         payment.job_id,

@@ -5,7 +5,8 @@ says what became of it, and what landed is booked like any other transaction tha
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import Select, select
@@ -13,29 +14,32 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import payments
+from app.core import jobs, payments
 from app.errors import Conflict, Refused, Unavailable
 from app.models.payments import ChainTransaction, Payment
 from app.models.x402 import X402FeePayer, X402Settlement
-from app.values import clock
+from app.values import clock, memos
+from app.values.money import Money
 from app.values.payouts import SOLANA, Fate, SignedPayouts, Signing, Terms
 from app.values.states import SigningOutcome
-from app.values.x402 import Offer, Requirement, Transfer, Unfit, assert_accepted, assert_pays
+from app.values.x402 import WRAPPED_SOL, Offer, Requirement, Transfer, Unfit, assert_accepted, assert_pays
 
 RECEIVED, REFUSED, SIGNED = "received", "refused", "signed"
 LANDED, FAILED, EXPIRED = "landed", "failed", "expired"
 LIVE, ENDED = (RECEIVED, SIGNED), (REFUSED, FAILED, EXPIRED)  # may land yet; never will, or has and paid nothing
 FRESH = timedelta(minutes=5)  # a wallet that pays fees is believed in so long after a sweep saw it
 TOPIC = "x402.settle"
+MEMO_CHARS = 30  # more do not fit into what clients of x402 allow a transaction (app/values/memos.py)
 PENDING = "settlement_pending"  # x402's word for what nobody knows yet
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where payments by x402 go now: the cluster, and the wallet that pays their fees."""
+    """Where payments by x402 go now: the cluster, the wallet that pays their fees, and the least that is worth one, by asset."""
 
     network: str
     fee_payer: str
+    minimums: Mapping[str, Money] = field(default_factory=dict)
 
 
 def note_fee_payer(session: Session, address: str, network: str, lamports: int) -> None:
@@ -45,20 +49,49 @@ def note_fee_payer(session: Session, address: str, network: str, lamports: int) 
     session.execute(statement.on_conflict_do_update(index_elements=["address"], set_=row))
 
 
-def desk(session: Session, least_lamports: int) -> Desk | None:
+def is_desk_known(session: Session, seconds: int) -> bool:
+    """Whether such a wallet was seen in so many last seconds."""
+    query = select(X402FeePayer.address).where(X402FeePayer.seen_at > clock.now() - timedelta(seconds=seconds)).limit(1)
+    return session.scalar(query) is not None
+
+
+def desk(session: Session, least_lamports: int, minimums: Mapping[str, Money] | None = None) -> Desk | None:
     """None while no wallet with at least so much is known to be ready to pay fees."""
     query = select(X402FeePayer).where(X402FeePayer.seen_at > clock.now() - FRESH, X402FeePayer.lamports >= least_lamports)
     row = session.scalars(query.order_by(X402FeePayer.seen_at.desc()).limit(1)).one_or_none()
-    return None if row is None else Desk(row.network, row.address)
+    return None if row is None else Desk(row.network, row.address, minimums or {})
 
 
 def ways(payment: Payment, place: Desk | None) -> list[Requirement]:
-    """How a payment can be made by x402: in its own token, or not at all. SOL is no token, and the scheme moves tokens only."""
-    if place is None or payment.mint is None or payment.chain != SOLANA:
+    """How a payment can be made by x402: in its own token, or not at all. The scheme moves tokens only: a provider who is paid in
+    SOL can be paid in wrapped SOL, which he has one for one; the hub's own wallet takes SOL as it is.
+    """
+    mint = WRAPPED_SOL if payment.mint is None and payment.purpose == "job" else payment.mint
+    if place is None or mint is None or payment.chain != SOLANA or _is_too_small(payment, place):
         return []
+    memo = payment.memo if len(payment.memo) <= MEMO_CHARS else _short_memo(payment)
     seconds = max(1, int((payment.expires_at - clock.now()).total_seconds()))
-    asked = (payment.mint, payment.amount_minor, payment.pay_to, payment.memo)
-    return [Requirement(place.network, *asked, place.fee_payer, seconds)]
+    asked = (mint, payment.amount_minor, payment.pay_to, memo)
+    return [Requirement(place.network, *asked, place.fee_payer, seconds, str(payment.id))]
+
+
+def _is_too_small(payment: Payment, place: Desk) -> bool:
+    least = place.minimums.get(payment.asset)
+    return least is not None and payment.amount_minor < least.minor
+
+
+def named_by(session: Session, memo: object, reference: object) -> Payment | None:
+    """The payment that an offer is about, by what its 402 told: its memo, and, where that is a short form, its reference."""
+    try:
+        found = session.get(Payment, uuid.UUID(str(reference)))
+    except ValueError:
+        return None
+    return found if found is not None and memo in (found.memo, _short_memo(found)) else None
+
+
+def _short_memo(payment: Payment) -> str:
+    prefix, _, _ = payment.memo.partition(":")
+    return memos.short(f"{prefix}:", payment.id)
 
 
 def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, transfer: Transfer) -> X402Settlement:
@@ -83,6 +116,7 @@ def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, 
         "network": place.network,
         "payer": transfer.payer,
         "mint": transfer.mint,
+        "memo": found[0].memo,
         "amount_minor": transfer.amount_minor,
         "raw": offer.raw,
         "blockhash": transfer.blockhash,
@@ -111,13 +145,15 @@ def of_message(session: Session, payment: Payment, transfer: Transfer) -> X402Se
 def _assert_payable(session: Session, payment: Payment) -> None:
     if payment.state != "open":
         raise Conflict("this was paid before", code="ALREADY_PAID")
+    if payment.purpose == "job" and payment.job_id is not None and jobs.is_over(jobs.get(session, payment.job_id)):
+        raise Conflict("this was withdrawn, and is not to be paid any more; ask for a new quote", code="JOB_OVER")
     if payment.expires_at < clock.now():
         raise Refused("the time to pay this is over; ask anew", code="PAYMENT_EXPIRED")
     if session.scalar(_live(payment)) is not None:
         raise _in_progress(session, payment)
 
 
-def _live(payment: Payment) -> Select[tuple[uuid.UUID]]:
+def _live(payment: Payment) -> Select[uuid.UUID]:
     return select(X402Settlement.id).where(X402Settlement.payment_id == payment.id, X402Settlement.state.in_(LIVE))
 
 
@@ -128,7 +164,7 @@ def _in_progress(session: Session, payment: Payment) -> Conflict:
 
 
 def _not_taken(payment: Payment) -> Exception:
-    if payment.mint is None:
+    if payment.mint is None and payment.purpose != "job":
         return Unfit("x402 moves tokens, and this is paid in SOL: pay it by memo", code="unsupported_scheme")
     return Unavailable("payments by x402 are not taken now; pay by memo", code="X402_NOT_TAKEN")
 
@@ -150,7 +186,7 @@ def _lock(session: Session, settlement_id: uuid.UUID) -> X402Settlement:
 def refuse(session: Session, settlement_id: uuid.UUID, code: str, message: str) -> None:
     """It was not signed, and never will be."""
     row = _lock(session, settlement_id)
-    if row.state == RECEIVED:
+    if row.state == RECEIVED:  # its bytes can't land without our signature
         row.state, row.code, row.message, row.decided_at = REFUSED, code[:100], message[:500], clock.now()
         outbox.signal(session, signal_key(row.id))
 

@@ -6,24 +6,30 @@ failed for silence: the same bytes are sent again until they have landed or can'
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import timedelta
+from typing import Protocol, TypeVar
 
 import structlog
 
 from app.core import x402_settlements
 from app.core.x402_settlements import LIVE, RECEIVED, SIGNED
 from app.db import Database
-from app.errors import LightyardError
+from app.errors import ChainUnreadable, LightyardError
 from app.failpoints import failpoint
 from app.flows import payments
 from app.flows.payments import Chain as Payments
 from app.models.x402 import X402Settlement
+from app.values import clock
 from app.values.payouts import Fate, Refusal, Refused, Signing, Terms
 from app.values.x402 import FEE_PER_SIGNATURE, SIGNERS, signature_of
 
+T = TypeVar("T")
 log = structlog.get_logger()
 LEAST_LAMPORTS = 100 * SIGNERS * FEE_PER_SIGNATURE  # a wallet with less is as good as empty
+RECEIVED_FOR = timedelta(seconds=150)  # its block hash is as good as gone then
+DESK_SECONDS = 60  # the wallet that pays fees is looked at so often
 TAKEN_SECONDS = 5  # whoever took a settlement has had his chance then
 LOOK_SECONDS = 0.5  # how often a request looks at the chain that waits for its payment
 HEAR_SECONDS = 3.0  # one wait for a signal; the cache's connection gives up a little later
@@ -68,7 +74,10 @@ class Facilitator:
     signer: Signer
 
     def open_desk(self) -> None:
-        """Say which wallet pays fees now, so that payments by x402 are offered."""
+        """Say now and then which wallet pays fees, so that payments by x402 are offered."""
+        with self.database.unit_of_work() as session:
+            if x402_settlements.is_desk_known(session, DESK_SECONDS):
+                return
         address = self.signer.fee_payer()
         if address is None:
             return
@@ -84,6 +93,9 @@ class Facilitator:
         with self.database.unit_of_work() as session:
             row = x402_settlements.get(session, settlement_id)
         if row.state != RECEIVED:
+            return
+        if row.created_at < clock.now() - RECEIVED_FOR:
+            self._refuse(row.id, "not_settled", "it could not be sent in time, and was not; sign a new one")
             return
         problem = self.chain.problem(row.raw)
         if problem is not None:
@@ -121,9 +133,16 @@ class Facilitator:
             waiting = x402_settlements.waiting(session, TAKEN_SECONDS)
             undecided = x402_settlements.undecided(session)
         for settlement_id in waiting:
-            self.settle(settlement_id)
+            self._alone(self.settle, settlement_id)
         for signing in undecided:
-            self._follow(signing)
+            self._alone(self._follow, signing)
+
+    def _alone(self, step: Callable[[T], None], item: T) -> None:
+        """One that a node can make nothing of keeps no other waiting; a node or a signer that is away does."""
+        try:
+            step(item)
+        except ChainUnreadable as error:
+            log.warning("x402.not_readable", error=error.message)
 
     def _follow(self, signing: Signing) -> None:
         fate = self.chain.fate(signing)
@@ -152,7 +171,7 @@ def wait(database: Database, chain: Payments, signals: Signals, settlement_id: u
     """Wait until a settlement's payment is booked, or it has ended otherwise, or the time is up; returns how it stands."""
     key, deadline = x402_settlements.signal_key(settlement_id), time.monotonic() + seconds
     for _ in range(int(seconds / LOOK_SECONDS) + 2):
-        with database.unit_of_work() as session:
+        with database.read_only() as session:
             row = x402_settlements.get(session, settlement_id)
             shown_id = x402_settlements.shown_id(session, row) if row.state != RECEIVED else None
         left = deadline - time.monotonic()

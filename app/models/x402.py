@@ -15,7 +15,7 @@ class X402Settlement(Base):
     `state`: received, refused (it was never signed by us, so never sent), signed (from here on it may land, whatever we know),
     landed, failed (on the chain, and nothing was paid), expired (it can't land any more). `raw` are the bytes as they came, then
     those that are sent. `message_hash` is the same whoever has signed: the same transfer counts once. Of a payment one at a time
-    may land.
+    may land. `mint` and `memo` are what it was to show: SOL is paid as a token, and a memo that is too long has a short form.
     """
 
     __tablename__ = "x402_settlements"
@@ -35,6 +35,7 @@ class X402Settlement(Base):
     network: Mapped[Str]
     payer: Mapped[Str]
     mint: Mapped[Str]
+    memo: Mapped[Str]
     amount_minor: Mapped[Minor]
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     blockhash: Mapped[Str]

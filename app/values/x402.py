@@ -26,6 +26,7 @@ REQUIRED_HEADER, SIGNATURE_HEADER, RESPONSE_HEADER = "PAYMENT-REQUIRED", "PAYMEN
 HEADER_LIMIT_CHARS, TRANSACTION_LIMIT_BYTES = 16_384, 1232
 BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
 LIGHTHOUSE = Pubkey.from_string("L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95")
+WRAPPED_SOL = "So11111111111111111111111111111111111111112"  # the token that SOL is in token accounts, one for one
 SIGNERS, FEE_PER_SIGNATURE = 2, 5000
 SET_LIMIT, SET_PRICE, MICRO = 2, 3, 10**6
 
@@ -33,7 +34,7 @@ SET_LIMIT, SET_PRICE, MICRO = 2, 3, 10**6
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One way to pay: so many minor units of a token (`asset` is its mint) to a wallet, with a memo, the fee paid by `fee_payer`.
-    `network` is the chain's CAIP-2 name."""
+    `network` is the chain's CAIP-2 name; `reference`, the hub's own, comes back with what the client accepts."""
 
     network: str
     asset: str
@@ -42,6 +43,7 @@ class Requirement:
     memo: str
     fee_payer: str
     seconds: int
+    reference: str = ""
 
     def written(self) -> dict[str, Any]:
         """As it stands in `accepts`."""
@@ -52,7 +54,7 @@ class Requirement:
             "amount": str(self.amount_minor),
             "payTo": self.pay_to,
             "maxTimeoutSeconds": self.seconds,
-            "extra": {"memo": self.memo, "feePayer": self.fee_payer},
+            "extra": {"memo": self.memo, "feePayer": self.fee_payer, **({"reference": self.reference} if self.reference else {})},
         }
 
 

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("network", sa.Text(), nullable=False),
         sa.Column("payer", sa.Text(), nullable=False),
         sa.Column("mint", sa.Text(), nullable=False),
+        sa.Column("memo", sa.Text(), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
         sa.Column("blockhash", sa.Text(), nullable=False),

@@ -5,6 +5,7 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,18 @@ def test_the_signer_pays_fees_and_nothing_else(shop: Shop) -> None:
     shop.follow()
     assert before - solana_balance(shop.node, shop.fee_payer) == 10_000
     assert Pubkey.from_string(shop.fee_payer) != Pubkey.from_string(shop.signer.client.addresses()["solana"])
+
+
+def test_one_that_no_node_can_read_keeps_no_other_waiting(shop: Shop) -> None:
+    bad, good = shop.begin(shop.ask()), shop.begin(shop.ask())
+    with shop.database.unit_of_work() as session:
+        session.get_one(X402Settlement, bad).raw = b"x"
+        for settlement_id, seconds in ((bad, 60), (good, 30)):
+            session.get_one(X402Settlement, settlement_id).created_at -= timedelta(seconds=seconds)
+    shop.worker.follow()
+    assert (shop.row(bad).state, shop.row(good).state) == ("received", "signed")
+    with shop.database.unit_of_work() as session:
+        session.get_one(X402Settlement, bad).created_at -= timedelta(seconds=100)
+    shop.follow()
+    assert (shop.row(bad).state, shop.row(bad).code, shop.row(good).state) == ("refused", "not_settled", "landed")
+    shop.assert_paid_once()

@@ -18,7 +18,7 @@ LIFE_BLOCKS = 150  # a block hash that a client took is at most so much younger 
 class SolanaSettlements:
     """What is decided about money here all nodes must say alike, as for payouts; what only saves a fee the first may say.
 
-    ChainUnavailable when a node does not answer, or not clearly.
+    ChainUnavailable when a node does not answer, or not clearly; ChainUnreadable when it answers with an error of its own.
     """
 
     def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, payouts: SolanaPayouts, network: str = "") -> None:
@@ -28,14 +28,15 @@ class SolanaSettlements:
         self._network = network
 
     def _ask(self, method: str, *params: Any) -> Any:
+        kind: type[ChainUnavailable]
         try:
             body = json_rpc.call(SOLANA, self._http, self._url, self._timeout_seconds, method, list(params))
             if "error" not in body:
                 return body["result"]
-            problem = str(body["error"])
+            problem, kind = str(body["error"]), ChainUnreadable
         except UNCLEAR as error:
-            problem = f"{type(error).__name__}: {error}"
-        raise ChainUnavailable(f"Solana did not answer {method}: {problem[:200]}")
+            problem, kind = f"{type(error).__name__}: {error}", ChainUnavailable
+        raise kind(f"Solana did not answer {method}: {problem[:200]}")
 
     def network(self) -> str:
         """The cluster's CAIP-2 name."""

@@ -217,6 +217,13 @@ PROVIDERS = {
     ],
 }
 PROVIDER = answers(200, wrapped(ref("Provider")), 404)
+X402 = {
+    "in": "header",
+    "name": "PAYMENT-SIGNATURE",
+    "schema": {"type": "string", "maxLength": 16_384},
+    "description": "a payment by x402 of what was quoted before",
+}
+PAID = success(jobId=UUID, status=JOB_STATUS, message=text())
 SUBMIT = {
     **body(record(
         ("providerId", "settings"),
@@ -225,12 +232,19 @@ SUBMIT = {
         providerId=text("the preferred provider; the best fitting one without it", format="uuid"),
         settings=text("Settings as JSON", example='{"frames":{"start":1,"end":1},"samples":128}'),
     ), FORM),
-    **answers(402, ref("Quote"), 400, 404, 409, 413, 429, 503, description="The quote: pay `price` to `payTo` with `memo`"),
-    "parameters": [KEY],
+    "responses": {
+        **answers(402, ref("Quote"), 400, 404, 409, 413, 429, 503, description=(
+            "The quote: pay `price` to `payTo` with `memo`. PAYMENT-REQUIRED asks for the same by x402, where the hub pays fees: "
+            "the form is sent again with PAYMENT-SIGNATURE"
+        ))["responses"],
+        **answers(200, PAID, description="paid by x402, with PAYMENT-RESPONSE")["responses"],
+        **answers(202, PAID, description="handed over by x402, and not known to be final yet")["responses"],
+    },
+    "parameters": [KEY, X402],
 }
 PAY = {
     **body(record(jobId=UUID, txSignature=text("base58"))),
-    **answers(200, success(jobId=UUID, status=JOB_STATUS, message=text()), 400, 404, 409),
+    **answers(200, PAID, 400, 404, 409),
     "parameters": [KEY],
 }
 JOB = answers(200, wrapped(ref("Job")), 404)

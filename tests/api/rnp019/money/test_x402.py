@@ -3,9 +3,8 @@
 import base64
 import json
 import threading
-import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 import requests
 from werkzeug.serving import make_server
 
-from app import outbox
 from app.core import audit
 from app.models.x402 import X402Settlement
 from app.values.x402 import REQUIRED_HEADER, RESPONSE_HEADER, SIGNATURE_HEADER, Requirement
@@ -22,6 +20,7 @@ from tests.api.rnp019.conftest import bearer, refused
 from tests.api.rnp019.money.conftest import Agent
 from tests.factories import x402_payments as made
 from tests.factories.payouts import LOCAL_MINTS, SignerProcess, signer_process
+from tests.factories.x402_worker import x402_worker
 
 
 def opened(header: str) -> dict[str, Any]:
@@ -35,39 +34,19 @@ def signer(tmp_path: Path) -> Iterator[SignerProcess]:
 
 
 class Facilitated:
-    """An agent whose hub settles by x402: what a worker does when it is ordered is done by a thread here."""
+    """An agent whose hub settles by x402."""
 
     def __init__(self, agent: Agent, fee_payer: str) -> None:
         self.agent, self.fee_payer, self.hub = agent, fee_payer, agent.hub
-        self._publish, self._pool = outbox.connected(), ThreadPoolExecutor(4)
-        self._done: list[Future[None]] = []
         for asset in ("USDC", "RENDER"):  # a token account of the hub's must be there: the scheme opens none
             agent.payer.rpc("lightyardFaucet", self.hub.settings.solana_wallet, "1", asset)
-        agent.payer.wait_final(agent.payer.rpc("requestAirdrop", fee_payer, 10**9))
-
-    def __enter__(self) -> "Facilitated":
-        outbox.connect(self._order)
-        self.hub.facilitator.open_desk()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        outbox.connect(self._publish)
-        self._pool.shutdown()
-        for done in self._done:
-            done.result()
-
-    def _order(self, kind: str, key: str, payload: dict[str, Any]) -> None:
-        if kind == "task" and key == "x402.settle":
-            self._done.append(self._pool.submit(self.hub.facilitator.settle, uuid.UUID(payload["key"])))
-        elif self._publish is not None:
-            self._publish(kind, key, payload)
 
     def quote(self, path: str) -> tuple[dict[str, Any], Requirement]:
         answer = self.agent.post(path)
         assert answer.status_code == 402, answer.json
         (way,) = opened(answer.headers[REQUIRED_HEADER])["accepts"]
         asked = (way["network"], way["asset"], int(way["amount"]), way["payTo"], way["extra"]["memo"], way["extra"]["feePayer"])
-        return answer.json, Requirement(*asked, way["maxTimeoutSeconds"])
+        return answer.json, Requirement(*asked, way["maxTimeoutSeconds"], way["extra"]["reference"])
 
     def sign(self, way: Requirement, **changes: Any) -> str:
         latest = self.agent.payer.rpc("getLatestBlockhash", {"commitment": "processed"})["value"]["blockhash"]
@@ -79,10 +58,8 @@ class Facilitated:
 
 @pytest.fixture
 def facilitated(agent: Agent, signer: SignerProcess) -> Iterator[Facilitated]:
-    fee_payer = signer.client.fee_payer()
-    assert fee_payer is not None
-    with Facilitated(agent, fee_payer) as found:
-        yield found
+    with x402_worker(agent.hub, signer, agent.payer) as fee_payer:
+        yield Facilitated(agent, fee_payer)
 
 
 @pytest.fixture
@@ -196,6 +173,8 @@ def test_a_topup_is_paid_so_and_a_job_in_sol_by_memo_alone(facilitated: Facilita
     assert (paid.status_code, paid.json["status"]) == (200, "confirmed"), paid.json
     assert agent.get("credits").json["balances"]["RENDER"] == "2.50000000"
     refused(agent.post(path), 409, "ALREADY_PAID")
+    small = agent.post("credits/topups", {"asset": "USDC", "amount": "0.009999"}).json
+    assert REQUIRED_HEADER not in agent.post(f"credits/topups/{small['id']}/pay").headers, "it is not worth the fee"
     sol = agent.post("credits/topups", {"asset": "SOL", "amount": "1"}).json
     quote = agent.post(f"credits/topups/{sol['id']}/pay")
     assert quote.status_code == 402 and REQUIRED_HEADER not in quote.headers and quote.json["payment"]["mint"] is None
