@@ -2,7 +2,7 @@
 
 import io
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import func, select, update
@@ -121,10 +121,11 @@ def store_scene(database: Database, settings: Settings) -> uuid.UUID:
         return scene.id
 
 
-def has_live_node(database: Database) -> bool:
-    """Whether some node has given a sign of life."""
+def live_nodes(database: Database, since: datetime) -> int:
+    """How many nodes have given a sign of life after `since`."""
     with database.unit_of_work() as session:
-        return session.scalar(select(Node.id).where(Node.last_heartbeat_at.is_not(None)).limit(1)) is not None
+        query = select(func.count()).select_from(Node).where(Node.last_heartbeat_at > since)
+        return int(session.scalar(query) or 0)
 
 
 def local_provider_id(database: Database) -> str:
