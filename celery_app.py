@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "allocations": {"task": "hub.sweep_allocations", "schedule": 5.0, "options": {"expires": 10}},
     "quotes": {"task": "hub.sweep_quotes", "schedule": 60.0, "options": {"expires": 60}},
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
+    "scenes": {"task": "hub.sweep_scenes", "schedule": 30.0, "options": {"expires": 30}},
     "task logs": {"task": "hub.sweep_task_logs", "schedule": 3600.0, "options": {"expires": 600}},
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
     "proposals": {"task": "hub.sweep_proposals", "schedule": 300.0, "options": {"expires": 300}},

@@ -136,6 +136,11 @@ class Settings:
     upload_kept_seconds: int = setting(
         604_800, "an upload is kept so long after the last job with it was ordered and ended; results stay", "s"
     )
+    scene_upload_seconds: int = setting(172_800, "a scene that was announced may be sent for so long, in parts", "s", least=60)
+    scene_unused_seconds: int = setting(
+        2_592_000, "a scene is kept so long after it came, or the last job with it was ordered and ended", "s", least=3600
+    )
+    account_scene_bytes: int = setting(107_374_182_400, "what all scenes of one account may take together", "bytes", least=1)
     untaken_seconds: int = setting(86_400, "a paid job that nobody works on for so long is ended and refunded", "s", least=60)
     dispatch_prices: str = setting(
         "render=10,inference=5,cpu_benchmark=1,echo=0,other=1", "what a dispatched job costs, by its type", "credits"

@@ -79,7 +79,7 @@ RNP019 = Dialect(
     ("/rnp/v1",),
     envelope,
     limit=limits.rnp019_limit,
-    title="Render Network RNP-019: wallets and keys",
+    title="Render Network RNP-019: wallets, keys and scenes",
     introduction=rnp019.INTRODUCTION,
     security_schemes=rnp019.SECURITY_SCHEMES,
 )

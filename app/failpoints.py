@@ -11,6 +11,8 @@ from pathlib import Path
 FAILPOINTS = {
     "submission.stored": "the client's file is in the store, nothing of it in the database",
     "submission.quoted": "the quote is committed, the client has not seen it",
+    "scene.part_stored": "a part of a scene is in the store, nothing of it in the database",
+    "scene.stored": "a whole scene is in the store, and is still awaited",
     "payment.presented": "the client's transaction is noted, the chain was not asked",
     "payment.sighted": "the chain has answered, nothing is booked",
     "payment.booking": "the payment is booked and the units are made, nothing is committed",

@@ -33,9 +33,21 @@ from app.core import (
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
-from app.flows import anchors, billing, payout_lookup, payout_values, payouts, proposals, push, retention, ton_payments
+from app.flows import (
+    anchors,
+    billing,
+    payout_lookup,
+    payout_values,
+    payouts,
+    proposals,
+    push,
+    retention,
+    scene_uploads,
+    ton_payments,
+)
 from app.flows import payments as payment_flows
 from app.flows.anchors import Patience
+from app.flows.scene_uploads import Scenes
 from app.observability import metrics
 from workers.parts import hub
 from workers.seats import seat
@@ -43,10 +55,12 @@ from workers.seats import seat
 log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 AT_ONCE = 100
+JOBS_AT_ONCE = 10
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
 BILLING_TURN_SECONDS = 60
+SCENE_TURN_SECONDS = 120
 PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
 WHOLE_AUDIT_SECONDS = 600
 TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
@@ -66,6 +80,7 @@ def sweep_work() -> None:
         with database.unit_of_work() as session:
             outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
+            inspections.feed(session)
         with database.unit_of_work() as session:
             render_queue.raise_overdue(session, settings.economy_wait_seconds)
         with database.unit_of_work() as session:
@@ -158,9 +173,13 @@ def sweep_providers() -> None:
 def sweep_allocations() -> None:
     """Nodes come and go, and frames take longer or less than expected: renders under way get their new part of them."""
     with turn(hub().cache, "allocations", TURN_SECONDS) as is_ours:
-        if is_ours:
+        if not is_ours:
+            return
+        with hub().database.unit_of_work() as session:
+            found = allocation.waiting(session)
+        for first in range(0, len(found), JOBS_AT_ONCE):  # few, for their results wait meanwhile
             with hub().database.unit_of_work() as session:
-                allocation.look_again(session, hub().estimate_terms.nodes)
+                allocation.look_again(session, hub().estimate_terms.nodes, found[first : first + JOBS_AT_ONCE])
 
 
 @shared_task(name="hub.sweep_quotes")
@@ -185,6 +204,15 @@ def sweep_uploads() -> None:
         hub().database, hub().store, settings.upload_unused_seconds, settings.upload_kept_seconds
     )
     log.info("uploads.forgotten", count=unneeded)
+    log.info("scenes.deleted", count=scene_uploads.sweep(Scenes(hub().database, hub().store, settings)))
+
+
+@shared_task(name="hub.sweep_scenes")
+def sweep_scenes() -> None:
+    """Look at scenes that have come and that nobody looked at: the request that brought the last byte broke off."""
+    with turn(hub().cache, "scenes", SCENE_TURN_SECONDS) as is_ours:
+        if is_ours:
+            scene_uploads.finish_waiting(Scenes(hub().database, hub().store, hub().settings))
 
 
 @shared_task(name="hub.sweep_task_logs")

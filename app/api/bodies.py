@@ -1,6 +1,7 @@
 """Bodies of requests: how large, how slow and how odd they may be. Refused in the dialect's envelope, before a view sees them."""
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 READ_BYTES = 65_536
 SIGNED_BODIES = "/api/v1/webhooks/"  # read by their own views, once the signature over the raw bytes holds
-FILES = "/files/"  # whatever comes, its store counts and hashes it
+# Files: whatever comes, it is counted and hashed as it comes.
+FILES = re.compile(r"/files/|/rnp/v1/scenes/[^/]+/content\Z")
 
 
 def install(app: Flask, settings: Settings, takes_forms: Callable[[str], bool]) -> None:
@@ -29,7 +31,7 @@ def install(app: Flask, settings: Settings, takes_forms: Callable[[str], bool]) 
 
     @app.before_request
     def guard() -> None:
-        if request.path.startswith(FILES):
+        if FILES.match(request.path):
             return
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):

@@ -18,11 +18,11 @@ PUBLIC_ENDPOINTS = ("docs.static",)  # everything else is somebody's own: no cac
 METHODS = "GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-Wallet-Signature, X-Timestamp, X-Signature-Version, X-Nonce, "
-    "PAYMENT-SIGNATURE, Last-Event-ID, Range, X-Request-Id, traceparent"
+    "PAYMENT-SIGNATURE, Last-Event-ID, Range, X-Request-Id, traceparent, Upload-Offset, Tus-Resumable"
 )
 EXPOSED_HEADERS = (
     "Retry-After, Idempotent-Replayed, Content-Disposition, Content-Range, PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-Request-Id, "
-    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+    "X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Upload-Offset, Upload-Length, Tus-Resumable"
 )
 # Their answers set or end the cookie of a sign-in (app/api/cookies.py), which a browser ignores without being told that it may.
 COOKIE_PATHS = frozenset({"/rnp/v1/wallet/login", "/api/v1/auth/logout"})

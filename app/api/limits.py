@@ -83,16 +83,17 @@ def cocoon_limit(method: str, path: str) -> Limit:
     return COCOON_READS if method in ("GET", "HEAD") else COCOON_WRITES
 
 
-WALLET_LIMITS = {
+RNP019_LIMITS = {
     "/rnp/v1/wallet/challenge": Limit("wallet-challenge", 30),
     "/rnp/v1/wallet/login": Limit("wallet-login", 20),
     "/rnp/v1/wallet/link": Limit("wallet-link", 20),
+    "/rnp/v1/scenes": Limit("scenes", 120),
 }
 
 
 def rnp019_limit(method: str, path: str) -> Limit | None:
-    """RNP-019: what needs no token and writes rows or checks signatures."""
-    return WALLET_LIMITS.get(path) if method == "POST" else None
+    """RNP-019: what needs no token and writes rows or checks signatures, and scenes, which nodes look at for free."""
+    return RNP019_LIMITS.get(path) if method == "POST" else None
 
 
 # Each may make the hub call the broker's administration.

@@ -5,7 +5,7 @@ at when a job is ordered, the nodes are looked at again while it is under way.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from app.values.states import JobState, PaymentState, UnitState
 JOBS_LOOKED_AT = 200  # the newest that have ended
 UNPAID_AFTER_HOURS = 24  # a finished render that is to be paid later counts as not paid
 OWN_FAULTS = ("SCENE_UNREADABLE", "SCENE_TOO_NEW", "NO_CAMERA", "NO_SUCH_FRAME", "PAYLOAD_INVALID", "INFERENCE_REFUSED")
+_UNDER_WAY = (Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED)
 
 _RECORD = text(f"""
 WITH ended AS (
@@ -89,17 +90,20 @@ def memory_bytes(report: Mapping[str, Any] | None) -> int:
     return said if type(said) is int and 0 < said < 2**62 else 0
 
 
-def look_again(session: Session, terms: render_nodes.Terms, batch: int = 200) -> int:
-    """Nodes came or went, frames take longer or less than expected: give jobs under way that have units waiting their new part,
-    and hand out what it has room for. Jobs that others work on now are passed over. Returns how many have another part."""
+def waiting(session: Session, most: int = 200) -> list[uuid.UUID]:
+    """Renders under way that have units waiting, some of them where there are many."""
     waits = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.state == UnitState.QUEUED, WorkUnit.is_parked).exists()
-    under_way = (Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED)
-    picked = select(Job.id).join(RenderOrder, RenderOrder.job_id == Job.id).where(*under_way, waits)
-    ids = list(session.scalars(picked.order_by(func.random()).limit(batch)))
-    query = select(Job).where(Job.id.in_(ids), *under_way).order_by(Job.id).with_for_update(skip_locked=True)
+    query = select(Job.id).join(RenderOrder, RenderOrder.job_id == Job.id).where(*_UNDER_WAY, waits)
+    return list(session.scalars(query.order_by(func.random()).limit(most)))
+
+
+def look_again(session: Session, terms: render_nodes.Terms, job_ids: Collection[uuid.UUID]) -> int:
+    """Nodes came or went, frames take longer or less than expected: give these renders their new part, and hand out what it has
+    room for. Those that others work on now are passed over. Returns how many have another part."""
+    query = select(Job).where(Job.id.in_(job_ids), *_UNDER_WAY).order_by(Job.id).with_for_update(skip_locked=True)
     there: dict[int, dict[str, Availability]] = {}
     changed = 0
-    for job in session.scalars(query.execution_options(populate_existing=True)):
+    for job in session.scalars(query.execution_options(populate_existing=True)).all():
         order = session.get_one(RenderOrder, job.id, populate_existing=True)
         needs = int(order.allocation.get("scene_memory_bytes", 0))
         if needs not in there:

@@ -139,8 +139,9 @@ def _return_unit(
 
 
 def _return_inspection(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
-    """A failed inspection warns; it never ends a job, and a scene's own fault needs no second opinion."""
-    if code not in inspections.SCENE_FAULTS and unit.failures < limits[0] and unit.failures + unit.losses < limits[1]:
+    """A failed inspection warns; it never ends a job, and a scene's own fault needs no second opinion in a quote."""
+    is_worth_it = code not in inspections.SCENE_FAULTS or inspections.needs_opinion(unit, code)
+    if is_worth_it and unit.failures < limits[0] and unit.failures + unit.losses < limits[1]:
         _requeue(session, unit)
         return
     unit.state = advance(UnitState(unit.state), UnitState.FAILED)

@@ -65,8 +65,8 @@ def place(session: Session, wanted: Placement) -> Job:
 
     PaymentRequired says what is there: roll back. An order that was placed before under its `order_id` is found again.
     """
-    if wanted.order_id is not None and session.get(Job, wanted.order_id) is not None:
-        return get_own(session, wanted.account_id, wanted.order_id)
+    if (known := placed(session, wanted.account_id, wanted.order_id)) is not None:
+        return known
     if wanted.max_amount is not None:
         _assert_cap(wanted.max_amount)
     job = _write_job(session, wanted)
@@ -92,6 +92,13 @@ def place(session: Session, wanted: Placement) -> Job:
     if wanted.mode != PREPAY:
         confirm(session, job, order)
     return job
+
+
+def placed(session: Session, account_id: uuid.UUID, order_id: uuid.UUID | None) -> Job | None:
+    """The job of an order that was placed before, and whose answer was lost."""
+    if order_id is None or session.get(Job, order_id) is None:
+        return None
+    return get_own(session, account_id, order_id)
 
 
 def _write_job(session: Session, wanted: Placement) -> Job:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import outcomes
+from app.core import outcomes, render_billing
 from app.models.jobs import Job, WorkUnit
 from app.values import clock
 from app.values.states import HELD, JobState, PaymentState, UnitState
@@ -32,11 +32,11 @@ def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = 
 def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = BATCH) -> int:
     """End paid jobs of which nobody has taken or finished anything for long: the client gets its refund. Returns how many.
 
-    What was handed out anew counts: a job that was paused has as much time again from when it goes on.
+    A render that was paused has as much time again from when its units were handed out anew.
     """
     before = clock.now() - timedelta(seconds=untaken_seconds)
-    is_fed = (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked & (WorkUnit.queued_at > before)
-    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before) | is_fed
+    is_fed = (Job.dialect == render_billing.DIALECT) & (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked
+    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before) | is_fed & (WorkUnit.queued_at > before)
     in_work = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, alive).exists()
     query = select(Job.id).where(
         Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED, Job.paid_at < before, ~in_work

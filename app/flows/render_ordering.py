@@ -14,6 +14,7 @@ from app.db import Database, Session
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, Scene
 from app.values import clock, render_settings
+from app.values.frames import FrameSet
 from app.values.frames import parse as read_frames
 from app.values.money import Money
 from app.values.money import parse as read_money
@@ -60,34 +61,37 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
     """
     frames = read_frames(wanted.frames, terms.max_frames)
     with database.unit_of_work() as session:
-        scene = _scene(session, wanted)
-        settings = render_settings.settle(wanted.settings, scene.report, len(frames), terms.limits)
-        work = Work(scene.sha256, scene.size_bytes, len(frames), settings, scene.report)
-        found = _estimate(session, work, terms, wanted.tier)
-        price = estimates.in_asset(found, wanted.asset, terms.rates)
-        cap = _cap(wanted)
-        if wanted.mode == DEFERRED:
-            most = min(price.bound, cap or price.bound)
-            pay_later.assert_within(session, wanted.account_id, most, price.rate, terms.pay_later_most)
-        part = allocation.for_order(session, wanted.account_id, found.availability, scene.report, found.frame_seconds)
-        placement = Placement(
-            account_id=wanted.account_id,
-            name=wanted.name,
-            kind=CAPABILITY,
-            frames=frames.frames,
-            settings=settings,
-            tier=wanted.tier,
-            priority=wanted.priority,
-            mode=wanted.mode,
-            price=price,
-            max_amount=cap,
-            window_units=part.units_at_once,
-            allocation=part.words,
-            scene_id=scene.id,
-            expires_at=clock.now() + timedelta(seconds=terms.quote_seconds) if wanted.mode == PREPAY else None,
-            order_id=wanted.order_id,
-        )
-        return render_orders.place(session, placement)
+        if (known := render_orders.placed(session, wanted.account_id, wanted.order_id)) is not None:
+            return known
+        return render_orders.place(session, _placement(session, terms, wanted, frames, _scene(session, wanted)))
+
+
+def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet, scene: Scene) -> Placement:
+    settings = render_settings.settle(wanted.settings, scene.report, len(frames), terms.limits)
+    work = Work(scene.sha256, scene.size_bytes, len(frames), settings, scene.report)
+    found = _estimate(session, work, terms, wanted.tier)
+    price, cap = estimates.in_asset(found, wanted.asset, terms.rates), _cap(wanted)
+    if wanted.mode == DEFERRED:
+        most = min(price.bound, cap or price.bound)
+        pay_later.assert_within(session, wanted.account_id, most, price.rate, terms.pay_later_most)
+    part = allocation.for_order(session, wanted.account_id, found.availability, scene.report, found.frame_seconds)
+    return Placement(
+        account_id=wanted.account_id,
+        name=wanted.name,
+        kind=CAPABILITY,
+        frames=frames.frames,
+        settings=settings,
+        tier=wanted.tier,
+        priority=wanted.priority,
+        mode=wanted.mode,
+        price=price,
+        max_amount=cap,
+        window_units=part.units_at_once,
+        allocation=part.words,
+        scene_id=scene.id,
+        expires_at=clock.now() + timedelta(seconds=terms.quote_seconds) if wanted.mode == PREPAY else None,
+        order_id=wanted.order_id,
+    )
 
 
 def _scene(session: Session, wanted: Wanted) -> Scene:

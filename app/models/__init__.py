@@ -1,6 +1,7 @@
 """The tables, one file per aggregate; importing this package makes them all known to Alembic."""
 
 from app.models import (
+    account_scenes,
     accounts,
     anchors,
     arrivals,
@@ -33,6 +34,7 @@ from app.models import (
 )
 
 __all__ = [
+    "account_scenes",
     "accounts",
     "anchors",
     "arrivals",

@@ -1,4 +1,4 @@
-"""The state machines: of jobs, holds, anchors, payouts, stakes, disputes. Each has its TRANSITIONS; a test tries every pair."""
+"""The state machines: of jobs, scenes, holds, anchors, payouts, stakes, disputes. Each has its TRANSITIONS; a test tries all."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -40,6 +40,15 @@ class AttemptState(StrEnum):
     LOST = "lost"
     RELEASED = "released"
     CANCELLED = "cancelled"
+
+
+class SceneState(StrEnum):
+    """Of an account's scene: INSPECTING once its bytes are sound, REJECTED when they are not, or Blender can't open it."""
+
+    UPLOADING = "uploading"
+    INSPECTING = "inspecting"
+    READY = "ready"
+    REJECTED = "rejected"
 
 
 class AnchorState(StrEnum):
@@ -122,6 +131,12 @@ TRANSITIONS: dict[type[StrEnum], dict[StrEnum, set[StrEnum]]] = {
     A: {
         A.LIVE: {A.COMPLETED, A.FAILED, A.LOST, A.RELEASED, A.CANCELLED},
         **{state: set() for state in A if state != A.LIVE},
+    },
+    SceneState: {
+        SceneState.UPLOADING: {SceneState.INSPECTING, SceneState.REJECTED},
+        SceneState.INSPECTING: {SceneState.READY, SceneState.REJECTED},
+        SceneState.READY: set(),
+        SceneState.REJECTED: set(),
     },
     AnchorState: {
         N.BUILT: {N.SIGNED},

@@ -118,6 +118,10 @@ ACCESS = {
     ("DELETE", "/rnp/v1/wallet/payout-addresses/<address_id>"): "wallet:write",
     ("GET", "/rnp/v1/tiers"): "jobs:read",
     ("POST", "/rnp/v1/estimates"): "jobs:read",
+    ("POST", "/rnp/v1/scenes"): "scenes:write",
+    ("GET", "/rnp/v1/scenes/<scene_id>"): "scenes:read",
+    ("PUT", "/rnp/v1/scenes/<scene_id>/content"): "url",
+    ("PATCH", "/rnp/v1/scenes/<scene_id>/content"): "url",
     ("POST", "/rnp/v1/keys"): "keys:write",
     ("GET", "/rnp/v1/keys"): "keys:read",
     ("DELETE", "/rnp/v1/keys/<key_id>"): "keys:write",
@@ -203,6 +207,7 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/rnp/v1/estimates": {"scene_id": UNKNOWN},
     "/rnp/v1/jobs": {"scene_id": UNKNOWN},
     "/rnp/v1/jobs/<job_id>": {"priority": 1},
+    "/rnp/v1/scenes": {"sha256": "0" * 64, "size_bytes": 1, "name": "a.blend"},
     "/api/v1/tasks": {"name": "x", "type": "cpu", "docker_image": "debian:12", "max_price_per_hour": "1.00"},
     "/api/v1/tasks/<task_id>": {"priority": "low"},
     "/api/v1/providers/<provider_id>/tasks/accept": {"task_id": UNKNOWN},
@@ -391,7 +396,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
-           "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN,
+           "<scene_id>": UNKNOWN, "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN,
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1", "<dispute_id>": UNKNOWN,
            "<wallet_address>": "0:" + "0" * 64}
@@ -422,7 +427,8 @@ def error_of(client: FlaskClient, path: str, answer: Any) -> str:
 def test_wrong_methods_and_unknown_paths_below_answer_in_the_envelope(client: FlaskClient) -> None:
     for rule in sorted({rule for _, rule in ACCESS}):
         path = concrete(rule)
-        wrong = "PUT" if client.application.url_map.bind("").test(path, "PATCH") else "PATCH"
+        adapter = client.application.url_map.bind("")
+        wrong = next(method for method in ("PATCH", "PUT", "DELETE") if not adapter.test(path, method))
         answer = client.open(path, method=wrong)
         assert answer.status_code == 405 and wrong not in answer.headers["Allow"], path
         assert error_of(client, path, answer)
@@ -437,11 +443,11 @@ def test_what_nobody_has_below_the_shared_prefix_is_told_as_most_there_tell_it(c
     assert client.get("/nothing").json["success"] is False
 
 
-JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and not rule.startswith("/files")
+JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "PUT", "PATCH") and ACCESS[method, rule] != "url"
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
 NO_BODY = ("/api/v1/auth/logout", "/api/v1/billing/invoices", "/api/v1/billing/payment-method",
            "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
-           "/api/v1/jobs/dead-letters/<letter_id>/replay")
+           "/api/v1/jobs/dead-letters/<letter_id>/replay", "/rnp/v1/jobs/<job_id>/pause", "/rnp/v1/jobs/<job_id>/resume")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
           b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
 
@@ -467,7 +473,10 @@ def test_a_json_body_over_a_mebibyte_is_413_in_the_envelope(client: FlaskClient)
         assert error_of(client, path, answer)
 
 
-@pytest.mark.parametrize(("method", "rule"), [route for route in JSON_ROUTES if not route[1].startswith("/api/")])
+UNREAD = [route for route in JSON_ROUTES if not route[1].startswith(("/api/", "/rnp/v1/scenes")) and route[1] not in NO_BODY]
+
+
+@pytest.mark.parametrize(("method", "rule"), UNREAD)
 def test_a_form_is_no_json_however_large_and_is_refused_unread(client: FlaskClient, method: str, rule: str) -> None:
     """Forms may be as large as scenes; a body that says it is one must not be read into memory as JSON."""
     path = concrete(rule)

@@ -68,18 +68,19 @@ def test_the_part_follows_the_nodes_that_come_and_how_long_frames_take(renders: 
         assert len(renders.claim(first, 64)) == 2
         second = renders.node()
         with renders.database.unit_of_work() as session:
-            assert allocation.look_again(session, TERMS) == 1
+            assert allocation.look_again(session, TERMS, allocation.waiting(session)) == 1
         assert renders.order(job_id).allocation["nodes"] == 2
         taken = renders.claim(second, 64)
         assert len(taken) == 2
         hours.wait(1)
         renders.complete(taken)
         with renders.database.unit_of_work() as session:
-            assert allocation.look_again(session, TERMS) == 1
+            assert allocation.look_again(session, TERMS, allocation.waiting(session)) == 1
         order = renders.order(job_id)
         assert (order.allocation["units_per_node"], order.window_units) == (10, 20)  # a second each, as it turned out
         assert len(renders.claim(second, 64)) == 18
         with renders.database.unit_of_work() as session:
-            assert allocation.look_again(session, TERMS) == 0
+            assert allocation.look_again(session, TERMS, allocation.waiting(session)) == 0
             render_orders.pause(session, renders.account_id, job_id)
-            assert allocation.look_again(session, TERMS) == 0
+            session.flush()
+            assert allocation.waiting(session) == [] and allocation.look_again(session, TERMS, [job_id]) == 0

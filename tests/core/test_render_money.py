@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core import render_orders
+from app.core import render_orders, stale_jobs
 from app.db import Database
 from app.errors import Conflict, PaymentRequired
 from app.values.money import parse
@@ -93,6 +93,22 @@ def test_a_pause_hands_out_nothing_more_and_a_cancel_charges_what_is_done(render
         assert renders.balance() == parse("99.9", "RCREDIT")
         assert renders.balance("held").minor == 0
         renders.assert_conserved(job_id, node, other)
+
+
+def test_a_render_that_nobody_takes_ends_a_while_after_it_was_resumed(renders: Renders) -> None:
+    with moving_clock() as hours:
+        job_id = renders.place(10)
+        hours.wait(1800)
+        for verb in (render_orders.pause, render_orders.resume):
+            with renders.database.unit_of_work() as session:
+                verb(session, renders.account_id, job_id)
+            hours.wait(3000)
+        for expected in (0, 1):
+            with renders.database.unit_of_work() as session:
+                assert stale_jobs.fail_untaken_jobs(session, 3600) == expected
+            hours.wait(3600)
+        assert renders.job(job_id).reason_code == "NO_TAKER"
+        assert renders.balance() == parse("100", "RCREDIT")
 
 
 def test_nobody_orders_what_he_cannot_pay(renders: Renders) -> None:

@@ -14,6 +14,13 @@ Send the access token (30 minutes) or an API key as `Authorization: Bearer …`,
 comes from `POST /api/v1/auth/refresh`; `POST /api/v1/auth/logout` ends the sign-in. A login also sets an HttpOnly cookie, which
 `/ws/metrics` takes from pages of this hub and nothing else does.
 
+A scene is its bytes: `POST /rnp/v1/scenes` takes the file (form field `file`), or its `sha256`, `size_bytes` and `name`. Bytes
+that this account has sent before are not asked for again; what others have sent counts for nothing, since a hash is no secret.
+An announced scene goes to its `upload_url`, which needs no other credential: PUT sends all of it, or tus 1.0.0 sends it in parts
+(HEAD tells the `Upload-Offset` to go on from, PATCH goes on). What came before a connection broke is kept. The status is
+`uploading`, then `inspecting` until a node has opened it in its sandbox, then `ready` with what Blender saw, or `rejected`
+with the reason. A zip holds one scene with the files that it needs. A scene that no job uses is deleted after a while.
+
 Earnings go to the newest usable of one's `payout-addresses` on their chain: a wallet that has signed in to the account or was
 linked to it. The wallet that the account began with counts at once, another one after a cool-off.
 
@@ -24,7 +31,7 @@ that this account ordered through other APIs are listed too, and are changed whe
 takes `Idempotency-Key`: same key and body, same answer.
 
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
-used before. Per address and minute: 30 challenges, 20 logins and 20 links; a 429 carries Retry-After."""
+used before. Per address and minute: 30 challenges, 20 logins, 20 links and 120 scenes; a 429 carries Retry-After."""
 
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API key"},

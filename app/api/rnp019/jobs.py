@@ -78,6 +78,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/<job_id>")
 @blueprint.doc(**SIGNED_IN)
 @blueprint.response(200, schemas.JobSchema)
+@blueprint.alt_response(400, "BAD_REQUEST")
 @blueprint.alt_response(404, "NOT_FOUND")
 def show(job_id: str) -> dict[str, Any]:
     """One job: how far it is, and what it has cost by now."""
@@ -112,6 +113,7 @@ def change(body: dict[str, Any], job_id: str) -> dict[str, Any]:
 @blueprint.delete("/<job_id>")
 @blueprint.doc(**SIGNED_IN)
 @blueprint.response(200, schemas.JobSchema)
+@blueprint.alt_response(400, "BAD_REQUEST")
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(409, "CONFLICT")
 def cancel(job_id: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_the_answers_about_jobs_are_what_the_file_says(client: FlaskClient, agen
 def test_who_must_sign_in_is_in_the_file(client: FlaskClient) -> None:
     spec = client.get("/openapi/rnp019.json").json
     open_paths = {path for _, path, operation in operations(spec) if "security" not in operation}
-    assert open_paths == {f"{WALLET}/challenge", f"{WALLET}/login"}
+    assert open_paths == {f"{WALLET}/challenge", f"{WALLET}/login", "/rnp/v1/scenes/{scene_id}/content"}
     assert "/docs/rnp019" in client.get("/docs").text
 
 

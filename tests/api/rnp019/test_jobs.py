@@ -1,16 +1,28 @@
 """Renders ordered, followed, changed, paused and called off by RNP-019's routes."""
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from app.errors import PaymentRequired
+from app.flows import render_ordering
+from app.flows.render_ordering import Wanted
+from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
 from tests.api.rnp019.conftest import Agent, refused
 from tests.factories.dispatching import Dispatcher
 from tests.factories.task_market import moving_clock
+
+
+def part(amount: str, share: str) -> str:
+    """So much of an amount of RCREDIT, rounded down."""
+    return str((Decimal(amount) * Decimal(share)).quantize(Decimal("1e-8"), ROUND_DOWN))
 
 
 def test_an_order_is_set_aside_and_begins(agent: Agent) -> None:
@@ -67,14 +79,16 @@ def test_pause_resume_name_priority_cap_and_cancel(agent: Agent) -> None:
         assert agent.patch(job["id"], priority=9).status_code == 200
         second = agent.ordered("1", priority=8)
         assert str(renders.claim(node, 1)[0].job.id) == job["id"]
-        half = str(float(job["estimated_cost"]) / 2)
-        assert agent.patch(job["id"], max_amount=half).json["max_amount"] == f"{float(half):.8f}"
+        half = part(job["estimated_cost"], "0.5")
+        refused(agent.patch(job["id"], max_amount=half), 409, "MAX_AMOUNT_TOO_LOW")  # its frames stand in the queue
+        assert agent.post(f"{path}/pause").status_code == 200
+        assert agent.patch(job["id"], max_amount=half).json["max_amount"] == half
         assert agent.patch(job["id"], payment={"max_amount": job["estimated_cost"]}).status_code == 200
         held = renders.balance("held")
         for _ in range(2):
             ended = agent.cancel(job["id"])
             assert (ended.status_code, ended.json["status"]) == (200, "cancelled")
-        assert renders.balance("held").minor == held.minor - int(float(job["estimated_cost"]) * 10**8 + 0.5)
+        assert renders.balance("held") == held - parse(job["estimated_cost"], "RCREDIT")
         for answer in (agent.post(f"{path}/pause"), agent.post(f"{path}/resume"), agent.patch(job["id"], priority=1)):
             refused(answer, 409, "JOB_OVER")
         assert agent.patch(job["id"], name="kept").json["name"] == "kept"
@@ -85,18 +99,19 @@ def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
     renders = agent.renders
     with moving_clock() as hours:
         node = renders.node()
-        quoted = float(agent.ordered("1-4")["estimated_cost"])
-        agent.cancel(agent.get().json["jobs"][0]["id"])
-        job = agent.ordered("1-4", payment={"max_amount": round(quoted * 0.6, 8)})
+        first = agent.ordered("1-4")
+        agent.cancel(first["id"])
+        cap = part(first["estimated_cost"], "0.6")
+        job = agent.ordered("1-4", payment={"max_amount": cap})
         while taken := renders.claim(node, 64):
             hours.wait(3600)
             renders.complete(taken)
         found = agent.job(job["id"])
         assert (found["status"], found["reason"]["code"]) == ("paused", "MAX_AMOUNT_REACHED")
-        assert 0 < float(found["current_cost"]) <= quoted * 0.6
+        assert 0 < Decimal(found["current_cost"]) <= Decimal(cap)
         refused(agent.post(f"/{job['id']}/resume"), 409, "MAX_AMOUNT_REACHED")
         refused(agent.patch(job["id"], max_amount=0), 400, "INVALID_INPUT")
-        assert agent.patch(job["id"], max_amount=quoted).json["status"] == "rendering"
+        assert agent.patch(job["id"], max_amount=first["estimated_cost"]).json["status"] == "rendering"
         while taken := renders.claim(node, 64):
             hours.wait(3600)
             renders.complete(taken)
@@ -131,12 +146,48 @@ def test_prepaid_jobs_wait_and_deferred_ones_begin_within_a_bound(agent: Agent) 
     later = agent.ordered("1-10", payment={"mode": "pay_before_download"})
     assert (later["status"], later["settled"]) == ("queued", False)
     assert renders.balance("held").minor == 0
-    answer = agent.order("1-5000", payment={"mode": "pay_before_download"})
+    heavy: dict[str, Any] = {"frames": "1-500", "settings": {"width": 1920, "height": 1080, "quality": "high"}}
+    answer = agent.order(**heavy, payment={"mode": "pay_before_download"})
     refused(answer, 402, "UNPAID_LIMIT")
-    left = 5 - float(later["estimated_cost"])
-    assert float(answer.json["error"]["details"]["available"]) == pytest.approx(left)
-    assert agent.order("1-5000", payment={"mode": "pay_before_download", "max_amount": "1"}).status_code == 201
+    assert Decimal(answer.json["error"]["details"]["available"]) == 5 - Decimal(later["estimated_cost"])
+    assert agent.order(**heavy, payment={"mode": "pay_before_download", "max_amount": "1"}).status_code == 201
     assert agent.cancel(waiting["id"]).json["status"] == "cancelled"
+
+
+def test_orders_that_are_paid_later_share_one_bound_however_many_come_at_once(agent: Agent, hub: Hub) -> None:
+    wanted = Wanted(
+        account_id=agent.account_id,
+        name="",
+        scene_id=uuid.UUID(agent.scene_id),
+        frames="1-500",
+        settings={"width": 1920, "height": 1080, "quality": "high"},
+        tier="priority",
+        priority=0,
+        mode="pay_before_download",
+        asset="USDC",
+        max_amount=Decimal(8),  # at 4 USDC for one RENDER: 2 of the 5 that may be owed
+    )
+    gate = threading.Barrier(4)
+
+    def order(_: int) -> str:
+        gate.wait()
+        try:
+            return render_ordering.order(hub.database, hub.render_terms, wanted).state
+        except PaymentRequired as refusal:
+            return refusal.code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(order, range(4))) == ["UNPAID_LIMIT", "UNPAID_LIMIT", "open", "open"]
+
+
+def test_an_order_whose_answer_was_lost_is_found_again(agent: Agent, hub: Hub) -> None:
+    first = agent.ordered("1-4", payment={"mode": "pay_before_download"})
+    wanted = Wanted(
+        account_id=agent.account_id, name="", scene_id=uuid.UUID(UNKNOWN), frames="1-4", settings={}, tier="priority", priority=0,
+        mode="pay_before_download", asset="RCREDIT", max_amount=None, order_id=uuid.UUID(first["id"]),
+    )  # fmt: skip
+    assert str(render_ordering.order(hub.database, hub.render_terms, wanted).id) == first["id"]
+    assert agent.get().json["count"] == 1
 
 
 def test_nobody_sees_or_changes_anothers(client: FlaskClient, hub: Hub, agent: Agent) -> None:
