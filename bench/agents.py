@@ -48,14 +48,14 @@ class Agent:
             raise BenchError(f"a job's status was answered {status}: {answer[:300]!r}")
         return dict(json.loads(answer))
 
-    def render(self, frames: int, patience_seconds: float) -> float:
-        """Seconds from the order until its status says completed."""
+    def render(self, frames: int, patience_seconds: float) -> tuple[float, str]:
+        """Seconds from the order until its status says completed, and the job's id."""
         started = time.perf_counter()
         job_id = self.order(frames)
         while True:
             job, seconds = self.job(job_id), time.perf_counter() - started
             if job["status"] == "completed":
-                return seconds
+                return seconds, job_id
             if job["status"] in ENDS or seconds > patience_seconds:
                 raise BenchError(f"the job is {job['status']} after {seconds:.0f} s: {job.get('reason')}")
             time.sleep(0.05)  # polled: the stream of events is not what is measured

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from app.values import clock
+from bench import seeding
 from bench.agents import Agent
 from bench.painters import painter, wait_for_nodes
 from bench.report import Part, Series, Verdict, ratio_of_medians
@@ -24,23 +25,29 @@ def measure(options: Options) -> Part:
     with BenchStack() as stack:
         agent = Agent(stack)
 
-        def side(nodes: int) -> Callable[[], float]:
+        def side(nodes: int) -> Callable[[], tuple[float, str]]:
             return lambda: _by(stack, agent, nodes, frames)
 
         found = take_turns("(o) renders", options.turns(3), {"one node": side(1), "two nodes": side(2)})
-    one, two = (Series(f"{name}, {frames} frames", "s", tuple(values), 1) for name, values in found.items())
+    one, two = (
+        Series(f"{name}, {frames} frames", "s", tuple(seconds for seconds, _ in turns), 1) for name, turns in found.items()
+    )
     part.series = [one, two]
     part.verdicts = [Verdict("one node ÷ two nodes", ratio_of_medians(one, two), "≥", 1.8)]
-    part.notes = [f"The frames alone take one node {frames * FRAME_SECONDS:g} s."]
+    part.notes = [
+        f"The frames alone take one node {frames * FRAME_SECONDS:g} s.",
+        f"Frames of each node, turn by turn: {'; '.join(shares for _, shares in found['two nodes'])}.",
+    ]
     return part
 
 
-def _by(stack: BenchStack, agent: Agent, nodes: int, frames: int) -> float:
-    """Seconds of a job by so many nodes, which have joined, and rendered something before."""
+def _by(stack: BenchStack, agent: Agent, nodes: int, frames: int) -> tuple[float, str]:
+    """Seconds of a job by so many nodes, which have joined, and rendered something before; and how many frames each did."""
     began = clock.now()
     with ExitStack() as painters:
         for number in range(nodes):
             painters.enter_context(painter(stack, f"painter-{number}", PAINTING_SECONDS=str(FRAME_SECONDS)))
         wait_for_nodes(stack, nodes, began)
         agent.render(2 * nodes, PATIENCE_SECONDS)
-        return agent.render(frames, PATIENCE_SECONDS)
+        seconds, job_id = agent.render(frames, PATIENCE_SECONDS)
+    return seconds, " + ".join(map(str, seeding.frames_by_node(stack.database, job_id)))
