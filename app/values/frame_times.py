@@ -48,7 +48,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class FrameTime:
-    """What one frame is expected to take; `margin`: by how much all together may exceed that; `deviation`, `seen`: as measured."""
+    """What one frame is expected to take, and by what `margin` all together may exceed that; `deviation` of `seen` frames."""
 
     seconds: float
     margin: float
