@@ -11,7 +11,8 @@ import httpx
 from app.errors import InvalidInput, LightyardError, Unavailable
 
 PREFIX = "/rnp/v1"
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+TRYING_SECONDS = 20.0  # no other try after so long: with the last one a call stays below a minute
 PAUSES_SECONDS = (0.25, 1.0, 2.0)
 LONGEST_PAUSE_SECONDS = 5.0  # a hub that asks for more is told of, and not waited for
 PASSING = frozenset({429, 500, 502, 503, 504})
@@ -54,7 +55,9 @@ class Hub:
         raise told(response)
 
     def _answered(self, request: httpx.Request) -> httpx.Response:
+        until = time.monotonic() + TRYING_SECONDS
         for pause in (*PAUSES_SECONDS, None):
+            pause = pause if time.monotonic() < until else None
             try:
                 response = self._http.send(request)
             except httpx.RequestError as error:

@@ -63,6 +63,11 @@ class Purse:
                 if order.job_id == job_id:
                     self._orders[key] = Order(cost, job_id, is_over=True)
 
+    def job_of(self, key: str) -> str | None:
+        """What an order became; None while that is not known."""
+        with self._lock:
+            return self._orders[key].job_id if key in self._orders else None
+
     def key_of(self, job_id: str) -> str | None:
         with self._lock:
             return next((key for key, order in self._orders.items() if order.job_id == job_id), None)

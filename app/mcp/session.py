@@ -3,14 +3,14 @@
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidInput, Refused
 from app.mcp.downloads import Downloads
 from app.mcp.hub import Hub, Unclear
-from app.mcp.purse import Purse
+from app.mcp.purse import Order, Purse
 from app.mcp.scenes import Scenes
 from app.values.frames import FrameSet
 from app.values.money import Money, parse
@@ -20,6 +20,7 @@ CALL_SECONDS = 45.0  # of a tool call at most: clients give up after a minute
 OVER = ("completed", "failed", "cancelled")
 FRAMES_TOLD_MOST = 2000
 CREDITS = "credits"
+Ask = Callable[[], dict[str, Any]]
 NOTHING = "dry run: nothing was ordered or changed"
 
 
@@ -62,6 +63,10 @@ class Session:
 
         Counted before it is sent: an order whose answer was lost stays counted, and is safe to repeat under its key.
         """
+        known = self.purse.job_of(order_key or "")
+        if known is not None:
+            job, note = self.hub.ask("GET", f"/jobs/{known}"), "ordered before, under this order_key; nothing new was ordered"
+            return {"dry_run": False, "note": note, "job": job, "spending": self.purse.told()}
         scene_id = self._ready(wanted.scene)
         quoted = self._estimate(wanted, scene_id, is_probed=False)
         offer = next(item for item in quoted["estimates"] if item["tier"] == tier)
@@ -97,15 +102,12 @@ class Session:
     def _order(self, order: dict[str, Any], most: Money, key: str) -> dict[str, Any]:
         before = self.purse.set_aside(key, most)
         try:
-            job = self.hub.ask("POST", "/jobs", order, order_key=key)
+            job = self._counted(key, before, lambda: self.hub.ask("POST", "/jobs", order, order_key=key))
         except Unclear as unclear:
             self._unclear[key] = order, most
             again = f"call render again with order_key {key} and the rest as it was"
             message = f"{unclear.message}. Whether it was ordered is not known, so it stays counted: {again}"
             raise Unclear(message, code="ORDER_UNCLEAR") from unclear
-        except Exception:
-            self.purse.give_back(key, before)
-            raise
         self._unclear.pop(key, None)
         self.purse.name(key, str(job["id"]))
         return job
@@ -161,12 +163,17 @@ class Session:
         self._make_room(key, limit)
         if self.is_dry:
             return {"dry_run": True, "note": NOTHING, "would_cost_at_most": str(limit), "spending": self.purse.told()}
-        before = self.purse.set_aside(key, limit)
+        before, path = self.purse.set_aside(key, limit), f"/jobs/{wanted}"
         self.purse.name(key, str(wanted))
+        if max_amount is not None:
+            self._counted(key, before, lambda: self.hub.ask("PATCH", path, {"max_amount": max_amount}))
+            return self._changed("POST", f"{path}/resume")  # the new limit holds, whatever is said to this
+        return self._counted(key, before, lambda: self._changed("POST", f"{path}/resume"))
+
+    def _counted(self, key: str, before: Order | None, ask: Ask) -> dict[str, Any]:
+        """Ask for what was counted under a key; what the hub refuses is not counted."""
         try:
-            if max_amount is not None:
-                self.hub.ask("PATCH", f"/jobs/{wanted}", {"max_amount": max_amount})
-            return self._changed("POST", f"/jobs/{wanted}/resume")
+            return ask()
         except Unclear:
             raise
         except Exception:

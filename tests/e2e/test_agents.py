@@ -1,6 +1,7 @@
 """An agent with nothing but a wallet, on real processes: it uses the hub by `lightyard mcp` and the official MCP client over
 stdio, and its render outlives a node that is killed and one that fails at whatever it gets."""
 
+import json
 import os
 import subprocess
 import uuid
@@ -12,25 +13,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from PIL import Image
 
-from app.config import Settings
-from app.core import accounts, audit, ledger
-from app.core.ledger import Party
-from app.db import Database, make_engine
-from app.values.money import parse
-from tests.e2e.agent import Agent, Tools
+from tests.e2e.agent import Agent, Owner, Tools
 from tests.e2e.conftest import NODE_PYTHON, ROOT, running_stack
+from tests.e2e.test_dispatched_jobs import run
 from tests.e2e.test_relay import provider_id
 from tests.factories.stacks import wait_until
 
+pytestmark = pytest.mark.timeout(400)
 TOOLS = {"inspect", "estimate", "render", "status", "download", "pause", "resume", "cancel", "balance"}
-SCOPES = ["jobs:read", "jobs:write", "scenes:read", "scenes:write", "credits:read"]
-TINY = {"width": 32, "height": 24, "samples": 1}
-SLOWER = {"width": 160, "height": 120, "samples": 32}  # so that nobody has them all before the others ask
+TINY = {"width": 32, "height": 24, "samples": 1, "engine": "cycles"}
+SLOWER = {"width": 160, "height": 120, "samples": 32, "engine": "cycles"}  # so that nobody has them all before the others ask
 FRAMES = 24
 ATTEMPTS = """SELECT u.frame, a.state, n.name
     FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN nodes n ON n.id = a.node_id
@@ -39,24 +35,18 @@ ATTEMPTS = """SELECT u.frame, a.state, n.name
 
 @dataclass
 class Market:
-    """A running hub with one node, and an account with 100 RCREDIT and a key."""
+    """A running hub with one node, and a wallet's owner with 10 render credits."""
 
     endpoints: dict[str, str]
-    database: Database
-    account_id: uuid.UUID
-    key: str
+    owner: Owner
     scene: Path
 
     def agent(self, folder: Path, *options: str) -> Agent:
-        return Agent(self.endpoints["api_url"], self.key, folder, *options)
+        return Agent(self.endpoints["api_url"], self.owner.key, folder, *options)
 
     def attempts(self, job_id: str) -> list[tuple[int, str, str]]:
         with psycopg.connect(self.endpoints["database_url"]) as connection:
             return connection.execute(ATTEMPTS, [job_id]).fetchall()
-
-    def ledger(self, kind: str) -> Decimal:
-        with self.database.unit_of_work() as session:
-            return ledger.balance(session, Party(kind, self.account_id), "RCREDIT").decimal
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +55,9 @@ def market(tmp_path_factory: pytest.TempPathFactory, cube: bytes) -> Iterator[Ma
     scene = tmp_path_factory.mktemp("scenes") / "cube.blend"
     scene.write_bytes(cube)
     with running_stack(home, NODES="1", LEASE_SECONDS="8", NODE_BATCH_LIMIT="1") as endpoints:
-        database = Database(make_engine(Settings(database_url=endpoints["database_url"])))
-        try:
-            with database.unit_of_work() as session:
-                account = accounts.ensure_identity(session, "solana", uuid.uuid4().hex)
-                ledger.post(session, Party("chain"), Party("balance", account), parse("100", "RCREDIT"), f"test:{account}")
-                key = accounts.create_key(session, account, "agent", SCOPES)
-            yield Market(endpoints, database, account, key, scene)
-        finally:
-            database.engine.dispose()
+        owner = Owner(endpoints, "10")
+        owner.buy_credits("10")
+        yield Market(endpoints, owner, scene)
 
 
 async def finished(tools: Tools, job_id: str) -> dict[str, Any]:
@@ -109,11 +93,12 @@ def test_an_agent_inspects_estimates_renders_follows_and_downloads(market: Marke
         assert would["dry_run"] and Decimal(would["would_cost_at_most"]) == cost["priority"]
         message = await tools.refused("render", **{**wanted, "frames": "1-5000"})
         assert "JOB_CAP" in message and "Nothing was ordered" in message
-        assert (await tools.call("status"))["jobs"] == [] and market.ledger("held") == 0
+        assert (await tools.call("balance"))["credits"] == "10.00000000"
+        assert (await tools.call("status"))["jobs"] == [] and market.owner.held == 0
         job = (await tools.call("render", **wanted, name="shot", max_amount=float(cost["priority"])))["job"]
         told = await finished(tools, job["id"])
         assert (told["job"]["status"], told["frames"]) == ("completed", {"completed": "1-3"})
-        assert Decimal(told["spending"]["counted"]) == Decimal(told["job"]["current_cost"]) == 100 - market.ledger("balance") > 0
+        assert Decimal(told["spending"]["counted"]) == Decimal(told["job"]["current_cost"]) == 10 - market.owner.credits > 0
         saved = await tools.call("download", job_id=job["id"])
         assert saved["files"] == [str(pictures / job["id"] / f"frame_000{frame}.png") for frame in (1, 2, 3)]
         assert all(Image.open(path).size == (32, 24) for path in saved["files"])
@@ -125,7 +110,7 @@ def test_an_agent_inspects_estimates_renders_follows_and_downloads(market: Marke
 
 
 def test_a_dry_run_orders_nothing(market: Market, tmp_path: Path) -> None:
-    before = market.ledger("balance")
+    before = market.owner.credits
 
     async def story(tools: Tools) -> None:
         assert "dry run" in tools.client.instructions
@@ -136,7 +121,7 @@ def test_a_dry_run_orders_nothing(market: Market, tmp_path: Path) -> None:
         assert len((await tools.call("status"))["jobs"]) == known
 
     market.agent(tmp_path, "--dry-run").go(story)
-    assert market.ledger("balance") == before and market.ledger("held") == 0
+    assert market.owner.credits == before and market.owner.held == 0
 
 
 @contextmanager
@@ -169,18 +154,18 @@ def is_there(endpoints: dict[str, str], name: str) -> bool:
 
 
 def test_one_node_is_killed_and_one_always_fails_and_every_frame_counts_once(market: Market, tmp_path: Path) -> None:
-    dying = {"LIGHTYARD_FAILPOINTS": "node.frame_rendered=kill@2"}  # SIGKILL, with a frame that nobody was told of
+    dying = {"LIGHTYARD_FAILPOINTS": "node.frame_rendered=kill@3"}  # SIGKILL, with a frame that nobody was told of
     broken = {"NODE_MAX_SCENE_BYTES": "1024"}  # takes no scene of such a size, and says so of each unit
-    before = market.ledger("balance")
+    before = market.owner.credits
     found: dict[str, Any] = {}
 
     async def story(tools: Tools) -> None:
-        assert (await ready(tools, market.scene))["status"] == "ready"
         job = await tools.call("render", scene=str(market.scene), frames=f"1-{FRAMES}", **SLOWER)
         found.update(await finished(tools, job["job"]["id"]))
         saved = await tools.call("download", job_id=job["job"]["id"])
         assert len({Image.open(path).size for path in saved["files"]}) == 1 and len(saved["files"]) == FRAMES
 
+    assert market.agent(tmp_path).go(lambda tools: ready(tools, market.scene))["status"] == "ready"
     with node(market, tmp_path / "dying", **dying) as killed, node(market, tmp_path / "broken", **broken):
         market.agent(tmp_path / "pictures").go(story)
         assert killed.wait(60) == -9
@@ -188,18 +173,17 @@ def test_one_node_is_killed_and_one_always_fails_and_every_frame_counts_once(mar
     assert (job["status"], found["frames"]) == ("completed", {"completed": f"1-{FRAMES}"}), job
     assert sorted(frame for frame, state, _ in attempts if state == "completed") == list(range(1, FRAMES + 1))
     ends = Counter((name, state) for _, state, name in attempts)
-    assert ends["dying", "completed"] == 1 and ends["broken", "completed"] == 0 < ends["broken", "failed"], ends
-    assert ends["broken", "failed"] <= 2, "the job's own list of nodes keeps it away"
-    assert sum(count for (_, state), count in ends.items() if state == "completed") == FRAMES
+    lost = sum(count for (name, state), count in ends.items() if name == "dying" and state != "completed")
+    assert lost >= 1 and ends["dying", "completed"] <= 2, ends
+    # the job's own list of nodes keeps it away from the other frames
+    assert ends["broken", "completed"] == 0 < ends["broken", "failed"] <= 3, ends
     assert_charged_as_booked(market, job, before)
 
 
 def assert_charged_as_booked(market: Market, job: dict[str, Any], before: Decimal) -> None:
     """What the job says it cost is what the ledger took, frame by frame, and nothing is left aside."""
-    head = {"Authorization": f"Bearer {market.key}"}
-    rows = httpx.get(f"{market.endpoints['api_url']}/rnp/v1/jobs/{job['id']}/frames", headers=head, timeout=30).json()
+    rows = market.owner.get(f"/jobs/{job['id']}/frames")
     cost = Decimal(job["current_cost"])
     assert cost == Decimal(rows["current_cost"]) == sum(Decimal(row["cost"]) for row in rows["frames"]) > 0
-    assert before - market.ledger("balance") == cost and market.ledger("held") == 0
-    with market.database.unit_of_work() as session:
-        assert audit.differences(session) == []
+    assert before - market.owner.credits == cost and market.owner.held == 0
+    assert json.loads(run("invariants", "--json", home=market.endpoints["home"])) == {"differences": []}

@@ -166,8 +166,10 @@ def test_an_order_whose_answer_was_lost_is_counted_and_repeated_once(world: Worl
     assert again["spending"]["counted"] == counted and world.jobs() == 1
     assert lost[0].content == lost[-1].content
     assert session.status(again["job"]["id"], 0)["job"]["id"] == again["job"]["id"]
-    other = refused(lambda: order(session, scene, "1-5", order_key=key), "IDEMPOTENCY_KEY_REUSED")
-    assert "HTTP 409" in other and session.purse.told()["counted"] == counted
+    other = order(session, scene, "1-5", order_key=key)  # whose answer came, and was not read
+    assert other["job"]["id"] == again["job"]["id"] and "nothing new was ordered" in other["note"]
+    reused = refused(lambda: order(world.session(), scene, "1-5", order_key=key), "IDEMPOTENCY_KEY_REUSED")
+    assert "HTTP 409" in reused and world.jobs() == 1 and session.purse.told()["counted"] == counted
 
 
 def test_a_refused_order_is_not_counted(world: World) -> None:
