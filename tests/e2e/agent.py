@@ -25,7 +25,7 @@ class Owner:
     def __init__(self, endpoints: dict[str, str], render: str) -> None:
         self.wallet = Payer(endpoints["solana_rpc_url"])
         self.wallet.airdrop(10**9)
-        self.wallet.wait_final(self.wallet.mint(render, "RENDER"))
+        self.wallet.mint(render, "RENDER")
         self.http = httpx.Client(base_url=f"{endpoints['api_url']}/rnp/v1", timeout=60)
         body = {"chain": "solana", "address": self.wallet.address}
         message = self.post("/wallet/challenge", **body)["message"]
@@ -95,17 +95,17 @@ class Tools:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    async def call(self, name: str, **arguments: Any) -> dict[str, Any]:
+    async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """The tool's answer; ToolRefused with its words."""
-        result = await self.client.call_tool(name, arguments)
+        result = await self.client.call_tool(tool, arguments)
         if result.is_error:
             raise ToolRefused(result.content[0].text)
         found: dict[str, Any] = result.structured_content
         return found
 
-    async def refused(self, name: str, **arguments: Any) -> str:
+    async def refused(self, tool: str, /, **arguments: Any) -> str:
         try:
-            found = await self.call(name, **arguments)
+            found = await self.call(tool, **arguments)
         except ToolRefused as refusal:
             return str(refusal)
-        raise AssertionError(f"{name} was not refused: {found}")
+        raise AssertionError(f"{tool} was not refused: {found}")

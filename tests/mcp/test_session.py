@@ -15,9 +15,10 @@ from app.core import render_orders
 from app.errors import InvalidInput, LightyardError, Refused
 from app.mcp.hub import Hub, HubRefused, Unclear
 from app.mcp.session import Render, Session
+from tests.factories.account_scenes import LookingNode
 from tests.factories.rendered_jobs import painted
 from tests.factories.task_market import moving_clock
-from tests.mcp.conftest import SMALL, World
+from tests.mcp.conftest import SCOPES, SMALL, World
 
 LARGE = {"width": 4096, "height": 4096, "samples": 4096}
 
@@ -146,7 +147,8 @@ def test_a_dry_run_orders_and_changes_nothing(world: World) -> None:
 
 
 def test_an_order_whose_answer_was_lost_is_counted_and_repeated_once(world: World) -> None:
-    session = world.session()
+    secret = world.renders.key_of(world.renders.account_id, *SCOPES)
+    session = world.session(key=secret)
     scene = world.ready(session)
     lost: list[httpx.Request] = []
 
@@ -168,12 +170,12 @@ def test_an_order_whose_answer_was_lost_is_counted_and_repeated_once(world: Worl
     assert session.status(again["job"]["id"], 0)["job"]["id"] == again["job"]["id"]
     other = order(session, scene, "1-5", order_key=key)  # whose answer came, and was not read
     assert other["job"]["id"] == again["job"]["id"] and "nothing new was ordered" in other["note"]
-    reused = refused(lambda: order(world.session(), scene, "1-5", order_key=key), "IDEMPOTENCY_KEY_REUSED")
+    reused = refused(lambda: order(world.session(key=secret), scene, "1-5", order_key=key), "IDEMPOTENCY_KEY_REUSED")
     assert "HTTP 409" in reused and world.jobs() == 1 and session.purse.told()["counted"] == counted
 
 
 def test_a_refused_order_is_not_counted(world: World) -> None:
-    session = world.session(cap="9999")
+    session = world.session(cap="99999")
     scene = world.ready(session)
     message = refused(lambda: order(session, scene, "1-10000", settings=LARGE), "INSUFFICIENT_CREDITS")
     assert "available: 100.00000000" in message and "HTTP 402" in message
@@ -236,9 +238,10 @@ def test_errors_of_the_hub_say_what_to_do(world: World) -> None:
     reader = world.session(key=world.renders.key)
     message = refused(lambda: reader.inspect(str(world.scene), 0), "SCOPE_MISSING")
     assert "scenes:write" in message and "HTTP 403" in message
-    refused(lambda: world.session(key="ly_nobody").jobs(1), "UNAUTHENTICATED")
+    refused(lambda: world.session(key="ly_nobody").jobs(1), "INVALID_API_KEY")
     scene = str(session.scenes.bring(str(world.scene), time.monotonic() + 30)["id"])
-    world.node.fail("SCENE_UNREADABLE")
+    for node in (world.node, LookingNode(world.renders.client, world.renders.hub)):
+        node.fail("SCENE_UNREADABLE")
     assert "broken block" in refused(lambda: order(session, scene), "SCENE_UNREADABLE")
 
 
