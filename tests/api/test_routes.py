@@ -462,7 +462,8 @@ JSON_ROUTES = [(method, rule) for method, rule in ACCESS if method in ("POST", "
                and rule not in ("/render", "/provider/job/<job_id>/complete")]
 NO_BODY = ("/api/v1/auth/logout", "/api/v1/billing/invoices", "/api/v1/billing/payment-method",
            "/api/v1/payouts/proposals/<proposal_id>/approve", "/api/v1/jobs/<job_id>/cancel",
-           "/api/v1/jobs/dead-letters/<letter_id>/replay", "/rnp/v1/jobs/<job_id>/pause", "/rnp/v1/jobs/<job_id>/resume")
+           "/api/v1/jobs/dead-letters/<letter_id>/replay", "/rnp/v1/jobs/<job_id>/pause", "/rnp/v1/jobs/<job_id>/resume",
+           "/rnp/v1/jobs/<job_id>/pay", "/rnp/v1/credits/topups/<topup_id>/pay")
 BROKEN = [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"name":"\\ud800"}', b"7" * 5000,
           b'{"a":1e999}', b'{"a":' + b"9" * 400 + b"}"]
 

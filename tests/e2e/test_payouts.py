@@ -83,4 +83,4 @@ def test_figures_and_processes_show_it(stack: tuple[dict, Database, Path]) -> No
         assert f"lightyard_{name}" in told
     assert len(json.loads((home / "processes.json").read_text())["signer"]) == 1
     addresses = json.loads(lightyard(home, "signer", "addresses", "--json").stdout)
-    assert set(addresses) == {"solana", "ton"}
+    assert set(addresses) == {"solana", "solana-fees", "ton"}
