@@ -17,7 +17,8 @@ _NOTE = text("""
 INSERT INTO scene_timings AS t (sha256, settings_key, frames, seconds_total, seconds_squared, probes)
 SELECT :sha256, :key, count(*), sum(f.seconds), sum(f.seconds * f.seconds), CASE WHEN :is_probe THEN count(*) ELSE 0 END
 FROM (SELECT sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))) AS seconds
-    FROM work_units u LEFT JOIN attempts a ON a.id = u.attempt_id WHERE u.job_id = :job_id AND u.ordinal >= 0
+    FROM work_units u LEFT JOIN attempts a ON a.id = u.attempt_id
+    WHERE u.job_id = :job_id AND u.ordinal >= 0 AND u.kind <> 'join'
     GROUP BY u.frame HAVING bool_and(u.state = 'completed')) f
 HAVING count(*) > 0
 ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.frames,

@@ -1,6 +1,6 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rnp019 import estimates, events, frames, jobs, keys, payout_addresses, scenes, tiers, wallets
+from app.api.rnp019 import estimates, events, frames, jobs, keys, payout_addresses, scenes, tiers, videos, wallets
 
 BLUEPRINTS = (
     wallets.blueprint,
@@ -11,5 +11,6 @@ BLUEPRINTS = (
     estimates.blueprint,
     jobs.blueprint,
     frames.blueprint,
+    videos.blueprint,
     events.blueprint,
 )
