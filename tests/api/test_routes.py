@@ -44,7 +44,7 @@ ACCESS = {
     ("GET", "/ws"): "wallet",
     ("POST", "/node/v1/nodes"): "enrol",
     **{("POST", f"/node/v1/{verb}"): "node" for verb in (
-        "proof", "heartbeat", "claims", "progress", "logs", "results", "failures", "releases")},
+        "proof", "heartbeat", "claims", "progress", "logs", "inputs", "results", "failures", "releases")},
     ("GET", "/files/<path:key>"): "url",
     ("PUT", "/files/<path:key>"): "url",
     ("GET", "/metrics"): "metrics",
@@ -136,6 +136,7 @@ ACCESS = {
     ("GET", "/rnp/v1/jobs/<job_id>/frames/<frame>"): "jobs:read",
     ("GET", "/rnp/v1/jobs/<job_id>/frames/<frame>/preview"): "jobs:read",
     ("GET", "/rnp/v1/jobs/<job_id>/frames.zip"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/video"): "jobs:read",
     ("GET", "/rnp/v1/jobs/<job_id>/events"): "jobs:read",
     ("POST", "/api/v1/tasks"): "tasks:write",
     ("GET", "/api/v1/tasks"): "tasks:read",
