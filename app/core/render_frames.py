@@ -69,6 +69,12 @@ def find(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Ordered:
     return Ordered(row[0], row[1])
 
 
+def assert_job_paid(session: Session, job: Job) -> None:
+    """`assert_paid` for whoever has the job already: no dialect gives out what another one is still owed for."""
+    if render_billing.is_render(job):
+        assert_paid(Ordered(job, session.get(RenderOrder, job.id)))
+
+
 def rows(session: Session, ordered: Ordered, frames: Sequence[int] | None = None) -> list[FrameRow]:
     """The job's frames, or those of these that it has, in rising order: before payment, too."""
     job = ordered.job

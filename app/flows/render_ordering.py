@@ -7,9 +7,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from app.core import allocation, estimates, inspections, pay_later, render_orders
+from app.core import account_scenes, allocation, estimates, inspections, pay_later, render_orders, render_payments
 from app.core.estimates import TierEstimate, Work
 from app.core.render_orders import DEFERRED, PREPAY, Placement
+from app.core.solana_hub import SolanaHub
 from app.db import Database, Session
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, Scene
@@ -27,7 +28,7 @@ CAPABILITY = "render"
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What this hub renders and at which rates; an unpaid order is good for `quote_seconds`, and an account may owe
-    `pay_later_most` (RENDER) for what is rendered before it is paid."""
+    `pay_later_most` (RENDER) for what is rendered before it is paid. `solana` is where payments go."""
 
     estimates: estimates.Terms
     rates: RateSource
@@ -35,6 +36,7 @@ class Terms:
     max_frames: int
     quote_seconds: int
     pay_later_most: Money
+    solana: SolanaHub
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,17 @@ class Wanted:
 def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
     """Place the order. One that was placed before under its `order_id` is found again.
 
-    InvalidInput and NotFound say which member cannot be; Conflict SCENE_NOT_READY; PaymentRequired what is there.
+    InvalidInput says which member cannot be, PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is
+    paid first as `render_payments.ask`.
     """
     frames = read_frames(wanted.frames, terms.max_frames)
     with database.unit_of_work() as session:
         if (known := render_orders.placed(session, wanted.account_id, wanted.order_id)) is not None:
             return known
-        return render_orders.place(session, _placement(session, terms, wanted, frames, _scene(session, wanted)))
+        job = render_orders.place(session, _placement(session, terms, wanted, frames, _scene(session, wanted)))
+        if wanted.mode == PREPAY:
+            render_payments.ask(session, terms.solana, job, terms.quote_seconds)
+        return job
 
 
 def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet, scene: Scene) -> Placement:
@@ -96,7 +102,8 @@ def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet,
 
 
 def _scene(session: Session, wanted: Wanted) -> Scene:
-    """The account's own scene, ready to be rendered."""
+    """The account's own scene, ready to be rendered, and kept for the job from now on."""
+    account_scenes.note_use(session, wanted.account_id, wanted.scene_id)
     scene = session.get(Scene, wanted.scene_id)
     if scene is None or scene.account_id != wanted.account_id:
         raise NotFound("there is no such scene of yours; upload it by POST /rnp/v1/scenes", code="SCENE_NOT_FOUND")

@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
+import structlog
+
 from app.api.rnp019 import event_words, job_words
 from app.core import job_events, jobs, render_frames
 from app.core.render_frames import Ordered
 from app.db import Session
-from app.errors import Forbidden, NotFound, Unauthenticated
+from app.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from app.values.states import JobState, PaymentState, UnitState
 from app.wiring import Hub
 
+log = structlog.get_logger()
 PACE_SECONDS = 0.2  # hints that come close together are one look
 PEEK_SECONDS = 1.0  # how soon it is seen that a client has gone without a word, and its place is free
 
@@ -58,6 +61,9 @@ class Feed:
                 status, text = self._look()
             except (Unauthenticated, Forbidden, NotFound) as error:
                 yield event_words.written("refused", {"code": error.code, "message": error.message})
+                return
+            except Unavailable as error:  # the client comes again, and goes on where it stood
+                log.warning("events.cut", job_id=str(self._follower.job_id), error=error.message)
                 return
             if text:
                 yield text

@@ -1,6 +1,19 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rnp019 import estimates, events, frames, jobs, keys, payout_addresses, scenes, tiers, videos, wallets
+from app.api.rnp019 import (
+    credits,
+    estimates,
+    events,
+    frames,
+    jobs,
+    keys,
+    payments,
+    payout_addresses,
+    scenes,
+    tiers,
+    videos,
+    wallets,
+)
 
 BLUEPRINTS = (
     wallets.blueprint,
@@ -13,4 +26,6 @@ BLUEPRINTS = (
     frames.blueprint,
     videos.blueprint,
     events.blueprint,
+    payments.blueprint,
+    credits.blueprint,
 )

@@ -134,12 +134,16 @@ def test_pictures_are_402_until_they_are_paid_and_previews_are_free(renders: Ren
         answer = renders.get(job_id, path)
         refused(answer, 402, "PAYMENT_REQUIRED")
         assert answer.json["error"]["details"] == {"amount": "0.15000000", "asset": "RCREDIT", "job_id": str(job_id)}
+    head = {"Authorization": f"Bearer {renders.key}"}
+    elsewhere = (f"/render/{job_id}/result", f"/render/{job_id}/result?frame=1", f"/api/v1/jobs/{job_id}/result")
+    assert [renders.client.get(path, headers=head).status_code for path in elsewhere] == [402, 402, 402]
     assert set(statuses(renders, job_id).values()) == {"completed"}
     shown = renders.get(job_id, "/frames/1/preview")
     assert (shown.status_code, shown.mimetype) == (200, "image/jpeg")
     with renders.hub.database.unit_of_work() as session:
         session.execute(update(RenderOrder).where(RenderOrder.job_id == job_id).values(settled_at=clock.now()))
     assert renders.get(job_id, "/frames/1").data == painted(1)
+    assert [renders.client.get(path, headers=head).status_code for path in elsewhere] == [200, 200, 200]
     assert len(names(renders.get(job_id, "/frames.zip"))) == 3
 
 
