@@ -1,4 +1,4 @@
-"""MP4 files that say what they hold, made by hand: what a film's index looks like, without a picture in it that could be shown."""
+"""MP4 files that say what they hold, made by hand: a film's index, without a picture that could be shown."""
 
 import struct
 

@@ -1,4 +1,5 @@
-"""Tiles stitched by a process of its own, so that a fail-point can end it: python stitching_process.py DATABASE_URL FOLDER JOB_ID."""
+"""Tiles stitched by a process of its own, so that a fail-point can end it:
+python stitching_process.py DATABASE_URL FOLDER JOB_ID."""
 
 import sys
 import uuid

@@ -74,7 +74,14 @@ def pixels_of(path: Path, whole: Path) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize(
     ("output_format", "depth", "mode"),
-    [("PNG", "8", "RGBA"), ("PNG", "8", "BW"), ("PNG", "16", "RGBA"), ("PNG", "16", "RGB"), ("EXR", "16", "RGBA"), ("EXR", "32", "RGB")],
+    [
+        ("PNG", "8", "RGBA"),
+        ("PNG", "8", "BW"),
+        ("PNG", "16", "RGBA"),
+        ("PNG", "16", "RGB"),
+        ("EXR", "16", "RGBA"),
+        ("EXR", "32", "RGB"),
+    ],
 )
 def test_stitched_tiles_are_the_whole_picture(
     runner: BlenderRunner, blender_python: str, tmp_path: Path, output_format: str, depth: str, mode: str

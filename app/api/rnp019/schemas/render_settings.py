@@ -75,8 +75,8 @@ class RenderSettingsSchema(Loose):
         validate=validate.Length(1, 40),
         metadata={
             "example": "2x2",
-            "description": f"of a single frame, columns by rows, {tiles.MOST} at most: rendered by many nodes, stitched to exactly "
-            f"the same picture. `{tiles.AUTO}`: as many as are worth it. PNG and EXR; refused, with the reason, for a "
+            "description": f"of a single frame, columns by rows, {tiles.MOST} at most: rendered by many nodes, and stitched to "
+            f"exactly the same picture. `{tiles.AUTO}`: as many as are worth it. PNG and EXR; refused, with the reason, for a "
             "scene whose picture can't be made in parts",
         },
     )
