@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 from PIL import Image
 
 from app.formats import film, stitching
+from app.formats.film import FilmFacts
 from app.formats.stitching import Part
 from app.values import tiles
+from gpu_node.agent import Agent
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.runners.blender.runner import BlenderRunner
 from tests.gpu_node.conftest import SMALL, with_settings
+from tests.gpu_node.fake_hub import FakeHub
 from tests.gpu_node.test_render import scene_of
 
 WIDTH, HEIGHT, COLUMNS, ROWS = 67, 45, 3, 2
@@ -145,6 +149,33 @@ def test_a_film_has_every_frame_at_its_rate(
     assert seen["frames"] == 7 and seen["fps"] == pytest.approx(fps, rel=1e-4)
     for number, (red, green, blue) in enumerate(seen["colours"], 1):
         assert abs(red - 30 * number) < 8 and abs(green - (255 - 30 * number)) < 8 and abs(blue - 128) < 8
+
+
+def test_an_agent_renders_tiles_and_joins_films(
+    hub: FakeHub, start_agent: Callable[..., Agent], scenes: dict[str, Path], tmp_path: Path
+) -> None:
+    still = hub.add_tiles(scenes["turntable"], 5, 2, 1, settings={"width": 33})
+    frames = []
+    for number in range(5):
+        written = io.BytesIO()
+        Image.new("RGB", (64, 48), (40 * number, 0, 0)).save(written, "PNG")
+        frames.append(written.getvalue())
+    video = {"format": "MP4", "fps": 10, "frames": 5}
+    good, short = hub.add_film(frames, {"video": video}), hub.add_film(frames[:4], {"video": video})
+    torn = hub.add_film(frames, {"video": video})
+    hub.films[torn][3]["sha256"] = "0" * 64
+    start_agent()
+    hub.wait(lambda: all(unit.state in ("completed", "failed") for unit in hub.units), 120)
+    sizes = [(unit.result["settings"]["width"], unit.result["settings"]["height"]) for unit in hub.of(still) if unit.result]
+    assert sorted(sizes) == [(16, 48), (17, 48)]
+    (joined,) = hub.of(good)
+    assert joined.result is not None and joined.result["content_type"] == "video/mp4"
+    path = tmp_path / "film.mp4"
+    path.write_bytes(hub.files[f"/files/result/{joined.attempt_id}"])
+    assert film.read(path) == FilmFacts(64, 48, 5, 10.0)
+    assert [hub.of(job_id)[0].failures[0]["code"] for job_id in (short, torn)] == ["INPUT_UNAVAILABLE", "INPUT_CORRUPT"]
+    left = [found for found in tmp_path.rglob("films/*") if "node-" in str(found)]
+    assert left == [], "a film's frames go with it"
 
 
 # The film played back frame by frame: what its middle shows.
