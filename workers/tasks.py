@@ -74,6 +74,6 @@ def check_dispute(key: str, message_id: str | None = None) -> None:
 
 @shared_task(name="hub.renders.stitch")
 def stitch_tiles(key: str, message_id: str | None = None) -> None:
-    """Put the tiles of a still together."""
-    stitching.stitch(hub().database, hub().store, uuid.UUID(key))
-    forget(message_id)
+    """Put the tiles of a still together; while another worker is at it, the order stays."""
+    if stitching.stitch(hub().database, hub().store, uuid.UUID(key)) != stitching.BUSY:
+        forget(message_id)

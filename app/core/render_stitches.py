@@ -2,18 +2,27 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core import completions, jobs, outcomes
 from app.core.completions import Finished
+from app.errors import Conflict
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.values import clock, tiles
 from app.values.states import AttemptState, UnitState
 from app.values.tiles import Box
 
 FAILED = "STITCH_FAILED"
+TURN_SECONDS = 120  # whoever stitches for longer may be doubled, which is harmless
+
+
+class BeingStitched(Conflict):
+    """Another worker has the turn."""
+
+    code = "BEING_STITCHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,9 @@ class Stitch:
         return f"stitched/{self.job_id}/{self.unit_id}"
 
 
-def waiting(session: Session, job_id: uuid.UUID) -> Stitch | None:
-    """What is to be stitched of a job; None while tiles are missing, when it is done, or when the job is over."""
+def take(session: Session, job_id: uuid.UUID) -> Stitch | None:
+    """What is to be stitched of a job, for whoever asks first: others are told BeingStitched for a while, or until it is done.
+    None while tiles are missing, when it is done, or when the job is over."""
     job = session.get(Job, job_id)
     if job is None or jobs.is_over(job):
         return None
@@ -50,6 +60,11 @@ def waiting(session: Session, job_id: uuid.UUID) -> Stitch | None:
     parts = [unit for unit in units if unit.kind == tiles.KIND]
     if not own or any(unit.state != UnitState.COMPLETED for unit in parts):
         return None
+    now = clock.now()
+    is_free = (WorkUnit.lease_until.is_(None) | (WorkUnit.lease_until < now)) & (WorkUnit.state == UnitState.QUEUED)
+    mine = update(WorkUnit).where(WorkUnit.id == own[0].id, is_free).values(lease_until=now + timedelta(seconds=TURN_SECONDS))
+    if not session.execute(mine.returning(WorkUnit.id)).all():
+        raise BeingStitched("somebody is at it")
     width, height = job.settings["width"], job.settings["height"]
     found = tuple(
         Tile(tiles.box(unit.tile or {}, width, height), unit.result_key or "", unit.result_bytes or 0) for unit in parts

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from app import offload
 from app.core import render_stitches
-from app.core.render_stitches import Stitch
+from app.core.render_stitches import BeingStitched, Stitch
 from app.db import Database
 from app.failpoints import failpoint
 from app.formats import stitching
@@ -23,24 +23,30 @@ class Store(Protocol):
     def local_copy(self, key: str, max_bytes: int) -> AbstractContextManager[tuple[Any, Path]]: ...
 
 
-def stitch(database: Database, store: Store, job_id: uuid.UUID) -> bool:
-    """Put a job's tiles together, once all are there; False if there was nothing to do. Harmless to repeat: the same tiles give
-    the same bytes under the same key, and its unit is completed once."""
-    with database.unit_of_work() as session:
-        work = render_stitches.waiting(session, job_id)
+MADE, NOTHING, BUSY = "made", "nothing to do", "somebody is at it"
+
+
+def stitch(database: Database, store: Store, job_id: uuid.UUID) -> str:
+    """Put a job's tiles together, once all are there: MADE, NOTHING, or BUSY: ask again then, for whoever is at it may
+    be killed. Harmless to repeat: the same tiles give the same bytes under the same key, and its unit is completed once."""
+    try:
+        with database.unit_of_work() as session:
+            work = render_stitches.take(session, job_id)
+    except BeingStitched:
+        return BUSY
     if work is None:
-        return False
+        return NOTHING
     try:
         made = _make(store, work)
     except StitchImpossible as error:
         with database.unit_of_work() as session:
             render_stitches.give_up(session, work, error.message)
-        return False
+        return NOTHING
     failpoint("stitch.stored")
     with database.unit_of_work() as session:
         is_new = render_stitches.complete(session, work, made.sha256, made.size_bytes)
         failpoint("stitch.booking")
-    return is_new
+    return MADE if is_new else NOTHING
 
 
 def _make(store: Store, work: Stitch) -> Any:

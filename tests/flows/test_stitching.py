@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from sqlalchemy import text
 
 from app.adapters.storage.local import LocalStore
 from app.config import Settings
-from app.core import render_orders
+from app.core import render_orders, render_stitches
 from app.db import Database
 from app.failpoints import FAILPOINTS
 from app.flows import stitching
+from app.flows.stitching import BUSY, MADE, NOTHING
 from app.values.money import parse
 from tests.factories.task_market import moving_clock
 from tests.factories.tiled_stills import TiledStills, whole
@@ -39,8 +41,12 @@ def ordered_stitches(stills: TiledStills) -> list[str]:
         return [row[0] for row in rows]
 
 
-def assert_whole(stills: TiledStills, job_id: object) -> None:
-    unit = stills.stitched(job_id)  # type: ignore[arg-type]
+def stitch(stills: TiledStills, job_id: uuid.UUID) -> str:
+    return stitching.stitch(stills.database, stills.store, job_id)
+
+
+def assert_whole(stills: TiledStills, job_id: uuid.UUID) -> None:
+    unit = stills.stitched(job_id)
     assert (unit.kind, unit.state, unit.frame, unit.tile) == ("stitch", "completed", 7, None)
     with stills.store.open(unit.result_key) as file:
         data = file.read()
@@ -63,8 +69,8 @@ def test_tiles_are_charged_one_by_one_and_stitched_once(stills: TiledStills) -> 
             assert stills.job(job_id).state == "open"
         assert stills.claim(nodes[0], 9) == [], "what is left is nobody's but the hub's"
         assert ordered_stitches(stills) == [str(job_id)]
-        assert stitching.stitch(stills.database, stills.store, job_id)
-        assert not stitching.stitch(stills.database, stills.store, job_id), "again is harmless"
+        assert stitch(stills, job_id) == MADE
+        assert stitch(stills, job_id) == NOTHING, "again is harmless"
     job = stills.job(job_id)
     assert (job.state, job.units_completed) == ("completed", 7)
     assert stills.order(job_id).charged_minor == parse("0.24", "RCREDIT").minor
@@ -82,7 +88,7 @@ def test_all_that_was_quoted_may_be_spent_on_tiles(stills: TiledStills) -> None:
             stills.finish(taken)
         order = stills.order(job_id)
         assert order.charged_minor == order.bound_minor, "nothing of it is kept back for the hub's own part"
-        assert stitching.stitch(stills.database, stills.store, job_id)
+        assert stitch(stills, job_id) == MADE
     assert_whole(stills, job_id)
     stills.assert_conserved(job_id, node)
 
@@ -96,7 +102,7 @@ def test_a_cap_pauses_between_tiles_and_never_before_the_stitching(stills: Tiled
             stills.finish(taken)
         job = stills.job(job_id)
         assert (job.state, job.reason_code, job.units_completed) == ("paused", "MAX_AMOUNT_REACHED", 3)
-        assert not stitching.stitch(stills.database, stills.store, job_id), "tiles are missing"
+        assert stitch(stills, job_id) == NOTHING, "tiles are missing"
         with stills.database.unit_of_work() as session:
             render_orders.set_cap(session, stills.account_id, job_id, parse("0.599", "RCREDIT"))
         while taken := stills.claim(node):
@@ -106,7 +112,7 @@ def test_a_cap_pauses_between_tiles_and_never_before_the_stitching(stills: Tiled
         with stills.database.unit_of_work() as session:
             render_orders.pause(session, stills.account_id, job_id)
             render_orders.resume(session, stills.account_id, job_id)
-        assert stitching.stitch(stills.database, stills.store, job_id)
+        assert stitch(stills, job_id) == MADE
     assert stills.job(job_id).state == "completed"
     stills.assert_conserved(job_id, node)
 
@@ -114,17 +120,17 @@ def test_a_cap_pauses_between_tiles_and_never_before_the_stitching(stills: Tiled
 def test_workers_at_the_same_time_make_one_picture(stills: TiledStills) -> None:
     node, job_id = stills.node(), stills.still()
     stills.finish(stills.claim(node, 6))
-    made: list[bool] = []
+    made: list[str] = []
 
     def work() -> None:
-        made.append(stitching.stitch(stills.database, stills.store, job_id))
+        made.append(stitch(stills, job_id))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(made) == [False, False, False, True]
+    assert made.count(MADE) == 1 and set(made) <= {MADE, NOTHING, BUSY}
     assert_whole(stills, job_id)
     assert stills.job(job_id).units_completed == 7
 
@@ -134,11 +140,11 @@ def test_tiles_that_cannot_be_one_picture_end_the_job_with_the_reason(stills: Ti
     taken = stills.claim(node, 6)
     stills.finish(taken[:5])
     stills.finish(taken[5:], mode="L")
-    assert not stitching.stitch(stills.database, stills.store, job_id)
+    assert stitch(stills, job_id) == NOTHING
     job = stills.job(job_id)
     assert (job.state, job.reason_code) == ("failed", "STITCH_FAILED") and "differ in depth" in (job.error_message or "")
     assert stills.stitched(job_id).state == "cancelled"
-    assert not stitching.stitch(stills.database, stills.store, job_id)
+    assert stitch(stills, job_id) == NOTHING
     stills.assert_conserved(job_id, node)
 
 
@@ -147,7 +153,7 @@ def test_a_job_that_was_called_off_is_not_stitched(stills: TiledStills) -> None:
     stills.finish(stills.claim(node, 6))
     with stills.database.unit_of_work() as session:
         render_orders.cancel(session, stills.account_id, job_id)
-    assert not stitching.stitch(stills.database, stills.store, job_id)
+    assert stitch(stills, job_id) == NOTHING
     assert stills.job(job_id).state == "cancelled"
     stills.assert_conserved(job_id, node)
 
@@ -162,7 +168,10 @@ def test_a_crash_at(stills: TiledStills, database_url: str, tmp_path: Path, poin
     assert subprocess.run([*command, str(job_id)], env=environment, timeout=120).returncode == -signal.SIGKILL
     assert not (tmp_path / point).exists() and stills.job(job_id).state == "open"
     assert ordered_stitches(stills) == [str(job_id)], "the order to stitch outlives whoever took it"
-    assert stitching.stitch(stills.database, stills.store, job_id)
+    assert stitch(stills, job_id) == BUSY, "for all that anybody knows"
+    with moving_clock() as seconds:
+        seconds.wait(render_stitches.TURN_SECONDS + 1)
+        assert stitch(stills, job_id) == MADE
     assert_whole(stills, job_id)
     files = [path for path in (tmp_path / "files" / "stitched").rglob("*") if path.is_file()]
     assert len(files) == 1, "whoever comes after writes to the same place"

@@ -53,7 +53,7 @@ def _job(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _frame(facts: dict[str, Any]) -> dict[str, Any]:
-    part = {"tile": facts["tile"]} if facts["tile"] is not None else {"video": True} if facts["unit"] == "join" else {}
+    part = {"tile": facts["tile"]} if facts["tile"] is not None else {"video": True} if facts.get("unit") == "join" else {}
     return {
         "frame": facts["frame"],
         **part,

@@ -60,7 +60,7 @@ def test_a_still_in_tiles_is_one_picture_for_its_owner(agent: Agent, node: FakeN
     refused(agent.get(f"{path}/frames/7"), 404, "FRAME_NOT_RENDERED")
     assert agent.job(job["id"])["frames_completed"] == 0
     hub = agent.client.application.extensions["lightyard"]  # type: ignore[attr-defined]
-    assert stitching.stitch(hub.database, hub.store, uuid.UUID(job["id"]))
+    assert stitching.stitch(hub.database, hub.store, uuid.UUID(job["id"])) == stitching.MADE
     picture = agent.get(f"{path}/frames/7")
     assert picture.status_code == 200 and Image.open(io.BytesIO(picture.data)).tobytes() == whole().tobytes()
     (row,) = agent.get(f"{path}/frames").json["frames"]
