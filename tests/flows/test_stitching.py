@@ -173,6 +173,6 @@ def test_a_crash_at(stills: TiledStills, database_url: str, tmp_path: Path, poin
         seconds.wait(render_stitches.TURN_SECONDS + 1)
         assert stitch(stills, job_id) == MADE
     assert_whole(stills, job_id)
-    files = [path for path in (tmp_path / "files" / "stitched").rglob("*") if path.is_file()]
+    files = [path for path in stills.store.path("stitched").rglob("*") if path.is_file()]
     assert len(files) == 1, "whoever comes after writes to the same place"
     stills.assert_conserved(job_id, node)

@@ -71,7 +71,7 @@ def test_a_still_in_tiles_is_one_picture_for_its_owner(agent: Agent, node: FakeN
 
 
 @pytest.mark.parametrize(
-    ("frames", "settings", "said"),
+    ("frames", "asked", "said"),
     [
         ("1-2", {"tiles": "2x2"}, "single frame"),
         ("1", {"tiles": "9x9"}, "64 are allowed"),
@@ -80,8 +80,8 @@ def test_a_still_in_tiles_is_one_picture_for_its_owner(agent: Agent, node: FakeN
         ("1", {"tiles": "2x2", "denoise": True}, "settings.denoise to false"),
     ],
 )
-def test_tiles_that_cannot_be_are_refused(agent: Agent, frames: str, settings: dict[str, Any], said: str) -> None:
-    assert said in refused(agent.order(frames, settings=settings), 400, "SETTINGS_INVALID")
+def test_tiles_that_cannot_be_are_refused(agent: Agent, frames: str, asked: dict[str, Any], said: str) -> None:
+    assert said in refused(agent.order(frames, settings=asked), 400, "SETTINGS_INVALID")
 
 
 def test_tiles_are_left_to_the_hub_by_time_and_free_nodes(agent: Agent) -> None:
