@@ -200,6 +200,7 @@ EMPTY_BODIES = {
     "claims": {"capabilities": ["render"]},
     "progress": {"reports": [{"attempt_id": UNKNOWN, "fence": 1}]},
     "logs": {"attempt_id": UNKNOWN, "fence": 1},
+    "inputs": {"attempt_id": UNKNOWN, "fence": 1},
     "results": {"results": [{"attempt_id": UNKNOWN, "fence": 1, "sha256": "0" * 64, "size_bytes": 1}]},
     "failures": {"failures": [{"attempt_id": UNKNOWN, "fence": 1, "code": "CRASHED"}]},
     "releases": {"attempts": [{"attempt_id": UNKNOWN, "fence": 1}]},
