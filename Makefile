@@ -14,7 +14,7 @@ SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph
 	prometheus-redis-exporter=prometheus-redis-exporter /usr/lib/postgresql/15/bin/postgres=postgresql-15 ip=iproute2 wget=wget
 TEST_PROCESSES ?= 4
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers tracing
+.PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers tracing mcp
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -91,6 +91,13 @@ tracing: .venv/.stamp  ## install OpenTelemetry (docs/logs.md)
 	if $(PY) -m pip install -q --require-hashes -r requirements-tracing.lock && touch .venv/.tracing; then :; \
 	else echo "no OpenTelemetry: no traces are sent, and their tests are skipped; try \`make tracing\` again"; fi
 
+# The SDK of the Model Context Protocol, for `lightyard mcp`. It is not among the hub's own packages: it brings a web server and
+# more, which only an agent's machine wants.
+mcp: .venv/.stamp  ## install what `lightyard mcp` needs (docs/mcp.md)
+	@[ .venv/.mcp -nt requirements-mcp.lock ] || \
+	if $(PY) -m pip install -q --require-hashes -r requirements-mcp.lock && touch .venv/.mcp; then :; \
+	else echo "no \`lightyard mcp\`: its SDK could not be installed, and its tests are skipped; try \`make mcp\` again"; fi
+
 demo: install  ## a real render: quoted, paid on a local chain, rendered in Blender, downloaded
 	@.venv/bin/lightyard demo
 
@@ -104,7 +111,7 @@ check: .venv/.stamp  ## ruff, mypy, import-linter, secrets, known vulnerabilitie
 	@$(PY) -m tests.audit.secrets
 	@$(PY) -m tests.audit.advisories
 
-test: install evm-chain ton-chain liteservers tracing  ## the suite on the embedded parts
+test: install evm-chain ton-chain liteservers tracing mcp  ## the suite on the embedded parts
 	@$(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not system and not chaos"
 
 # RUNLEVEL=1: packages of servers do not start them.
@@ -115,7 +122,7 @@ system-packages:
 			RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 		else echo "The system tests want these Debian packages; ask root to: apt-get install" $$missing; fi; fi
 
-test-system: install system-packages evm-chain ton-chain liteservers tracing  ## what needs Debian packages or npm
+test-system: install system-packages evm-chain ton-chain liteservers tracing mcp  ## what needs Debian packages or npm
 	@$(PY) -m pytest -m system; code=$$?; [ $$code = 0 ] || [ $$code = 5 ] && true || exit $$code
 
 chaos: install  ## the long fault runs
@@ -135,6 +142,7 @@ lock:  ## make the lock files anew
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock pyproject.toml -o requirements-hub.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-liteserver.in -o requirements-liteserver.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-tracing.in -o requirements-tracing.lock
+	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements.lock requirements-mcp.in -o requirements-mcp.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate requirements-node.in -o requirements-node.lock
 	@uv pip compile -q --python-version 3.11.0 --prerelease allow --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/evm/requirements.in -o devnet/evm/requirements.lock
 	@uv pip compile -q --python-version 3.11.0 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate devnet/ton/requirements.in -o devnet/ton/requirements.lock

@@ -22,6 +22,7 @@ from app.cli import (
     faucet,
     keys,
     ledger,
+    mcp,
     nodes,
     payouts,
     poller,
@@ -57,7 +58,7 @@ def cli() -> None:
 
 MODULES = (
     running, poller, signer, books, ledger, proofs, accounts, keys, nodes, broker, credits, stripe, solana, ton, payouts,
-    dead_letters, disputes, faucet, wallet, settings, doctor, backups, secret_files,
+    dead_letters, disputes, faucet, wallet, mcp, settings, doctor, backups, secret_files,
 )  # fmt: skip
 for module in MODULES:
     for command in module.COMMANDS:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core import ledger
 from app.core.ledger import Party
+from app.errors import Unavailable
 from app.models.jobs import Job
 from app.models.nodes import Provider
 from app.models.payments import Payment, Refund
@@ -20,6 +21,7 @@ from app.values.states import PaymentState, advance
 
 # Where what a provider owes is taken from, in this order; a slash takes the stake first.
 BALANCE_FIRST = ("balance", "stake", "unstaking")
+LOCK_TRIES = 10
 STAKE_FIRST = ("stake", "unstaking", "balance")
 REFUNDED_FROM = ("balance", "debt")  # what a refund may open of its debtor's; a stake that is not there is not opened
 
@@ -172,15 +174,27 @@ def lock(session: Session, owners: Mapping[uuid.UUID, Sequence[str]], asset: str
     opened before, since what is made later is locked out of order, and so are the balances of those whom they owe.
 
     Whoever moves money more than once in a unit of work does it first: two that pay each other then wait, and never in a ring.
+    Somebody may come to be owed while this waits: then all is let go, and locked again with him. Unavailable if that never ends.
     """
     wanted = {"owners": list(owners), "asset": asset}
-    kinds = {creditor: {"balance"} for creditor in session.scalars(_CREDITORS, wanted)}
+    for _ in range(LOCK_TRIES):
+        creditors = set(session.scalars(_CREDITORS, wanted))
+        _open(session, owners, creditors, asset)
+        with session.begin_nested() as step:
+            session.execute(_LOCK, wanted)
+            if set(session.scalars(_CREDITORS, wanted)) <= creditors:
+                return
+            step.rollback()
+    raise Unavailable("the accounts are too busy; try again", code="LEDGER_BUSY")
+
+
+def _open(session: Session, owners: Mapping[uuid.UUID, Sequence[str]], creditors: set[uuid.UUID], asset: str) -> None:
+    kinds = {creditor: {"balance"} for creditor in creditors}
     for owner_id, named in owners.items():
         kinds.setdefault(owner_id, set()).update(named)
     for owner_id in sorted(kinds):
         for kind in sorted(kinds[owner_id]):
             ledger.open_account(session, Party(kind, owner_id), asset)
-    session.execute(_LOCK, wanted)
 
 
 def settle_debts(session: Session, debtor: uuid.UUID, asset: str) -> Money:

@@ -13,7 +13,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 LOCKS = ("requirements.lock", "requirements-hub.lock", "requirements-node.lock", "requirements-liteserver.lock",
-         "requirements-tracing.lock", "devnet/evm/requirements.lock", "devnet/ton/requirements.lock")  # fmt: skip
+         "requirements-tracing.lock", "requirements-mcp.lock", "devnet/evm/requirements.lock",
+         "devnet/ton/requirements.lock")  # fmt: skip
 CANARY = f"jinja2==2.4.1 --hash=sha256:{'0' * 64}\n"
 SERVICES = ("pypi", "osv")
 TIMEOUT_SECONDS, LONGEST_SECONDS = 5, 240

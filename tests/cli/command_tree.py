@@ -58,6 +58,7 @@ ACTING: dict[str, str | None] = {
     "keys create": "operator",
     "keys revoke": "ly_nobody",
     "make-secrets": None,
+    "mcp": None,
     "migrate": "",
     "nodes drain": "nobody",
     "nodes resume": "nobody",

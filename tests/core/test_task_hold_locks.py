@@ -5,6 +5,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from app.core import accounts, audit, credits, ledger, settlement
 from app.core.ledger import Party
@@ -13,6 +14,7 @@ from app.models.payments import Refund
 from app.values.money import parse
 from app.values.purposes import Purpose
 from tests.factories import charges
+from tests.factories.stacks import wait_until
 
 ROUNDS = 15
 
@@ -83,3 +85,31 @@ def test_two_who_owe_each_other_are_credited_at_once_and_never_wait_in_a_ring(da
         owes = [-ledger.balance(session, Party("debt", account_id), "CREDIT").minor for account_id in pair]
     assert sum(has) == parse("0.2", "CREDIT").minor * ROUNDS, "nothing is lost on the way"
     assert all(owed < parse("10", "CREDIT").minor for owed in owes)
+
+
+def test_who_comes_to_be_owed_while_a_lock_waits_is_locked_too(database: Database) -> None:
+    with database.unit_of_work() as session:
+        debtor, creditor = (accounts.ensure_identity(session, "solana", uuid.uuid4().hex) for _ in range(2))
+        balances = [ledger.open_account(session, Party("balance", owner), "USDC").id for owner in (debtor, creditor)]
+    is_free = text("SELECT count(*) FROM (SELECT FROM ledger_accounts WHERE id = ANY(:ids) FOR UPDATE SKIP LOCKED) AS free")
+
+    def lock_and_look() -> int:
+        with database.unit_of_work() as session:
+            settlement.lock(session, {debtor: ("balance",)}, "USDC")
+            with database.engine.connect() as other:
+                return int(other.scalar(is_free, {"ids": balances}) or 0)
+
+    waits = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+    def is_waiting() -> bool:
+        with database.engine.connect() as looking:
+            return looking.scalar(waits) == 1
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.unit_of_work() as session:
+            settlement.lock(session, {debtor: ("balance",)}, "USDC")
+            waiting = pool.submit(lock_and_look)
+            wait_until(is_waiting, "the second waits for the first")
+            owed = {"debtor_id": debtor, "creditor_id": creditor, "amount_minor": 5, "asset": "USDC", "status": "owed"}
+            session.add(Refund(reference=f"test:{debtor}", reason="test", **owed))
+        assert waiting.result(60) == 0

@@ -100,7 +100,8 @@ def test_the_hub_imports_nothing_that_its_image_lacks() -> None:
     files = [path for folder in ("app", "workers", "devnet") for path in (ROOT / folder).rglob("*.py")]
     wanted = {name for path in (*files, ROOT / "wsgi.py", ROOT / "celery_app.py") for name in imported(path)}
     found = importlib.metadata.packages_distributions()
-    optional = ("requirements-liteserver.lock", "requirements-tracing.lock")  # what their adapters say when they are not there
+    # what those who import them say when they are not there
+    optional = ("requirements-liteserver.lock", "requirements-tracing.lock", "requirements-mcp.lock")
     files_of = ("requirements-hub.lock", *optional)
     locked = {re.sub(r"[-_.]+", "-", name).lower() for lock in files_of for name in pins(ROOT / lock)}
     for name in wanted & found.keys() - {"app", "workers", "devnet", "gpu_node"}:

@@ -19,7 +19,7 @@ def test_a_lagging_server_shows_an_old_chain(ton_chain: TonChain) -> None:
     assert ton_chain.balance(bob) == TON and len(ton_chain.transactions(bob)) == 1
     assert ton_chain.call("getMasterchainInfo")["last"]["seqno"] == head - 1
     ton_chain.heal()
-    assert ton_chain.balance(bob) == 2 * TON
+    assert 2 * TON - ton_chain.balance(bob) in range(10), "what it keeps costs a little with time"
 
 
 def test_a_message_is_taken_and_its_sender_does_not_hear_so(ton_chain: TonChain) -> None:

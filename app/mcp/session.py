@@ -1,0 +1,267 @@
+"""One session of an agent: what its tools do with the hub, its scenes, its money and its pictures."""
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import InvalidInput, Refused
+from app.mcp.downloads import Downloads
+from app.mcp.hub import Hub, Unclear
+from app.mcp.purse import Order, Purse
+from app.mcp.scenes import Scenes
+from app.values.frames import FrameSet
+from app.values.money import Money, parse
+
+POLL_SECONDS = 0.5
+CALL_SECONDS = 45.0  # of a tool call at most: clients give up after a minute
+OVER = ("completed", "failed", "cancelled")
+FRAMES_TOLD_MOST = 2000
+CREDITS = "credits"
+Ask = Callable[[], dict[str, Any]]
+NOTHING = "dry run: nothing was ordered or changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """What is to be rendered: `settings` as RNP-019 names them, without what is left to the scene."""
+
+    scene: str
+    frames: str
+    settings: Mapping[str, Any]
+
+
+class Session:
+    """With `is_dry` nothing is ordered or changed at the hub, whatever is asked for; scenes do go there, to be estimated."""
+
+    def __init__(self, hub: Hub, scenes: Scenes, purse: Purse, downloads: Downloads, is_dry: bool) -> None:
+        self.hub, self.scenes, self.purse, self.downloads, self.is_dry = hub, scenes, purse, downloads, is_dry
+        self._unclear: dict[str, tuple[dict[str, Any], Money]] = {}  # orders whose answer was lost, by their keys
+
+    def inspect(self, scene: str, wait_seconds: float) -> dict[str, Any]:
+        """How a scene stands once it is ready or rejected, or when the time is up."""
+        until = time.monotonic() + min(wait_seconds, CALL_SECONDS)
+        found = self._bring(scene, until)
+        while found["status"] == "inspecting" and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+            found = self.hub.ask("GET", f"/scenes/{found['id']}")
+        return _without_address(found)
+
+    def estimate(self, wanted: Render, is_probed: bool) -> dict[str, Any]:
+        """Price and time in every tier, in the session's asset."""
+        if is_probed and self.is_dry:
+            raise Refused("a probe renders two small frames, which a dry run does not: leave probe out", code="DRY_RUN")
+        found = self._estimate(wanted, self._ready(wanted.scene), is_probed)
+        return found | {"spending": self.purse.told()}
+
+    def render(
+        self, wanted: Render, tier: str, name: str, max_amount: str | None, is_dry: bool, order_key: str | None
+    ) -> dict[str, Any]:
+        """Order it, paid from the balance, within the caps; or say what would be ordered.
+
+        Counted before it is sent: an order whose answer was lost stays counted, and is safe to repeat under its key.
+        """
+        known = self.purse.job_of(order_key or "")
+        if known is not None:
+            job, note = self.hub.ask("GET", f"/jobs/{known}"), "ordered before, under this order_key; nothing new was ordered"
+            return {"dry_run": False, "note": note, "job": job, "spending": self.purse.told()}
+        scene_id = self._ready(wanted.scene)
+        quoted = self._estimate(wanted, scene_id, is_probed=False)
+        offer = next(item for item in quoted["estimates"] if item["tier"] == tier)
+        most = parse(offer["cost"], self.purse.asset)
+        if max_amount is not None:
+            most = min(most, self._amount(max_amount))
+        payment = {"mode": CREDITS, "asset": self.purse.asset, "max_amount": str(most)}
+        order = self._asked(wanted, scene_id) | {"tier": tier, "name": name, "payment": payment}
+        key = order_key or str(uuid.uuid4())
+        order, most = self._sent_before(key, order, most)
+        self._make_room(key, most)
+        if self.is_dry or is_dry:
+            told = {"would_order": order, "would_cost_at_most": str(most), "frames_total": quoted["frames_total"]}
+            return {"dry_run": True, "note": NOTHING, **told, "estimate": offer, "spending": self.purse.told()}
+        job = self._order(order, most, key)
+        return {"dry_run": False, "job": job, "spending": self.purse.told()}
+
+    def _sent_before(self, key: str, order: dict[str, Any], most: Money) -> tuple[dict[str, Any], Money]:
+        """An order that is repeated is repeated as it was, whatever is estimated now: other words would be another order."""
+        sent, counted = self._unclear.get(key, (order, most))
+        is_same = {**sent, "payment": None} == {**order, "payment": None}
+        return (sent, counted) if is_same else (order, most)
+
+    def _make_room(self, key: str, most: Money) -> None:
+        """Refused if an order would cross a cap, also once those that are over have left what they did not cost."""
+        try:
+            self.purse.assert_within(most, key)
+        except Refused:
+            for job_id in self.purse.open_jobs():
+                self._note(self.hub.ask("GET", f"/jobs/{job_id}"))
+            self.purse.assert_within(most, key)
+
+    def _order(self, order: dict[str, Any], most: Money, key: str) -> dict[str, Any]:
+        before = self.purse.set_aside(key, most)
+        try:
+            job = self._counted(key, before, lambda: self.hub.ask("POST", "/jobs", order, order_key=key))
+        except Unclear as unclear:
+            self._unclear[key] = order, most
+            again = f"call render again with order_key {key} and the rest as it was"
+            message = f"{unclear.message}. Whether it was ordered is not known, so it stays counted: {again}"
+            raise Unclear(message, code="ORDER_UNCLEAR") from unclear
+        self._unclear.pop(key, None)
+        self.purse.name(key, str(job["id"]))
+        return job
+
+    def status(self, job_id: str, wait_seconds: float) -> dict[str, Any]:
+        """How a job and its frames stand; with `wait_seconds`, as soon as that is something else, or it is over."""
+        path, until = f"/jobs/{_id(job_id)}", time.monotonic() + min(wait_seconds, CALL_SECONDS)
+        job = first = self.hub.ask("GET", path)
+        while job["status"] not in OVER and _gist(job) == _gist(first) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+            job = self.hub.ask("GET", path)
+        self._note(job)
+        frames = self._frames(job) if job["frames_total"] <= FRAMES_TOLD_MOST else None
+        return {"job": job, "frames": frames, "spending": self.purse.told()}
+
+    def jobs(self, limit: int) -> dict[str, Any]:
+        """The account's newest."""
+        found = self.hub.ask("GET", "/jobs", query={"limit": limit})["jobs"]
+        names = ("id", "name", "status", "frames", "frames_total", "frames_completed", "current_cost", "asset", "created_at")
+        return {"jobs": [{name: job[name] for name in names} for job in found], "spending": self.purse.told()}
+
+    def balance(self) -> dict[str, Any]:
+        return self.hub.ask("GET", "/credits") | {"spending": self.purse.told()}
+
+    def download(self, job_id: str, frames: str | None, is_preview: bool) -> dict[str, Any]:
+        """Finished frames, or those of them that are asked for, as far as a call's time reaches: `left` come with the next."""
+        until, wanted = time.monotonic() + CALL_SECONDS, _id(job_id)
+        rows = self._rows(wanted, frames)
+        ready = [int(row["frame"]) for row in rows if row["status"] == "completed"]
+        files, there = [], 0
+        while ready and time.monotonic() < until:
+            path, was_there = self.downloads.fetch(wanted, ready.pop(0), is_preview)
+            files.append(str(path))
+            there += was_there
+        others = [int(row["frame"]) for row in rows if row["status"] != "completed"]
+        told = {"folder": str(self.downloads.folder(wanted)), "files": files, "had_already": there}
+        return told | {"left": _ranges(ready), "not_finished": _ranges(others)}
+
+    def pause(self, job_id: str) -> dict[str, Any]:
+        return self._changed("POST", f"/jobs/{_id(job_id)}/pause")
+
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        return self._changed("DELETE", f"/jobs/{_id(job_id)}")
+
+    def resume(self, job_id: str, max_amount: str | None) -> dict[str, Any]:
+        """Go on, and let it cost up to `max_amount` where that is given: counted first, whoever has ordered it."""
+        wanted = _id(job_id)
+        job = self.hub.ask("GET", f"/jobs/{wanted}")
+        if job["asset"] != self.purse.asset:
+            raise Refused(f"the job is paid with {job['asset']}, and this session spends {self.purse.asset}", code="OTHER_ASSET")
+        limit = self._limit(job, max_amount)
+        key = self.purse.key_of(str(wanted)) or f"job:{wanted}"
+        self._make_room(key, limit)
+        if self.is_dry:
+            return {"dry_run": True, "note": NOTHING, "would_cost_at_most": str(limit), "spending": self.purse.told()}
+        before, path = self.purse.set_aside(key, limit), f"/jobs/{wanted}"
+        self.purse.name(key, str(wanted))
+        if max_amount is not None:
+            self._counted(key, before, lambda: self.hub.ask("PATCH", path, {"max_amount": max_amount}))
+            return self._changed("POST", f"{path}/resume")  # the new limit holds, whatever is said to this
+        return self._counted(key, before, lambda: self._changed("POST", f"{path}/resume"))
+
+    def _counted(self, key: str, before: Order | None, ask: Ask) -> dict[str, Any]:
+        """Ask for what was counted under a key; what the hub refuses is not counted."""
+        try:
+            return ask()
+        except Unclear:
+            raise
+        except Exception:
+            self.purse.give_back(key, before)
+            raise
+
+    def _changed(self, method: str, path: str) -> dict[str, Any]:
+        if self.is_dry:
+            return {"dry_run": True, "note": NOTHING}
+        job = self.hub.ask(method, path)
+        self._note(job)
+        return {"dry_run": False, "job": job, "spending": self.purse.told()}
+
+    def _limit(self, job: dict[str, Any], max_amount: str | None) -> Money:
+        quoted = parse(job["estimated_cost"], self.purse.asset)
+        if max_amount is not None:
+            return min(quoted, self._amount(max_amount))
+        return min(quoted, self._amount(job["max_amount"])) if job["max_amount"] else quoted
+
+    def _bring(self, scene: str, until: float) -> dict[str, Any]:
+        """By its id, or the path of a file."""
+        known = _maybe_id(scene)
+        return self.hub.ask("GET", f"/scenes/{known}") if known else self.scenes.bring(scene, until)
+
+    def _ready(self, scene: str) -> str:
+        """The id of a scene that can be rendered. Refused while it can't, saying what to do."""
+        found = self.inspect(scene, CALL_SECONDS)
+        if found["status"] == "ready":
+            return str(found["id"])
+        if found["status"] == "rejected":
+            error = found["error"] or {}
+            raise Refused(f"the hub can't render this scene: {error.get('message')}", code=error.get("code") or "SCENE_REJECTED")
+        said = f"{found['status']}, {found['received_bytes']} of {found['size_bytes']} bytes are there"
+        message = f"the scene {found['id']} is not ready yet ({said}): call inspect until it is, then this again"
+        raise Refused(message, code="SCENE_NOT_READY")
+
+    def _estimate(self, wanted: Render, scene_id: str, is_probed: bool) -> dict[str, Any]:
+        return self.hub.ask("POST", "/estimates", self._asked(wanted, scene_id) | {"asset": self.purse.asset, "probe": is_probed})
+
+    def _asked(self, wanted: Render, scene_id: str) -> dict[str, Any]:
+        return {"scene_id": scene_id, "frames": wanted.frames, "settings": dict(wanted.settings)}
+
+    def _amount(self, text: str) -> Money:
+        amount = parse(text, self.purse.asset)
+        if amount.minor <= 0:
+            raise InvalidInput(f"max_amount is {text!r}: it must be more than zero")
+        return amount
+
+    def _note(self, job: dict[str, Any]) -> None:
+        """A job that is over leaves what it did not cost."""
+        if job["status"] in OVER and job["asset"] == self.purse.asset:
+            self.purse.settle(str(job["id"]), parse(job["current_cost"], self.purse.asset))
+
+    def _rows(self, job_id: uuid.UUID, frames: str | None) -> list[dict[str, Any]]:
+        query = None if frames is None else {"frames": frames}
+        found: list[dict[str, Any]] = self.hub.ask("GET", f"/jobs/{job_id}/frames", query=query)["frames"]
+        return found
+
+    def _frames(self, job: dict[str, Any]) -> dict[str, str]:
+        """Frames by how they stand, as ranges: {"completed": "1-5", "rendering": "6"}."""
+        found = defaultdict(list)
+        for row in self._rows(_id(job["id"]), None):
+            found[str(row["status"])].append(int(row["frame"]))
+        return {word: _ranges(numbers) for word, numbers in found.items()}
+
+
+def _ranges(numbers: list[int]) -> str:
+    return FrameSet(tuple(sorted(numbers))).text if numbers else ""
+
+
+def _gist(job: dict[str, Any]) -> tuple[Any, ...]:
+    return job["status"], job["frames_completed"], job["current_cost"]
+
+
+def _without_address(scene: dict[str, Any]) -> dict[str, Any]:
+    """Whoever has an upload's signed address may send bytes there: it is for this server alone."""
+    return {name: value for name, value in scene.items() if name != "upload_url"}
+
+
+def _maybe_id(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def _id(text: str) -> uuid.UUID:
+    found = _maybe_id(str(text))
+    if found is None:
+        raise InvalidInput(f"{text!r} is no job's id: render answers with one, and status without a job_id lists them")
+    return found

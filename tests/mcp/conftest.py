@@ -1,0 +1,93 @@
+"""Sessions of agents with a real hub, which they call over HTTP within this process."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from flask.testing import FlaskClient
+
+from app.mcp.downloads import Downloads
+from app.mcp.hub import Hub as HubClient
+from app.mcp.purse import Purse
+from app.mcp.scenes import Scenes
+from app.mcp.session import Session
+from app.values.money import parse
+from app.wiring import Hub
+from tests.api.conftest import client, hub, settings, solana_url
+from tests.factories.account_scenes import LookingNode, triangle
+from tests.factories.rendered_jobs import RenderedJobs
+
+__all__ = ["client", "hub", "settings", "solana_url"]  # fixtures that these tests share with tests/api
+SCOPES = ("jobs:read", "jobs:write", "scenes:read", "scenes:write", "credits:read")
+SMALL = {"width": 64, "height": 48, "samples": 1}
+
+
+class Wire(httpx.BaseTransport):
+    """What lies between an agent and the hub. `losing` says of a request whether it gets lost, or its answer does."""
+
+    def __init__(self, app: Any) -> None:
+        self._inner = httpx.WSGITransport(app=app)
+        self.sent: list[httpx.Request] = []
+        self.losing: Callable[[httpx.Request], str] = lambda request: ""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        lost = self.losing(request)
+        if lost == "request":
+            raise httpx.ConnectError("nobody is there", request=request)
+        response = self._inner.handle_request(request)
+        if lost == "answer":
+            response.read()
+            response.close()
+            raise httpx.ReadError("the connection broke", request=request)
+        return response
+
+    def asked(self, method: str, path: str) -> list[httpx.Request]:
+        return [request for request in self.sent if request.method == method and request.url.path.endswith(path)]
+
+
+@dataclass
+class World:
+    """An account with 100 RCREDIT, a folder with a scene, and sessions of its agent."""
+
+    renders: RenderedJobs
+    node: LookingNode
+    wire: Wire
+    folder: Path
+    scene: Path
+
+    def session(self, cap: str = "50", job_cap: str | None = None, key: str | None = None, **options: Any) -> Session:
+        hub = HubClient("http://127.0.0.1", key or self.renders.key_of(self.renders.account_id, *SCOPES), self.wire)
+        purse = Purse(parse(cap, "RCREDIT"), parse(job_cap or cap, "RCREDIT"))
+        scenes = Scenes(hub, options.pop("roots", ()))
+        return Session(hub, scenes, purse, Downloads(hub, self.folder / "pictures"), options.pop("is_dry", False))
+
+    def ready(self, session: Session) -> str:
+        """The scene's id, sent and looked at."""
+        if session.scenes.bring(str(self.scene), time.monotonic() + 30)["status"] == "inspecting":
+            self.node.look()
+        found = session.inspect(str(self.scene), 0)
+        assert found["status"] == "ready", found
+        return str(found["id"])
+
+    def jobs(self) -> int:
+        found = self.renders.client.get("/rnp/v1/jobs", headers={"Authorization": f"Bearer {self.renders.key}"})
+        return int(found.json["count"])
+
+
+@pytest.fixture
+def world(client: FlaskClient, hub: Hub, tmp_path: Path) -> World:
+    scene = tmp_path / "scenes" / "part.stl"
+    scene.parent.mkdir()
+    scene.write_bytes(triangle())
+    return World(RenderedJobs(client, hub), LookingNode(client, hub), Wire(client.application), tmp_path, scene)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.mcp.hub.PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("app.mcp.scenes.RETRY_SECONDS", 0.0)
