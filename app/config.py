@@ -161,6 +161,7 @@ class Settings:
     dispatch_max_seconds: int = setting(900, "longest work on one dispatched job", "s", least=1)
     offer_seconds: int = setting(5, "a dispatched job is kept so long for the node it was offered to", "s", least=1, most=600)
     max_run_result_bytes: int = setting(16_777_216, "largest result that is no picture", "bytes")
+    max_video_bytes: int = setting(2_147_483_648, "largest video that a job's frames are joined to", "bytes", least=1)
     max_task_result_bytes: int = setting(1_073_741_824, "largest result of a compute task", "bytes", least=1)
     task_lease_seconds: int = setting(
         300, "a compute task stays in a provider's own software so long without a sign of life", "s", least=10

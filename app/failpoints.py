@@ -24,6 +24,8 @@ FAILPOINTS = {
     "result.moved": "a picture is out of its signed URL's reach, and not booked",
     "result.booking": "a picture counts and its job is settled, nothing is committed",
     "result.booked": "a picture is booked, its node does not know",
+    "stitch.stored": "a picture is stitched and in the store, and is not booked",
+    "stitch.booking": "a stitched picture counts and its job is settled, nothing is committed",
     "push.sent": "a provider's software took the job, the hub has not noted it",
     "anchor.signing": "an anchor's bytes are signed, and stored nowhere",
     "anchor.signed": "an anchor's bytes are stored, and were not sent",

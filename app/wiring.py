@@ -176,6 +176,7 @@ class Hub:
             settings.max_run_result_bytes,
             terms,
             settings.max_task_result_bytes,
+            settings.max_video_bytes,
         )
 
 

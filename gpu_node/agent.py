@@ -20,6 +20,7 @@ from gpu_node.client import HubAway, HubClient, HubRefused
 from gpu_node.config import NodeSettings
 from gpu_node.delivery import Delivery
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.films import Films
 from gpu_node.home import hold_home
 from gpu_node.host import find_host
 from gpu_node.keys import load_or_create_key, public_key_text
@@ -71,6 +72,7 @@ class Agent:
         self.scenes = SceneStore(settings.home / "scenes", self.client, settings.max_scene_bytes, settings.cache_bytes,
                                  settings.hub_patience_seconds)
         self.runs = Runs(settings, self.client, self._work_folder / "runs")
+        self.films = Films(self.client, self._work_folder / "films", settings.hub_patience_seconds)
         self._rings: queue.Queue[Ring] = queue.Queue()
         self._ring_lock = threading.Lock()
         self.slots = [Slot(self, self._rings, self._make_runner(host, number)) for number in range(settings.slots)]

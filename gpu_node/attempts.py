@@ -28,7 +28,8 @@ class Job:
 @dataclass(eq=False)
 class Attempt:
     """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` is its container's, and
-    so are `ran_from` and `ran_until`: what comes before, the image's pull above all, and after costs its client nothing."""
+    so are `ran_from` and `ran_until`: what comes before, the image's pull above all, and after costs its client nothing.
+    `tile` says which part of its frame it is."""
 
     attempt_id: str
     fence: int
@@ -42,6 +43,7 @@ class Attempt:
     started_at: float | None = None
     steps: list[tuple[str, float, float]] = field(default_factory=list)
     lines_printed: int = 0
+    tile: dict[str, int] | None = None
     ran_from: float | None = None
     ran_until: float | None = None
     dead: threading.Event = field(default_factory=threading.Event)
@@ -98,6 +100,7 @@ def read_claim(answer: dict[str, Any]) -> list[Attempt]:
         Attempt(
             attempt_id=item["attempt_id"], fence=item["fence"], unit_id=item["unit_id"], job=jobs[item["job_id"]],
             kind=item["kind"], frame=item["frame"], lease_seconds=float(item["lease_seconds"]), upload=item["upload"],
+            tile=item.get("tile"),
         )
         for item in answer["attempts"]
     ]

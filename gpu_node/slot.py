@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 SAME_FOR_THE_JOB = frozenset({
     FailureCode.SCENE_UNREADABLE, FailureCode.SCENE_TOO_NEW, FailureCode.NO_CAMERA, FailureCode.ENGINE_UNSUPPORTED,
     FailureCode.PICTURE_LIMIT, FailureCode.INPUT_UNAVAILABLE, FailureCode.INPUT_CORRUPT, FailureCode.SANDBOX_ERROR,
+    FailureCode.TILES_UNSUPPORTED,
 })
+
+PICTURES = ("frame", "tile")
 
 
 @dataclass
@@ -99,7 +102,7 @@ class Slot(threading.Thread):
             if ahead is None and position >= len(batch) // 2 and attempt.kind != "container":
                 ahead = self._claims_ahead.submit(self._claim_ahead, attempt.job.job_id)
             failure = self._do(attempt)
-            if failure is not None and failure.code in SAME_FOR_THE_JOB and attempt.kind == "frame":
+            if failure is not None and failure.code in SAME_FOR_THE_JOB and attempt.kind in PICTURES:
                 self._fail_rest(batch[position + 1:], attempt, failure)
                 break
         return ahead.result() if ahead is not None else []
@@ -175,6 +178,8 @@ class Slot(threading.Thread):
         if attempt.kind == "container":
             with trail.step(attempt, "run"):
                 return Parcel(attempt, output=self._agent.run_container(attempt, stopped))
+        if attempt.kind == "join":
+            return Parcel(attempt, output=self._agent.films.join(attempt, self.runner, stopped, on_progress))
         started = time.monotonic()
         with trail.step(attempt, "download"):
             scene = self._agent.scenes.fetch(job)
@@ -182,11 +187,11 @@ class Slot(threading.Thread):
             with trail.step(attempt, "inspect"):
                 report = self.runner.inspect(scene, job.limits, stopped)
             return Parcel(attempt, report=report, seconds=time.monotonic() - started)
-        if attempt.kind != "frame" or attempt.frame is None:
+        if attempt.kind not in PICTURES or attempt.frame is None or (attempt.kind == "tile") != (attempt.tile is not None):
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"this node does no work of kind {attempt.kind!r}")
         was_loaded = self.runner.job_id == job.job_id
         with trail.step(attempt, "render"):
-            picture = self.runner.render(scene, job.settings, job.limits, attempt.frame, stopped, on_progress)
+            picture = self.runner.render(scene, job.settings, job.limits, attempt.frame, stopped, on_progress, attempt.tile)
         attempt.progress = 1.0
         self._used_at = time.monotonic()
         if was_loaded:

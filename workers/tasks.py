@@ -7,7 +7,7 @@ from celery import shared_task
 
 from app.adapters.pace import PushPace
 from app.errors import LightyardError
-from app.flows import disputes, payments, push, retention
+from app.flows import disputes, payments, push, retention, stitching
 from workers.parts import forget, hub
 from workers.seats import seat
 
@@ -70,3 +70,10 @@ def check_dispute(key: str, message_id: str | None = None) -> None:
     """Read a disputed result once more, for whoever decides."""
     disputes.check(hub().database, hub().store, uuid.UUID(key))
     forget(message_id)
+
+
+@shared_task(name="hub.renders.stitch")
+def stitch_tiles(key: str, message_id: str | None = None) -> None:
+    """Put the tiles of a still together; while another worker is at it, the order stays."""
+    if stitching.stitch(hub().database, hub().store, uuid.UUID(key)) != stitching.BUSY:
+        forget(message_id)

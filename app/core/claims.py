@@ -40,6 +40,7 @@ _PICK = """
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _OWN, _ANYBODYS = "u.provider_id = :provider_id", "u.provider_id IS NULL"
+_ORDERED_ALONE = " AND u.kind NOT IN ('inspection', 'tile', 'join')"
 _SETTINGS = "j.settings - 'frame_list'"
 _TASK_SETTINGS = f"CASE c.kind WHEN 'container' THEN (SELECT to_jsonb(t) FROM tasks t WHERE t.job_id = j.id) ELSE {_SETTINGS} END"
 _CLAIM = """
@@ -50,7 +51,7 @@ claimed AS (
     UPDATE work_units u SET state = 'assigned', fence = u.fence + 1, attempt_id = gen_random_uuid(), offered_node_id = NULL,
         lease_until = :lease_until, progress = 0
     WHERE u.id = ANY(ARRAY(SELECT id FROM picked))
-    RETURNING u.id, u.attempt_id, u.fence, u.job_id, u.kind, u.frame, u.ordinal,
+    RETURNING u.id, u.attempt_id, u.fence, u.job_id, u.kind, u.frame, u.tile, u.ordinal,
         'results/' || u.job_id || '/' || u.id || '-' || u.fence AS upload_key),
 noted AS (
     INSERT INTO attempts (id, unit_id, node_id, fence, state, upload_key, started_at)
@@ -61,7 +62,8 @@ begun AS (
         FOR UPDATE SKIP LOCKED)
     RETURNING id){taken}
 SELECT c.id, c.attempt_id, c.fence, c.kind, c.frame, c.upload_key, begun.id IS NOT NULL, c.job_id,
-    j.kind, {settings}, s.file_name, s.format, s.sha256, s.size_bytes, s.storage_key, j.request_id, j.traceparent
+    j.kind, {settings}, s.file_name, s.format, s.sha256, s.size_bytes, s.storage_key, j.request_id, j.traceparent,
+    c.tile
 FROM claimed c JOIN jobs j ON j.id = c.job_id LEFT JOIN scenes s ON s.id = j.scene_id LEFT JOIN begun ON begun.id = c.job_id
 ORDER BY c.job_id, c.ordinal
 """
@@ -76,7 +78,7 @@ def _claim_statement(
     limit: int, is_of_job: bool, looks_for_offers: bool, inspects: bool = True, has_tasks: bool = False
 ) -> TextClause:
     """The limit is written out: PostgreSQL keeps the plan of a statement whose cost does not hang on a parameter."""
-    of_job, kinds = "AND u.job_id = :job_id" if is_of_job else "", "" if inspects else " AND u.kind <> 'inspection'"
+    of_job, kinds = "AND u.job_id = :job_id" if is_of_job else "", "" if inspects else _ORDERED_ALONE
     fits = f" AND (u.kind <> 'container' OR {task_fit.FITS})" if has_tasks else ""
     only = {"of_job": of_job, "inspects": kinds, "fits": fits}
     limit = int(limit)
@@ -121,6 +123,7 @@ class Claim:
     frame: int | None
     upload_key: str
     job: ClaimedJob
+    tile: Mapping[str, int] | None = None
 
 
 def claim(
@@ -166,10 +169,10 @@ def claim(
                 statement = _claim_statement(left, bool(job_id), not has_looked, bool(ask.get("inspects", True)), has_tasks)
                 rows += session.execute(statement, found).all()
                 has_looked = True
-    claimed = {row[7]: ClaimedJob(*row[7:]) for row in rows}
+    claimed = {row[7]: ClaimedJob(*row[7:-1]) for row in rows}
     for job_id in {row[7] for row in rows if row[6]}:
         outbox.announce(session, "job:started", job_id)
-    handed = [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]]) for row in rows]
+    handed = [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]], row[-1]) for row in rows]
     for job_id in {row[7] for row in rows if row[3] == tasks.UNIT_KIND and not row[6]}:
         outbox.tell_followers(session, job_id)
     if handed:

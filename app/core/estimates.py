@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core import render_nodes, render_orders, scene_timings
 from app.core.render_nodes import Availability
 from app.errors import InvalidInput
-from app.values import frame_times
+from app.values import frame_times, tiles
 from app.values.frame_times import FrameTime
 from app.values.money import NEAREST, UP, Money, from_decimal
 from app.values.rates import RateSource, convert
@@ -69,35 +69,50 @@ def estimate(session: Session, work: Work, terms: Terms) -> list[TierEstimate]:
     frame = frame_times.expect(timings, load, terms.nodes.guess_seconds)
     memory = (work.report or {}).get("estimated_memory_bytes")
     there = render_nodes.availability(session, terms.nodes, memory if isinstance(memory, int) else 0)
-    return [_of_tier(tier, work.frames, frame, terms, there[tier]) for tier in TIERS]
+    return [_of_tier(tier, work, frame, terms, there[tier]) for tier in TIERS]
 
 
-def _of_tier(tier: str, frames: int, frame: FrameTime, terms: Terms, there: Availability) -> TierEstimate:
-    most = float(frames * terms.unit_max_seconds)
+def decide_tiles(session: Session, work: Work, terms: Terms) -> Work:
+    """The same work, with the tiles that it is best cut into where that was left to the hub: by how long it takes and who is
+    free."""
+    if work.settings.get("tiles") != tiles.AUTO:
+        return work
+    whole = {name: value for name, value in work.settings.items() if name != "tiles"}
+    found = estimate(session, replace(work, settings=whole), terms)[0]
+    best = tiles.choose(found.frame_seconds, found.availability.free, whole["width"], whole["height"])
+    return replace(work, settings=whole if best is None else {**whole, "tiles": best})
+
+
+def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Availability) -> TierEstimate:
+    frames, parts = work.frames, work.frames * tiles.count(work.settings)
+    units = parts + (1 if work.settings.get("video") else 0)
+    most = float(units * terms.unit_max_seconds)
+    more, more_high = frame_times.extra_seconds(work.settings, frames)
     low, expected, high = (
-        min(most, seconds) for seconds in (frame.total_low(frames), frame.seconds * frames, frame.total_high(frames))
+        min(most, seconds)
+        for seconds in (frame.total_low(frames), frame.seconds * frames + more, frame.total_high(frames) + more_high)
     )
     per_hour = terms.tariff.per_hour(tier)
-    side_by_side = max(1, min(frames, there.nodes))
-    certain = max(1, min(frames, there.free))
+    side_by_side = max(1, min(parts, there.nodes))
+    certain = max(1, min(parts, there.free))
     return TierEstimate(
         tier=tier,
         per_hour=per_hour,
-        bound=_price(per_hour, high, frames),
-        expected=_price(per_hour, expected, frames),
+        bound=_price(per_hour, high, units),
+        expected=_price(per_hour, expected, units),
         seconds=(there.wait_seconds or 0.0) + expected / side_by_side,
         seconds_low=low / side_by_side,
         seconds_high=(there.wait_high_seconds or 0.0) + high / certain,
         basis=frame.basis,
-        frame_seconds=expected / frames,
+        frame_seconds=min(frame.seconds, float(terms.unit_max_seconds)),
         availability=there,
     )
 
 
-def _price(per_hour: Money, seconds: float, frames: int) -> Money:
-    """Rounded up, and never so little that a frame would have no share of it."""
+def _price(per_hour: Money, seconds: float, units: int) -> Money:
+    """Rounded up, and never so little that a unit would have no share of it."""
     exact = per_hour.decimal * Decimal(str(round(seconds, 6))) / SECONDS_PER_HOUR
-    return max(from_decimal(exact, per_hour.asset, UP), Money(frames, per_hour.asset))
+    return max(from_decimal(exact, per_hour.asset, UP), Money(units, per_hour.asset))
 
 
 def in_asset(estimate: TierEstimate, asset: str, rates: RateSource) -> render_orders.Price:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
@@ -10,14 +11,15 @@ from sqlalchemy.orm import Session
 
 from app.core import attempts
 from app.errors import Forbidden
-from app.values import clock
+from app.values import clock, tiles
 from app.values.states import AttemptState
 
 _EXPECTED = text("""
 SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
     CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') WHEN 'container' THEN 'ARCHIVE'
-        ELSE j.settings ->> 'output_format' END,
-    CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int),
+        WHEN 'join' THEN j.settings -> 'video' ->> 'format' ELSE j.settings ->> 'output_format' END AS format,
+    CAST(j.settings ->> 'width' AS int) AS width, CAST(j.settings ->> 'height' AS int) AS height,
+    u.tile, CASE u.kind WHEN 'join' THEN j.settings -> 'video' END AS video,
     j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
@@ -25,8 +27,8 @@ FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.jo
 
 @dataclass(frozen=True, slots=True)
 class ExpectedResult:
-    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, BYTES, or a compute
-    task's ARCHIVE, which nobody opens here either."""
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), a film (MP4) of so many
+    `frames`, JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
 
     upload_key: str
     format: str
@@ -34,6 +36,8 @@ class ExpectedResult:
     height: int | None
     is_completed: bool
     origin: attempts.Origin = attempts.Origin({})
+    frames: int | None = None
+    fps: float | None = None
 
 
 def find(
@@ -47,7 +51,20 @@ def find(
     if any(row[2] != node_id for row in rows):
         raise Forbidden("an attempt here is another node's", code="ATTEMPT_NOT_YOURS")
     return {
-        row[0]: ExpectedResult(row[4], row[5], row[6], row[7], row[3] == AttemptState.COMPLETED, attempts.origin(row))
+        row[0]: _read(row)
         for row in rows
         if row[3] in (AttemptState.LIVE, AttemptState.COMPLETED) and announced[row[0]] == row[1]
     }
+
+
+def _read(row: Any) -> ExpectedResult:
+    width, height = row.width, row.height
+    if row.tile is not None:
+        part = tiles.box(row.tile, width, height)
+        width, height = part.width, part.height
+    film = row.video or {}
+    is_completed = row.state == AttemptState.COMPLETED
+    origin = attempts.origin(row)
+    return ExpectedResult(
+        row.upload_key, row.format, width, height, is_completed, origin, film.get("frames"), film.get("fps")
+    )

@@ -12,17 +12,19 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from app import outbox
 from app.core import render_holds, render_units
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
-from app.values.render_prices import charge, cost, frame_share
+from app.values.render_prices import charge, cost
 from app.values.states import JobState, PaymentState
 
 DIALECT = "rnp019"
 DEFERRED = "pay_before_download"
 OVER_LIMIT = "MAX_AMOUNT_REACHED"
+STITCH_TOPIC = "renders.stitch"
 
 # Of finished units: who did it, and how long at most that can have taken.
 _DONE = text("""
@@ -58,10 +60,12 @@ def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUI
     job = session.get_one(Job, job_id, populate_existing=True)
     order = order_of(session, job_id)
     done = [Done(*row) for row in session.execute(_DONE, {"units": list(unit_ids)})]
-    left = job.units_total - job.units_completed + len(done)  # with those that are charged for here
+    left = job.units_total - render_units.hub_count(job.settings) - job.units_completed + len(done)  # with those charged here
     for item in done:
         left -= 1
         _charge(session, job, order, item, left)
+    if done and left == 0 and job.settings.get("tiles"):
+        outbox.write(session, STITCH_TOPIC, str(job_id))
     if job.state == JobState.OPEN and left > 0:
         render_units.feed(session, job, order)
         pause_for_money(session, job, order)
@@ -71,7 +75,7 @@ def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: in
     measured = cost(Money(order.price_per_hour_minor, job.asset), item.seconds)
     is_funded = order.limit_minor == order.bound_minor
     others = left if is_funded else min(left, render_units.units_out(session, job.id))
-    reserved = others * frame_share(order.bound_minor, job.units_total)
+    reserved = others * render_units.share(job, order)
     price = Money(charge(measured.minor, order.limit_minor, order.charged_minor, reserved), job.asset)
     unit = session.get_one(WorkUnit, item.unit_id)
     unit.cost_minor = price.minor
@@ -85,6 +89,8 @@ def pause_for_money(session: Session, job: Job, order: RenderOrder) -> bool:
     """Pause a job that waits for nothing but its owner to raise the cap. The job is locked by the caller."""
     if order.limit_minor == order.bound_minor or render_units.units_out(session, job.id):
         return False
+    if job.units_completed >= job.units_total - render_units.hub_count(job.settings):
+        return False  # what is left is the hub's own work
     job.state, job.reason_code = JobState.PAUSED, OVER_LIMIT
     job.error_message = "max_amount does not cover another frame; raise it to go on, or cancel"
     return True

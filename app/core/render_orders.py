@@ -200,8 +200,7 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
     if order.mode == PREPAY and job.payment_state == PaymentState.PENDING:
         raise Conflict("its payment was asked for by the max_amount it has; cancel it and order anew", code="JOB_NOT_PAID")
     limit = min(order.bound_minor, cap.minor)
-    share = render_billing.frame_share(order.bound_minor, job.units_total)
-    least = order.charged_minor + share * render_units.units_out(session, job.id)
+    least = order.charged_minor + render_units.share(job, order) * render_units.units_out(session, job.id)
     if limit < least:
         message = f"{Money(least, job.asset)} {job.asset} are spent or under way; pause the job to lower max_amount further"
         raise Conflict(message, code="MAX_AMOUNT_TOO_LOW")

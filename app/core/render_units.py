@@ -15,42 +15,63 @@ from sqlalchemy.orm import Session
 from app.core import doorbells, render_blocks
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
-from app.values import clock
+from app.values import clock, tiles
 from app.values.frame_order import early_look
 from app.values.render_prices import frame_share, may_begin
 from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, PaymentState, UnitState
 
-KIND = "frame"
+KIND, JOIN_KIND = "frame", "join"
+HUB = "hub"  # what the hub does itself needs a capability that no node has
 
 _FEED = text("""
 UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now, priority = :priority,
     blocked_nodes = ARRAY(SELECT DISTINCT unnest(blocked_nodes || CAST(:blocked AS uuid[])))
-WHERE id IN (SELECT id FROM work_units WHERE job_id = :job_id AND state = 'queued' AND is_parked ORDER BY ordinal LIMIT :count)
+WHERE id IN (SELECT u.id FROM work_units u WHERE u.job_id = :job_id AND u.state = 'queued' AND u.is_parked AND u.kind <> 'stitch'
+    AND (u.kind <> 'join' OR NOT EXISTS (
+        SELECT FROM work_units f WHERE f.job_id = :job_id AND f.ordinal >= 0 AND f.kind <> 'join' AND f.state <> 'completed'))
+    ORDER BY u.ordinal LIMIT :count)
 RETURNING id, capability
 """)
 
 
 def plan(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The units of a job with these settings, {kind, frame, tile}, in the order in which they are to be done: what its client
-    sees early comes first. `frame_list` are its frames; with `tiles`, {columns, rows}, each is rendered in so many parts."""
-    frames, tiles = early_look(settings["frame_list"]), settings.get("tiles")
-    if tiles is None:
-        return [{"kind": KIND, "frame": frame, "tile": None} for frame in frames]
-    parts = [{"column": column, "row": row, **tiles} for row in range(tiles["rows"]) for column in range(tiles["columns"])]
-    return [{"kind": KIND, "frame": frame, "tile": part} for frame in frames for part in parts]
+    """The units of a job with these settings, {kind, frame, tile, capability}, in the order in which they are to be done: what
+    its client sees early comes first. `frame_list` are its frames. With `tiles`, {columns, rows}, the only one is rendered in so
+    many parts, and the hub stitches them; with `video` a node joins them in the end."""
+    frames, parts = early_look(settings["frame_list"]), settings.get("tiles")
+    if parts is not None:
+        grid = [{"column": column, "row": row, **parts} for row in range(parts["rows"]) for column in range(parts["columns"])]
+        made = [{"kind": tiles.KIND, "frame": frame, "tile": part} for frame in frames for part in grid]
+        return made + [{"kind": tiles.STITCH_KIND, "frame": frame, "tile": None, "capability": HUB} for frame in frames]
+    pictures = [{"kind": KIND, "frame": frame, "tile": None} for frame in frames]
+    return pictures + ([{"kind": JOIN_KIND, "frame": None, "tile": None}] if settings.get("video") else [])
 
 
 def count(settings: Mapping[str, Any]) -> int:
     """How many units `plan` makes."""
-    tiles = settings.get("tiles") or {"columns": 1, "rows": 1}
-    return int(len(settings["frame_list"]) * tiles["columns"] * tiles["rows"])
+    return nodes_count(settings) + hub_count(settings)
+
+
+def nodes_count(settings: Mapping[str, Any]) -> int:
+    """Those of them that nodes do, and that are charged for."""
+    return len(settings["frame_list"]) * tiles.count(settings) + (1 if settings.get("video") else 0)
+
+
+def hub_count(settings: Mapping[str, Any]) -> int:
+    """And those that the hub does itself."""
+    return len(settings["frame_list"]) if settings.get("tiles") else 0
+
+
+def share(job: Job, order: RenderOrder) -> int:
+    """What one of its units costs at most by itself, in minor units."""
+    return frame_share(order.bound_minor, job.units_total - hub_count(job.settings))
 
 
 def make(session: Session, job: Job) -> None:
     """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row."""
     now = clock.now()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": uuid.uuid4(),
             "job_id": job.id,
@@ -73,8 +94,7 @@ def feed(session: Session, job: Job, order: RenderOrder) -> int:
         return 0
     session.flush()
     out = units_out(session, job.id)
-    share = frame_share(order.bound_minor, job.units_total)
-    room = min(order.window_units - out, may_begin(order.limit_minor, order.charged_minor, share, out))
+    room = min(order.window_units - out, may_begin(order.limit_minor, order.charged_minor, share(job, order), out))
     if room <= 0:
         return 0
     values = {"job_id": job.id, "count": room, "now": clock.now(), "priority": queue_priority(job.tier, job.priority)}

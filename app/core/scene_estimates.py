@@ -72,9 +72,10 @@ def for_scene(session: Session, terms: Terms, wanted: Wanted) -> SceneEstimate:
     frames = len(wanted.frames)
     settings = render_settings.settle(wanted.settings, scene.report, frames, terms.limits)
     work = Work(scene.sha256, scene.size_bytes, frames, settings, scene.report)
+    work = estimates.decide_tiles(session, work, terms.estimates)
     found = estimates.estimate(session, work, terms.estimates)
     offers = [_offer(item, wanted.asset, terms.rates) for item in found]
-    return SceneEstimate(scene, settings, offers, _warnings(scene, found[0], terms.estimates))
+    return SceneEstimate(scene, work.settings, offers, _warnings(scene, found[0], terms.estimates))
 
 
 def _offer(found: TierEstimate, asset: str, rates: RateSource) -> Offer:

@@ -23,7 +23,7 @@ SELECT :sha256, :key, count(*), sum(f.seconds), sum(f.seconds * f.seconds), CASE
 FROM (SELECT sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))) AS seconds
     FROM work_units u JOIN jobs j ON j.id = u.job_id LEFT JOIN attempts a ON a.id = u.attempt_id
         LEFT JOIN nodes n ON n.id = a.node_id
-    WHERE u.job_id = :job_id AND u.ordinal >= 0
+    WHERE u.job_id = :job_id AND u.ordinal >= 0 AND u.kind <> 'join'
     GROUP BY u.frame HAVING bool_and(u.state = 'completed' AND (n.account_id = j.account_id) IS NOT TRUE)) f
 HAVING count(*) > 0
 ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.frames,

@@ -75,6 +75,7 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
 def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet, scene: Scene) -> Placement:
     settings = render_settings.settle(wanted.settings, scene.report, len(frames), terms.limits)
     work = Work(scene.sha256, scene.size_bytes, len(frames), settings, scene.report)
+    work = estimates.decide_tiles(session, work, terms.estimates)
     found = _estimate(session, work, terms, wanted.tier)
     price, cap = estimates.in_asset(found, wanted.asset, terms.rates), _cap(wanted)
     if wanted.mode == DEFERRED:
@@ -86,7 +87,7 @@ def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet,
         name=wanted.name,
         kind=CAPABILITY,
         frames=frames.frames,
-        settings=settings,
+        settings=work.settings,
         tier=wanted.tier,
         priority=wanted.priority,
         mode=wanted.mode,

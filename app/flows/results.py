@@ -17,7 +17,7 @@ from app.core.expected_results import ExpectedResult
 from app.db import Database
 from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
-from app.formats import image
+from app.formats import film, image
 from app.values.attempt_steps import Steps
 from app.values.json_text import read_json
 from app.values.states import AttemptState
@@ -61,7 +61,7 @@ class Announced:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How results are judged: `limits` are (failures, attempts in all); `terms` share what was held for dispatched jobs. A
-    picture may have `max_bytes`, a run's result `max_run_bytes`, a compute task's `max_task_bytes`."""
+    picture may have `max_bytes`, a film `max_film_bytes`, a run's result `max_run_bytes`, a compute task's `max_task_bytes`."""
 
     limits: tuple[int, int]
     max_bytes: int
@@ -69,10 +69,17 @@ class Rules:
     max_run_bytes: int
     terms: Terms
     max_task_bytes: int = 0
+    max_film_bytes: int = 0
 
     def most_bytes(self, format: str) -> int:
         """Of a result of this format."""
-        return self.max_task_bytes if format == ARCHIVE else self.max_run_bytes if format in RUN_FORMATS else self.max_bytes
+        if format in RUN_FORMATS:
+            return self.max_task_bytes if format == ARCHIVE else self.max_run_bytes
+        return self.max_film_bytes if format == FILM else self.max_bytes
+
+    @property
+    def most_of_any(self) -> int:
+        return max(self.max_bytes, self.max_run_bytes, self.max_task_bytes, self.max_film_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ log = structlog.get_logger()
 BATCH_BYTES = 64 * 1024 * 1024
 JSON_TYPE = "application/json"
 ARCHIVE = "ARCHIVE"
+FILM = "MP4"
+FPS_TOLERANCE = 0.001  # of the rate: Blender's is a fraction of small numbers
 RUN_FORMATS = ("JSON", "BYTES", ARCHIVE)
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
@@ -190,7 +199,7 @@ def stored(store: Store, upload_key: str, rules: Rules) -> tuple[str, int] | Non
     try:
         with store.open(upload_key) as file:
             size_bytes = file.seek(0, io.SEEK_END)
-        if size_bytes > max(rules.max_bytes, rules.max_run_bytes, rules.max_task_bytes):
+        if size_bytes > rules.most_of_any:
             return "", size_bytes
         found = store.stat(upload_key)
     except NotFound:
@@ -257,6 +266,8 @@ def _decode_all(batch: Sequence[_Moved], looks: Sequence[Path | Judged], max_pix
 def _check(item: Announced, path: Path, expected: ExpectedResult, max_pixels: int) -> Judged | None:
     if expected.format in RUN_FORMATS:
         return _check_run(item, path, expected)
+    if expected.format == FILM:
+        return _check_film(item, path, expected)
     return check_picture(item.attempt_id, path, expected, max_pixels)
 
 
@@ -270,6 +281,19 @@ def _check_run(item: Announced, path: Path, expected: ExpectedResult) -> Judged 
     return None
 
 
+def _check_film(item: Announced, path: Path, expected: ExpectedResult) -> Judged | None:
+    """A film must have every frame, at the size and the rate that were ordered."""
+    try:
+        facts = film.read(path)
+    except InvalidInput as error:
+        return Judged(item.attempt_id, "RESULT_UNREADABLE", error.message)
+    if facts.frames != expected.frames:
+        return Judged(item.attempt_id, "RESULT_UNREADABLE", f"the film has {facts.frames} frames, {expected.frames} were ordered")
+    if expected.fps is None or abs(facts.fps - expected.fps) > FPS_TOLERANCE * expected.fps:
+        return Judged(item.attempt_id, "RESULT_UNREADABLE", f"the film shows {facts.fps:g} a second, not {expected.fps}")
+    return _check_size(item.attempt_id, facts.width, facts.height, expected)
+
+
 def check_picture(
     attempt_id: uuid.UUID, picture: bytes | Path, expected: ExpectedResult, max_pixels: int
 ) -> Judged | None:
@@ -278,7 +302,11 @@ def check_picture(
         facts = image.decode(picture, expected.format, max_pixels)  # type: ignore[arg-type]
     except InvalidInput as error:
         return Judged(attempt_id, "RESULT_UNREADABLE", error.message)
-    for asked, got, name in ((expected.width, facts.width, "wide"), (expected.height, facts.height, "high")):
+    return _check_size(attempt_id, facts.width, facts.height, expected)
+
+
+def _check_size(attempt_id: uuid.UUID, width: int, height: int, expected: ExpectedResult) -> Judged | None:
+    for asked, got, name in ((expected.width, width, "wide"), (expected.height, height, "high")):
         if asked is not None and asked != got:
             return Judged(attempt_id, "RESULT_WRONG_SIZE", f"the picture is {got} pixels {name}, {asked} were ordered")
     return None

@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.values import tiles
+
 MEASURED, PROBED, GUESSED = "measured", "probed", "guessed"
 DEFAULT_WIDTH, DEFAULT_HEIGHT, DEFAULT_SAMPLES, DEFAULT_ENGINE = 1920, 1080, 128, "cycles"
 QUALITY_SAMPLES = {"low": 32, "medium": 128, "high": 512}
 GUESSED_WORK = DEFAULT_WIDTH * DEFAULT_HEIGHT * DEFAULT_SAMPLES
 OVERHEAD_SECONDS = 0.5  # to open a file and begin, whatever the picture's size
 LEAST_HIGH_SECONDS = 1.0
+JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
+EXTRA_MARGIN = 4.0
 # How much longer than expected all frames together may take, and still be within the bound.
 SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 3.0
 DEVIATIONS = 3.0
@@ -66,6 +70,15 @@ class FrameTime:
         """And at least: as far below what is expected, in proportion, as `total_high` is above."""
         expected = self.seconds * frames
         return expected * expected / self.total_high(frames)
+
+
+def extra_seconds(settings: Mapping[str, Any], frames: int) -> tuple[float, float]:
+    """What tiles and a video take beyond the frames themselves, as expected and at most: each tile opens the scene anew, frames
+    are fetched and packed."""
+    expected = (tiles.count(settings) - 1) * frames * OVERHEAD_SECONDS
+    if settings.get("video"):
+        expected += 2 * OVERHEAD_SECONDS + frames * settings["width"] * settings["height"] * JOIN_SECONDS_PER_PIXEL
+    return expected, expected * EXTRA_MARGIN
 
 
 def load_of(settings: Mapping[str, Any], report: Mapping[str, Any] | None) -> Load:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidInput
+from app.values import tiles
 from app.values.frame_times import DEFAULT_ENGINE, DEFAULT_HEIGHT, DEFAULT_SAMPLES, DEFAULT_WIDTH, QUALITY_SAMPLES
 
 ENGINES = ("cycles", "eevee")
@@ -13,6 +14,7 @@ PICTURES = ("PNG", "JPEG", "EXR")
 FORMATS = (*PICTURES, VIDEO)
 FPS_MOST, DEFAULT_FPS = 240, 24
 SIDE_MOST_PIXELS = 65_536
+OPTIONAL = ("quality", "denoise", "adaptive_sampling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Limits:
 def settle(given: Mapping[str, Any], report: Mapping[str, Any] | None, frames: int, limits: Limits) -> dict[str, Any]:
     """The settings of a job as nodes get them. `given` has the members of the dialect's `settings`, those left out missing or
     None; `report` is what a node saw in the scene. A video's frames are rendered as PNG; `video` says how they are joined.
+    `tiles` are {columns, rows}, or `auto`, which is for the caller to decide.
 
     InvalidInput SETTINGS_INVALID says which member cannot be.
     """
@@ -41,13 +44,13 @@ def settle(given: Mapping[str, Any], report: Mapping[str, Any] | None, frames: i
         "output_format": given.get("output_format") or PICTURES[0],
         "camera": given.get("camera"),
     }
-    if given.get("quality"):
-        found["quality"] = given["quality"]
+    found |= {name: given[name] for name in OPTIONAL if given.get(name) is not None}
     if found["output_format"] == VIDEO:
-        return found | {"output_format": PICTURES[0], "video": _video(given, seen, width, height, frames)}
-    if given.get("fps") is not None:
+        found |= {"output_format": PICTURES[0], "video": _video(given, seen, width, height, frames)}
+    elif given.get("fps") is not None:
         raise _refuse(f"fps is of a video: set output_format to {VIDEO}, or leave fps out")
-    return found
+    parts = tiles.settle(given, seen, found, frames)
+    return found if parts is None else found | {"tiles": parts}
 
 
 def delivery_format(settings: Mapping[str, Any]) -> str | None:
@@ -87,7 +90,7 @@ def _video(given: Mapping[str, Any], seen: Mapping[str, Any], width: int, height
         raise _refuse(f"output_format: an {VIDEO} needs two frames at least; ask for {PICTURES[0]}, or for more frames")
     if width % 2 or height % 2:
         raise _refuse(f"width and height: an {VIDEO} needs even ones, not {width}x{height}")
-    return {"format": VIDEO, "fps": given.get("fps") or _fps(seen.get("fps"))}
+    return {"format": VIDEO, "fps": given.get("fps") or _fps(seen.get("fps")), "frames": frames}
 
 
 def _fps(seen: Any) -> float | int:

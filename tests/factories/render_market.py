@@ -45,9 +45,9 @@ class Renders:
             nodes.heartbeat(session, session.get_one(Node, made.node_id), {})
         return made.node_id
 
-    def placement(self, frames: int = 10, **changes: Any) -> Placement:
-        numbers = tuple(range(1, frames + 1))
-        price = Price(parse("36", self.asset), parse(str(Decimal(frames) / 10), self.asset), Decimal(1), "none")
+    def placement(self, quoted: int = 10, **changes: Any) -> Placement:
+        numbers = tuple(range(1, quoted + 1))
+        price = Price(parse("36", self.asset), parse(str(Decimal(quoted) / 10), self.asset), Decimal(1), "none")
         wanted = Placement(
             account_id=self.account_id,
             name="a render",

@@ -50,6 +50,7 @@ class Unit:
     failures: list[dict[str, Any]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    tile: dict[str, int] | None = None
 
 
 class Refusal(Exception):
@@ -69,6 +70,7 @@ class FakeHub:
         self.units: list[Unit] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
+        self.films: dict[str, list[dict[str, Any]]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.violations: list[str] = []
@@ -163,6 +165,38 @@ class FakeHub:
                 kind = "inspection" if frames is None else "frame"
                 self.units.append(Unit(str(uuid.uuid4()), job_id, kind, frame))
         return job_id
+
+    def add_tiles(self, scene: Path, frame: int, columns: int, rows: int, settings: dict[str, Any] | None = None) -> str:
+        """A job of one frame in tiles. Returns its id."""
+        job_id = self.add_job(scene, [], settings=settings)
+        with self.lock:
+            for place in range(columns * rows):
+                tile = {"column": place % columns, "row": place // columns, "columns": columns, "rows": rows}
+                self.units.append(Unit(str(uuid.uuid4()), job_id, "tile", frame, tile=tile))
+        return job_id
+
+    def add_film(self, frames: list[bytes], settings: dict[str, Any]) -> str:
+        """A job whose frames are there, and are to be joined. Returns its id."""
+        job_id = str(uuid.uuid4())
+        told = {**SETTINGS, **settings}
+        self.jobs[job_id] = {"job_id": job_id, "kind": "render", "settings": told, "limits": LIMITS, "inputs": []}
+        self.films[job_id] = []
+        for number, data in enumerate(frames, 1):
+            path = f"/files/frame/{job_id}/{number}"
+            self.files[path] = data
+            sha256 = hashlib.sha256(data).hexdigest()
+            self.films[job_id].append({"frame": number, "sha256": sha256, "size_bytes": len(data), "url": self.url + path})
+        with self.lock:
+            self.units.append(Unit(str(uuid.uuid4()), job_id, "join", None))
+        return job_id
+
+    def _inputs(self, body: dict[str, Any], node: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Two at a time, so that whoever asks once has not asked enough."""
+        unit = self._live(body)
+        if unit is None:
+            raise Refusal(409, "ATTEMPT_NOT_LIVE")
+        left = [item for item in self.films[unit.job_id] if body["after"] is None or item["frame"] > body["after"]]
+        return 200, {"inputs": left[:2], "next": left[1]["frame"] if len(left) > 2 else None}
 
     def add_run(self, kind: str, payload: bytes | None = None, ref: str = "s3://bucket/key", sha256: str | None = None,
                 limits: dict[str, Any] | None = None) -> str:
@@ -273,7 +307,8 @@ class FakeHub:
                   "expires_at": _iso(3600)}
         return {"attempt_id": unit.attempt_id, "fence": unit.fence, "unit_id": unit.unit_id, "job_id": unit.job_id,
                 "kind": unit.kind, "frame": unit.frame, "lease_seconds": self.lease_seconds,
-                "lease_until": _iso(self.lease_seconds), "upload": None if unit.kind == "inspection" else upload}
+                "lease_until": _iso(self.lease_seconds), "upload": None if unit.kind == "inspection" else upload,
+                **({"tile": unit.tile} if unit.tile else {})}
 
     def _live(self, item: dict[str, Any]) -> Unit | None:
         return next((unit for unit in self.units if unit.state == "assigned"
@@ -324,7 +359,7 @@ class FakeHub:
         if unit is None:
             return _refused(item, "ATTEMPT_NOT_LIVE", False)
         if unit.kind != "inspection":
-            self._demand(item, RESULT_FIELDS if unit.kind == "frame" else RUN_FIELDS, "result")
+            self._demand(item, RESULT_FIELDS if unit.kind in ("frame", "tile") else RUN_FIELDS, "result")
             data = self.files.get(f"/files/result/{item['attempt_id']}")
             if data is None:
                 return _refused(item, "RESULT_MISSING", True)

@@ -21,7 +21,7 @@ from tests.gpu_node.test_render import scene_of
 
 FIELDS = {"cameras", "active_camera", "frame_start", "frame_end", "fps", "engine", "width", "height", "samples",
           "output_format", "missing_files", "libraries", "scripts", "drivers", "output_nodes", "blender_version", "objects",
-          "estimated_memory_bytes", "warnings"}
+          "estimated_memory_bytes", "whole_picture_steps", "adaptive_from_samples", "warnings"}
 
 AWKWARD = """
 import os, sys, bpy

@@ -26,9 +26,9 @@ OWN = {"width": 1600, "height": 900, "samples": 64, "engine": "eevee", "output_f
         ({"quality": "high", "samples": 7}, SCENE, OWN | {"samples": 7, "quality": "high"}),
         ({"engine": "cycles", "camera": "Camera", "output_format": "EXR"}, SCENE,
          OWN | {"engine": "cycles", "camera": "Camera", "output_format": "EXR"}),
-        ({"output_format": "MP4"}, SCENE, OWN | {"video": {"format": "MP4", "fps": 25}}),
-        ({"output_format": "MP4", "fps": 29.97}, SCENE, OWN | {"video": {"format": "MP4", "fps": 29.97}}),
-        ({"output_format": "MP4"}, SCENE | {"fps": 0}, OWN | {"video": {"format": "MP4", "fps": 24}}),
+        ({"output_format": "MP4"}, SCENE, OWN | {"video": {"format": "MP4", "fps": 25, "frames": 10}}),
+        ({"output_format": "MP4", "fps": 29.97}, SCENE, OWN | {"video": {"format": "MP4", "fps": 29.97, "frames": 10}}),
+        ({"output_format": "MP4"}, SCENE | {"fps": 0}, OWN | {"video": {"format": "MP4", "fps": 24, "frames": 10}}),
     ],
 )  # fmt: skip
 def test_what_is_left_out_is_the_scenes(given: dict[str, Any], report: dict[str, Any] | None, expected: dict[str, Any]) -> None:

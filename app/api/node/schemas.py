@@ -101,6 +101,10 @@ class ResultSchema(LiveSchema):
             raise ValidationError("give sha256 and size_bytes of an upload, or a report of an inspection")
 
 
+class InputsSchema(LiveSchema):
+    after = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(-(2**31), 2**31 - 1))
+
+
 class FailureSchema(LiveSchema):
     code = fields.String(required=True, validate=validate.Length(1, 64))
     message = fields.String(load_default="", validate=validate.Length(max=4000))

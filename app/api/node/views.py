@@ -15,7 +15,7 @@ from app.api import broker, idempotency, security
 from app.api.context import hub, one_by_one, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.node import schemas
-from app.core import accounts, claims, expected_results, jobs, nodes, outcomes, task_logs, tasks
+from app.core import accounts, claims, expected_results, jobs, nodes, outcomes, render_films, render_units, task_logs, tasks
 from app.core.claims import Claim, ClaimedJob
 from app.core.task_ends import exit_of
 from app.core.task_logs import Line, Told
@@ -28,6 +28,9 @@ from app.values import clock, node_keys, signatures
 
 blueprint = Blueprint("node", __name__, url_prefix="/node/v1", description="How GPU hosts talk to the hub")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()
+PICTURE_SETTINGS = ("width", "height", "samples", "engine", "output_format", "camera")
+SPECIAL_SETTINGS = ("denoise", "adaptive_sampling", "video")  # where they were asked for
+INPUTS_AT_ONCE = 500
 TASK_SETTINGS = (
     "docker_image", "command", "environment", "has_network", "cpu_cores", "gpu_count", "gpu_memory_gb", "ram_gb", "storage_gb",
     "timeout_seconds",
@@ -143,9 +146,8 @@ def _describe(item: Claim) -> dict[str, Any]:
         "request_id": job.request_id,
         "traceparent": job.traceparent,
         "kind": job.kind,
-        "settings": {
-            key: job.settings.get(key) for key in ("width", "height", "samples", "engine", "output_format", "camera")
-        },
+        "settings": {key: job.settings.get(key) for key in PICTURE_SETTINGS}
+        | {key: job.settings[key] for key in SPECIAL_SETTINGS if key in job.settings},
         "inputs": [] if job.storage_key is None else [_scene(job, job.storage_key)],
         "limits": {
             "max_seconds": min(job.settings.get("max_seconds", settings.unit_max_seconds), settings.unit_max_seconds),
@@ -179,6 +181,7 @@ def _most_bytes(item: Claim) -> int:
     """What the result of a unit may have."""
     settings = hub().settings
     known = {"run": settings.max_run_result_bytes, tasks.UNIT_KIND: settings.max_task_result_bytes}
+    known |= {render_units.JOIN_KIND: settings.max_video_bytes}
     return known.get(item.kind, settings.max_result_bytes)
 
 
@@ -211,6 +214,7 @@ def _attempt(item: Claim) -> dict[str, Any]:
         "job_id": str(item.job.id),
         "kind": item.kind,
         "frame": item.frame,
+        **({"tile": item.tile} if item.tile is not None else {}),
         "lease_seconds": settings.lease_seconds,
         "lease_until": (clock.now() + timedelta(seconds=settings.lease_seconds)).isoformat(),
         "upload": None if item.kind == "inspection" else _upload(item),
@@ -257,6 +261,27 @@ def log(body: dict[str, Any]) -> ResponseReturnValue:
         node = security.calling_node(session)
         taken = task_logs.take(session, node.id, body["attempt_id"], body["fence"], told, hub().log_limits)
     return {"attempt_id": str(body["attempt_id"]), "live": taken.is_live, "next": taken.next_number}
+
+
+@blueprint.post("/inputs")
+@blueprint.arguments(schemas.InputsSchema)
+@blueprint.response(200)
+def list_inputs(body: dict[str, Any]) -> ResponseReturnValue:
+    """The frames that an attempt joins, page by page, each with an address of its own."""
+    with read_only() as session:
+        node = security.calling_node(session)
+        found = render_films.inputs(session, node.id, body["attempt_id"], body["fence"], body["after"], INPUTS_AT_ONCE)
+    now, seconds = clock.now(), hub().settings.file_url_seconds
+    listed = [
+        {
+            "frame": item.frame,
+            "sha256": item.sha256,
+            "size_bytes": item.size_bytes,
+            "url": hub().store.signed_url("GET", item.key, seconds, now=now),
+        }
+        for item in found
+    ]
+    return {"inputs": listed, "next": found[-1].frame if len(found) == INPUTS_AT_ONCE else None}
 
 
 @blueprint.post("/results")

@@ -40,6 +40,12 @@ is missed), and frame by frame by `GET /rnp/v1/jobs/{id}/frames`. Finished pictu
 `frames.zip`; a job with `pay_before_download` answers 402 there until it is paid, and shows small, watermarked pictures at
 `frames/{n}/preview`.
 
+A heavy still is rendered by many nodes with `settings.tiles`, such as `2x2`, or `auto`: the hub puts the tiles together to
+exactly the picture that one node would render, in PNG or EXR, and each tile is charged as it comes in. What looks beyond a
+pixel can't be done in parts, and is refused with the reason: the denoiser and adaptive sampling are switched off by `denoise`
+and `adaptive_sampling`, a compositor is the scene's own. With `output_format` MP4 and two frames or more, a node joins the
+frames at `fps` as the job's last unit, charged like a frame; the file is at `GET /rnp/v1/jobs/{id}/video`.
+
 Money: `credits` tells what there is. A top-up (`POST /rnp/v1/credits/topups`) and a job's payment (`POST /rnp/v1/jobs/{id}/pay`)
 say where to pay what, with which memo, and are found on the chain by themselves; showing the `tx_signature` is faster. Whatever
 arrives short, late or too often is on the balance. Asking a payment for nothing answers 402: with the quote, and with x402's

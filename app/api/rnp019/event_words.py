@@ -7,6 +7,7 @@ from app.api import moments
 from app.api.rnp019 import job_words
 from app.core.job_events import Page
 from app.models.job_events import JobEvent
+from app.values.frame_counts import frames_done
 from app.values.money import Money
 from app.values.states import JobState, PaymentState, UnitState
 
@@ -32,7 +33,7 @@ def shown(item: JobEvent, frames_total: int) -> dict[str, Any]:
     facts = item.facts
     head = {"job_id": str(item.job_id), "at": moments.written(item.noted_at)}
     tail = {
-        "frames_completed": facts["completed"] * frames_total // facts["total"],
+        "frames_completed": frames_done(facts["completed"], facts["total"], frames_total),
         "frames_total": frames_total,
         "current_cost": _amount(facts, "charged_minor"),
         "asset": facts["asset"],
@@ -52,7 +53,7 @@ def _job(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _frame(facts: dict[str, Any]) -> dict[str, Any]:
-    part = {"tile": facts["tile"]} if facts["tile"] is not None else {}
+    part = {"tile": facts["tile"]} if facts["tile"] is not None else {"video": True} if facts.get("unit") == "join" else {}
     return {
         "frame": facts["frame"],
         **part,

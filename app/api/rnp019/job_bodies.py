@@ -10,10 +10,11 @@ from app.core.account_jobs import AccountJob
 from app.models.jobs import Job
 from app.models.render_orders import RenderOrder
 from app.values import render_settings
+from app.values.frame_counts import frames_done
 from app.values.frames import FrameSet
 from app.values.money import Money
 
-PICTURE = ("width", "height", "samples", "quality", "engine", "camera")
+PICTURE = ("width", "height", "samples", "quality", "engine", "camera", "denoise", "adaptive_sampling")
 
 
 def shown(found: AccountJob) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def shown(found: AccountJob) -> dict[str, Any]:
         "scene_id": job.scene_id,
         "frames": FrameSet(tuple(frames)).text if frames else "",
         "frames_total": total,
-        "frames_completed": job.units_completed * total // job.units_total,
+        "frames_completed": frames_done(job.units_completed, job.units_total, total),
         "progress": round(job.units_completed / job.units_total, 4),
         "settings": _settings(job),
         "current_cost": found.cost,
@@ -69,11 +70,12 @@ def _allocation(order: RenderOrder, blocked_nodes: int) -> dict[str, Any]:
 
 def _settings(job: Job) -> dict[str, Any]:
     said = {name: job.settings.get(name) for name in PICTURE if job.settings.get(name) is not None}
-    video = job.settings.get("video")
+    video, parts = job.settings.get("video"), job.settings.get("tiles")
     return {
         **said,
         "output_format": render_settings.delivery_format(job.settings),
         **({"fps": video["fps"]} if video else {}),
+        **({"tiles": f"{parts['columns']}x{parts['rows']}"} if parts else {}),
     }
 
 

@@ -11,6 +11,7 @@ from app.api.rnp019 import (
     payout_addresses,
     scenes,
     tiers,
+    videos,
     wallets,
 )
 
@@ -23,6 +24,7 @@ BLUEPRINTS = (
     estimates.blueprint,
     jobs.blueprint,
     frames.blueprint,
+    videos.blueprint,
     events.blueprint,
     payments.blueprint,
     credits.blueprint,

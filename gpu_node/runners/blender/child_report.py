@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import child_tiles
+
 MAX_NAMES = 100
 MAX_CHARACTERS = 300
 BYTES_PER_VERTEX = 600
@@ -125,6 +127,8 @@ def inspect(bpy: Any, imported: bool, output_format: str, added: list[str]) -> d
         "output_nodes": output_nodes(bpy),
         "blender_version": None if imported else ".".join(map(str, bpy.data.version)),
         "objects": len(scene.objects),
+        "whole_picture_steps": child_tiles.whole_picture_steps(scene),
+        "adaptive_from_samples": child_tiles.adaptive_from_samples(scene),
         "estimated_memory_bytes": estimated_memory_bytes(bpy, scene),
         "warnings": [warning[:MAX_CHARACTERS] for warning in warnings[:MAX_NAMES]],
     }

@@ -13,8 +13,10 @@ from typing import Any
 
 import bpy
 import child_devices
+import child_film
 import child_imports
 import child_report
+import child_tiles
 
 FORMATS = {"PNG": ("PNG", ".png"), "JPEG": ("JPEG", ".jpg"), "EXR": ("OPEN_EXR", ".exr")}
 SAMPLE = re.compile(r"Sample (\d+)/(\d+)")
@@ -114,6 +116,10 @@ def apply_picture(scene: Any, settings: dict[str, Any], limits: dict[str, Any]) 
         scene.eevee.taa_render_samples = settings["samples"]
         scene.cycles.time_limit = 0
         scene.cycles.use_layer_samples = "IGNORE"
+    if settings.get("denoise") is not None:
+        scene.cycles.use_denoising = bool(settings["denoise"])
+    if settings.get("adaptive_sampling") is not None:
+        scene.cycles.use_adaptive_sampling = bool(settings["adaptive_sampling"])
     set_format(render.image_settings, settings.get("output_format") or own_format(scene))
 
 
@@ -182,14 +188,17 @@ def picture_of(scene: Any) -> dict[str, Any]:
             "engine": "cycles" if cycles else "eevee", "output_format": own_format(scene)}
 
 
-def render(events: Any, frame: int, folder: str) -> dict[str, Any]:
-    """Renders one frame to `folder` under a `.part` name; the parent renames it once it is whole."""
+def render(events: Any, frame: int, folder: str, tile: dict[str, int] | None = None) -> dict[str, Any]:
+    """Renders one frame, or a tile of it, to `folder` under a `.part` name; the parent renames it once it is whole."""
     if not -LAST_FRAME <= frame <= LAST_FRAME:
         raise SceneError("NO_SUCH_FRAME", f"frame {frame} is outside Blender's range of +-{LAST_FRAME}")
     scene = bpy.context.scene
     extension = FORMATS[own_format(scene)][1]
     path = os.path.join(folder, f"frame_{frame:04d}.part{extension}")
     started = time.monotonic()
+    box = None if tile is None else tile_box(scene, tile)
+    if box is not None:
+        child_tiles.set_border(scene, box)
     bpy.app.handlers.render_stats[:] = [progress_sender(events, frame)]
     try:
         scene.frame_set(frame)
@@ -199,10 +208,28 @@ def render(events: Any, frame: int, folder: str) -> dict[str, Any]:
         raise render_error(str(error)) from None
     finally:
         forget_handlers()
+        child_tiles.clear_border(scene)
     if not os.path.exists(path):
         raise SceneError("CRASHED", "Blender ended the frame without writing a picture")
+    if box is not None and child_tiles.is_cut_afterwards(scene):
+        cut_out(path, box)
     return {"event": "frame", "frame": frame, "file": os.path.basename(path), "seconds": time.monotonic() - started,
             "device": Loaded.device, "fell_back": Loaded.fell_back}
+
+
+def tile_box(scene: Any, tile: dict[str, int]) -> child_tiles.Box:
+    """A tile's pixels. Raises TILES_UNSUPPORTED where it could not be exactly what the whole picture has there."""
+    found = child_tiles.obstacles(scene) + (["JPEG"] if own_format(scene) == "JPEG" else [])
+    if found:
+        raise SceneError("TILES_UNSUPPORTED", f"a picture with {', '.join(found)} can't be rendered in tiles")
+    return child_tiles.box_of(tile, scene.render.resolution_x, scene.render.resolution_y)
+
+
+def cut_out(path: str, box: child_tiles.Box) -> None:
+    try:
+        child_tiles.cut_out(path, box)
+    except (OSError, ImportError) as error:
+        raise SceneError("ENGINE_UNSUPPORTED", f"this Blender can't cut a tile out: {error}") from None
 
 
 def render_error(text: str) -> SceneError:
@@ -252,4 +279,21 @@ def inspect(events: Any, path: str) -> dict[str, Any]:
     return {"event": "inspected", "report": child_report.inspect(bpy, imported, own_format(scene), added)}
 
 
-COMMANDS = {"probe": probe, "load": load, "render": render, "inspect": inspect}
+def join(events: Any, folder: str, frames: int, settings: dict[str, Any], target: str) -> dict[str, Any]:
+    """Joins the pictures of `folder` to a film in `target`."""
+    forget_handlers()
+    started = time.monotonic()
+
+    def tell(share: float) -> None:
+        events.send("progress", progress=share)
+
+    try:
+        path = child_film.join(folder, frames, settings, target, tell)
+    except RuntimeError as error:
+        raise render_error(str(error)) from None
+    finally:
+        forget_handlers()
+    return {"event": "joined", "file": os.path.basename(path), "seconds": time.monotonic() - started}
+
+
+COMMANDS = {"probe": probe, "load": load, "render": render, "inspect": inspect, "join": join}

@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,23 +99,42 @@ class BlenderRunner:
 
     def render(self, scene: Scene, settings: dict[str, Any], limits: Limits, frame: int,
                stopped: Callable[[], bool] = lambda: False,
-               on_progress: Callable[[float], None] = lambda share: None) -> Picture:
-        """One frame, whole, in this slot's folder of pictures. Raises WorkFailed or WorkStopped."""
+               on_progress: Callable[[float], None] = lambda share: None, tile: dict[str, int] | None = None) -> Picture:
+        """One frame, or a tile of it, whole, in this slot's folder of pictures. Raises WorkFailed or WorkStopped."""
         started = time.monotonic()
         session = self._load(scene, settings, limits, stopped)
         left = max(1.0, limits.max_seconds - (time.monotonic() - started))
         try:
-            event = session.ask("render", "frame", left, stopped, on_progress, frame=frame, folder=session.box.output_name)
+            event = session.ask("render", "frame", left, stopped, on_progress, frame=frame, folder=session.box.output_name,
+                                tile=tile)
         except (WorkFailed, WorkStopped):
             self._drop_dead()
             self._clear_parts(session)
             raise
-        picture = self._load_event["picture"]
-        path = self._take(session, str(event["file"]), limits, picture)
+        picture = dict(self._load_event["picture"])
+        if tile is not None:
+            left, top, right, bottom = box_of(tile, picture["width"], picture["height"])
+            picture |= {"width": right - left, "height": bottom - top}
+        path = self._take(session, str(event["file"]), lambda path: check_picture(path, limits, picture))
         return Picture(path=path, seconds=time.monotonic() - started,
                        frame_seconds=float(event["seconds"]), device=event["device"],
                        fell_back=bool(event["fell_back"]), peak_memory_bytes=session.peak_memory_bytes or None,
                        settings=picture, warnings=list(self._load_event["warnings"]))
+
+    def join(self, folder: Path, frames: int, settings: dict[str, Any], limits: Limits,
+             stopped: Callable[[], bool] = lambda: False,
+             on_progress: Callable[[float], None] = lambda share: None) -> Path:
+        """The pictures of `folder`, 000001.png and so on, as one film, in a child that sees nothing else. Raises WorkFailed or
+        WorkStopped."""
+        session = self._start(folder)
+        try:
+            session.wait_ready(START_SECONDS, stopped)
+            session.lower(self._lower(limits))
+            event = session.ask("join", "joined", limits.max_seconds, stopped, on_progress, folder=session.box.inside(folder),
+                                frames=frames, settings=settings, target=session.box.output_name)
+            return self._take(session, str(event["file"]), lambda path: check_film(path, limits))
+        finally:
+            end(session)
 
     def inspect(self, scene: Scene, limits: Limits, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
         """The report of PROTOCOL.md section 7, in a child of its own. Raises WorkFailed or WorkStopped."""
@@ -200,12 +219,15 @@ class BlenderRunner:
             # Linked files stay when the cache drops its own.
             path = link_scene(scene, session.box) if may_link else session.box.inside(scene.path)
             session.wait_ready(START_SECONDS, stopped)
-            session.lower(Limits(limits.max_seconds, min(limits.max_memory_bytes, self._max_memory_bytes),
-                                 limits.max_output_bytes, limits.max_pixels))
+            session.lower(self._lower(limits))
         except (WorkFailed, WorkStopped, OSError):
             end(session)
             raise
         return session, path
+
+    def _lower(self, limits: Limits) -> Limits:
+        """A job's limits, within what this host allows."""
+        return replace(limits, max_memory_bytes=min(limits.max_memory_bytes, self._max_memory_bytes))
 
     def _may_link(self, scene: Scene) -> bool:
         """Hard links need one file system, and the scene's folder must be ours to walk (not somebody's home)."""
@@ -220,7 +242,7 @@ class BlenderRunner:
         limits = Limits(max_memory_bytes=self._max_memory_bytes)
         return Session(box, self._host.python, limits, home / "child.log", limit_address_space=not self._host.has_gpu)
 
-    def _take(self, session: Session, name: str, limits: Limits, picture: dict[str, Any]) -> Path:
+    def _take(self, session: Session, name: str, check: Callable[[Path], None]) -> Path:
         """Moves the `.part` the child named out of its reach, then looks at it. The child's word is not trusted."""
         self._pictures_folder.mkdir(exist_ok=True)
         part = session.box.output_folder / Path(name).name
@@ -230,7 +252,7 @@ class BlenderRunner:
         whole = self._pictures_folder / part.name.replace(".part.", f".{uuid.uuid4().hex}.")
         try:
             part.rename(whole)
-            check_picture(whole, limits, picture)
+            check(whole)
         except FileNotFoundError:
             raise WorkFailed(FailureCode.CRASHED, "the child named a picture that is not there") from None
         except WorkFailed:
@@ -267,13 +289,23 @@ def link_scene(scene: Scene, box: Box) -> str:
     return box.inside(box.input_folder / scene.path.relative_to(scene.folder))
 
 
+def box_of(tile: dict[str, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a tile, as PROTOCOL.md section 12 has it; the child reckons the same by itself."""
+    column, row, columns, rows = tile["column"], tile["row"], tile["columns"], tile["rows"]
+    return (width * column // columns, height * row // rows, width * (column + 1) // columns, height * (row + 1) // rows)
+
+
+def check_film(path: Path, limits: Limits) -> None:
+    """Raises WorkFailed unless this is an MP4 by its first bytes, within the limits. The hub reads the rest of it."""
+    _check_file(path, limits, "film")
+    with path.open("rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            raise WorkFailed(FailureCode.CRASHED, "Blender left no MP4")
+
+
 def check_picture(path: Path, limits: Limits, picture: dict[str, Any]) -> None:
     """Raises WorkFailed unless this is a whole picture of the size that the child announced, within the limits."""
-    if path.is_symlink() or not path.is_file():
-        raise WorkFailed(FailureCode.CRASHED, "the child named a picture that is no file")
-    size_bytes = path.stat().st_size
-    if size_bytes > limits.max_output_bytes:
-        raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the picture has {size_bytes} bytes; {limits.max_output_bytes} allowed")
+    _check_file(path, limits, "picture")
     try:
         size = measure(path, picture["output_format"])
     except PictureBroken as broken:
@@ -281,3 +313,11 @@ def check_picture(path: Path, limits: Limits, picture: dict[str, Any]) -> None:
     if size != (picture["width"], picture["height"]):
         raise WorkFailed(FailureCode.CRASHED, f"the picture has {size[0]}x{size[1]} pixels instead of "
                                               f"{picture['width']}x{picture['height']}")
+
+
+def _check_file(path: Path, limits: Limits, what: str) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise WorkFailed(FailureCode.CRASHED, f"the child named a {what} that is no file")
+    size_bytes = path.stat().st_size
+    if size_bytes > limits.max_output_bytes:
+        raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the {what} has {size_bytes} bytes; {limits.max_output_bytes} allowed")

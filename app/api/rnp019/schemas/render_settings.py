@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from app.api.rnp019.schemas.loose import Loose
+from app.values import tiles
 from app.values.frame_times import QUALITY_SAMPLES
 from app.values.render_settings import ENGINES, FORMATS, FPS_MOST, SIDE_MOST_PIXELS
 
@@ -43,6 +44,10 @@ def _whole(most: int, said: str) -> fields.Integer:
     return fields.Integer(validate=validate.Range(1, most), metadata={"description": said}, **options)
 
 
+def _switch(said: str) -> fields.Boolean:
+    return fields.Boolean(load_default=None, allow_none=True, metadata={"description": said})
+
+
 class RenderSettingsSchema(Loose):
     """What is left out is as the scene has it."""
 
@@ -65,4 +70,17 @@ class RenderSettingsSchema(Loose):
         validate=validate.Length(1, CAMERA_LIMIT_CHARS),
         metadata={"description": "its name; else the scene's active one"},
     )
+    tiles = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, 40),
+        metadata={
+            "example": "2x2",
+            "description": f"of a single frame, columns by rows, {tiles.MOST} at most: rendered by many nodes, and stitched to "
+            f"exactly the same picture. `{tiles.AUTO}`: as many as are worth it. PNG and EXR; refused, with the reason, for a "
+            "scene whose picture can't be made in parts",
+        },
+    )
+    denoise = _switch("whether Cycles denoises the picture")
+    adaptive_sampling = _switch("whether pixels with little noise get fewer samples")
     fps = Fps(load_default=None, allow_none=True, metadata={"description": "of an MP4; else the scene's"})
