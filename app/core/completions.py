@@ -13,7 +13,7 @@ from app import counts, outbox
 from app.core import credit_holds, credits, pricing, render_billing, render_probes, scene_timings, settlement, task_billing
 from app.db import after_commit
 from app.models.jobs import Job
-from app.values import clock
+from app.values import clock, prompt_times
 from app.values.rates import RateSource
 from app.values.states import AttemptState
 
@@ -53,7 +53,8 @@ FROM done JOIN counted ON counted.id = done.job_id
 _END = text("""
 UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state IN ('open', 'paused')
 RETURNING j.id, j.dialect, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
-    j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
+    j.kind, j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256,
+    j.provider_id,
     (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
 """)
 _COUNT_JOB = text("UPDATE providers SET completed_jobs = completed_jobs + 1 WHERE id = :provider_id")
@@ -126,7 +127,9 @@ def complete(session: Session, finished: Sequence[Finished], terms: Terms | None
 def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
     """All units are there: the job is completed, the fee is owed, and how long the scene took is remembered."""
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
-    if job.sha256 is not None:
+    if (of_prompt := prompt_times.timing_key(job.kind, job.settings)) is not None:
+        scene_timings.note(session, job_id, *of_prompt)
+    elif job.sha256 is not None:
         is_probe = job.dialect == render_probes.DIALECT
         scene_timings.note(session, job_id, job.sha256, pricing.settings_key(job.settings), is_probe)
         if is_probe:

@@ -25,8 +25,8 @@ FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.jo
 
 @dataclass(frozen=True, slots=True)
 class ExpectedResult:
-    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), JSON, BYTES, or a compute
-    task's ARCHIVE, which nobody opens here either."""
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), an MP4,
+    JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
 
     upload_key: str
     format: str

@@ -18,10 +18,11 @@ from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.frame_order import early_look
 from app.values.render_prices import frame_share, may_begin
+from app.values.render_settings import VIDEO
 from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, UnitState
 
-KIND = "frame"
+KIND, VIDEO_KIND = "frame", "video"
 
 _FEED = text("""
 UPDATE work_units SET is_parked = false, queued_at = :now, rung_at = :now, priority = :priority,
@@ -33,7 +34,10 @@ RETURNING id, capability
 
 def plan(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The units of a job with these settings, {kind, frame, tile}, in the order in which they are to be done: what its client
-    sees early comes first. `frame_list` are its frames; with `tiles`, {columns, rows}, each is rendered in so many parts."""
+    sees early comes first. `frame_list` are its frames; with `tiles`, {columns, rows}, each is rendered in so many parts. A video
+    of a prompt is made in one."""
+    if settings.get("output_format") == VIDEO:
+        return [{"kind": VIDEO_KIND, "frame": None, "tile": None}]
     frames, tiles = early_look(settings["frame_list"]), settings.get("tiles")
     if tiles is None:
         return [{"kind": KIND, "frame": frame, "tile": None} for frame in frames]
@@ -43,6 +47,8 @@ def plan(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def count(settings: Mapping[str, Any]) -> int:
     """How many units `plan` makes."""
+    if settings.get("output_format") == VIDEO:
+        return 1
     tiles = settings.get("tiles") or {"columns": 1, "rows": 1}
     return int(len(settings["frame_list"]) * tiles["columns"] * tiles["rows"])
 

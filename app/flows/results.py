@@ -17,9 +17,10 @@ from app.core.expected_results import ExpectedResult
 from app.db import Database
 from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
-from app.formats import image
+from app.formats import image, video
 from app.values.attempt_steps import Steps
 from app.values.json_text import read_json
+from app.values.render_settings import VIDEO
 from app.values.states import AttemptState
 
 
@@ -257,6 +258,8 @@ def _decode_all(batch: Sequence[_Moved], looks: Sequence[Path | Judged], max_pix
 def _check(item: Announced, path: Path, expected: ExpectedResult, max_pixels: int) -> Judged | None:
     if expected.format in RUN_FORMATS:
         return _check_run(item, path, expected)
+    if expected.format == VIDEO:
+        return _check_video(item, path)
     return check_picture(item.attempt_id, path, expected, max_pixels)
 
 
@@ -267,6 +270,15 @@ def _check_run(item: Announced, path: Path, expected: ExpectedResult) -> Judged 
             read_json(path.read_bytes())
         except InvalidInput as error:
             return Judged(item.attempt_id, "RESULT_UNREADABLE", f"the result is no sound JSON: {error.message}")
+    return None
+
+
+def _check_video(item: Announced, path: Path) -> Judged | None:
+    """A video is looked at, and not decoded."""
+    try:
+        video.check_mp4(path)
+    except InvalidInput as error:
+        return Judged(item.attempt_id, "RESULT_UNREADABLE", error.message)
     return None
 
 

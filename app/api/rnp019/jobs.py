@@ -18,7 +18,7 @@ from app.api.rnp019.job_bodies import shown
 from app.api.rnp019.schemas import jobs as schemas
 from app.core import account_jobs, render_orders
 from app.db import Session
-from app.errors import InvalidInput, PaymentRequired
+from app.errors import PaymentRequired
 from app.flows import render_ordering
 from app.flows.render_ordering import Wanted
 from app.values.money import parse
@@ -35,18 +35,18 @@ blueprint.ARGUMENTS_PARSER = BadRequestParser()
 @blueprint.alt_response(402, "PAYMENT_REQUIRED")
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(409, "CONFLICT")
+@blueprint.alt_response(503, "UNAVAILABLE")
 def create(body: dict[str, Any]) -> dict[str, Any]:
     """Order a render. `credits` sets what it costs at most aside and begins; `prepay` says where to pay; `pay_before_download`
     begins, and is paid when it is done."""
     with read_only() as session:
         caller = security.caller(session, "jobs:write")
-    if body["scene_id"] is None:
-        raise InvalidInput("text prompts are not rendered here yet; give a scene_id", code="PROMPTS_UNSUPPORTED")
     payment = body["payment"]
     wanted = Wanted(
         account_id=caller.account_id,
         name=body["name"],
         scene_id=body["scene_id"],
+        prompt=body["prompt"],
         frames=body["frames"],
         settings=body["settings"],
         tier=body["tier"],
