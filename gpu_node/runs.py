@@ -15,8 +15,8 @@ from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.runners.benchmark.runner import BenchmarkRunner
 from gpu_node.runners.echo import EchoRunner
 from gpu_node.runners.inference import InferenceRunner, ModelServer
-from gpu_node.runners.prompts import IMAGES, VIDEO, ImageRunner, VideoRunner, read_wanted
 from gpu_node.runners.outputs import Output
+from gpu_node.runners.prompts import IMAGES, VIDEO, ImageRunner, VideoRunner, read_wanted
 from gpu_node.scenes import sha256_hex
 from gpu_node.session import Limits
 
