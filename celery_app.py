@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "uploads": {"task": "hub.sweep_uploads", "schedule": 3600.0, "options": {"expires": 600}},
     "scenes": {"task": "hub.sweep_scenes", "schedule": 30.0, "options": {"expires": 30}},
     "task logs": {"task": "hub.sweep_task_logs", "schedule": 3600.0, "options": {"expires": 600}},
+    "renders": {"task": "hub.sweep_renders", "schedule": 3600.0, "options": {"expires": 600}},
     "audit": {"task": "hub.audit", "schedule": 3600.0, "options": {"expires": 600}},
     "proposals": {"task": "hub.sweep_proposals", "schedule": 300.0, "options": {"expires": 300}},
     "stakes": {"task": "hub.sweep_stakes", "schedule": 30.0, "options": {"expires": 30}},

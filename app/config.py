@@ -229,6 +229,19 @@ class Settings:
     task_log_lines: int = setting(10_000, "so many of a compute task's newest lines are kept", "lines", least=100, most=10**7)
     task_log_bytes: int = setting(4_194_304, "and how much they may be together", "bytes", least=65_536, most=2**30)
     task_log_kept_days: int = setting(30, "a task's log and figures are kept so long after its end", "days", least=1)
+    preview_pixels: int = setting(512, "longest side of a frame's watermarked preview", "pixels", least=64, most=4096)
+    preview_kept_days: int = setting(14, "a preview is kept so long, then drawn anew when asked for", "days", least=1)
+    job_event_kept_days: int = setting(30, "events of a render are kept so long after its end", "days", least=1)
+    event_streams_per_account: int = setting(
+        20, "streams of job events that an account may have open at once", "streams", least=1, most=10_000
+    )
+    event_streams_per_process: int = setting(
+        400, "and an API process; gunicorn's worker serves 1000 connections in all", "streams", least=1, most=10_000
+    )
+    event_stream_seconds: int = setting(
+        3600, "a stream of job events ends after this long; clients go on with Last-Event-ID", "s", least=10, most=86_400
+    )
+    event_heartbeat_seconds: int = setting(15, "and says so often that it is there", "s", least=1, most=60)
     task_follow_seconds: int = setting(20, "longest wait for a new line, where a log is asked for with `follow`", "s", most=60)
     inspection_wait_seconds: int = setting(2, "a quote waits so long for an idle node to open the scene; 0: not at all", "s")
     max_result_bytes: int = setting(268_435_456, "largest picture a node may upload", "bytes")

@@ -15,6 +15,7 @@ from app.core import (
     doorbells,
     idempotency,
     inspections,
+    job_events,
     outcomes,
     payments,
     payout_reconciliation,
@@ -39,6 +40,7 @@ from app.flows import (
     payout_lookup,
     payout_values,
     payouts,
+    previews,
     proposals,
     push,
     retention,
@@ -56,6 +58,7 @@ log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 AT_ONCE = 100
 JOBS_AT_ONCE = 10
+DAY_SECONDS = 86_400
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
 TURN_SECONDS = 10
@@ -222,6 +225,16 @@ def sweep_task_logs() -> None:
     while forgotten == AT_ONCE:
         with hub().database.unit_of_work() as session:
             forgotten = task_logs.forget_old(session, hub().settings.task_log_kept_days, AT_ONCE)
+
+
+@shared_task(name="hub.sweep_renders")
+def sweep_renders() -> None:
+    """Delete events of renders that ended long ago, and previews that are drawn anew when they are asked for."""
+    settings, forgotten = hub().settings, AT_ONCE
+    while forgotten == AT_ONCE:
+        with hub().database.unit_of_work() as session:
+            forgotten = job_events.forget_old(session, settings.job_event_kept_days, AT_ONCE)
+    hub().store.delete_older(previews.PREFIX, settings.preview_kept_days * DAY_SECONDS)
 
 
 @shared_task(name="hub.keep_books")

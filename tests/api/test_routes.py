@@ -132,6 +132,11 @@ ACCESS = {
     ("DELETE", "/rnp/v1/jobs/<job_id>"): "jobs:write",
     ("POST", "/rnp/v1/jobs/<job_id>/pause"): "jobs:write",
     ("POST", "/rnp/v1/jobs/<job_id>/resume"): "jobs:write",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames/<frame>"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames/<frame>/preview"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/frames.zip"): "jobs:read",
+    ("GET", "/rnp/v1/jobs/<job_id>/events"): "jobs:read",
     ("POST", "/api/v1/tasks"): "tasks:write",
     ("GET", "/api/v1/tasks"): "tasks:read",
     ("GET", "/api/v1/tasks/<task_id>"): "tasks:read",
@@ -396,7 +401,7 @@ def test_another_dialects_job_is_unknown_here_without_its_owners_key(market: Mar
 
 SAMPLES = {"<job_id>": UNKNOWN, "<provider_id>": UNKNOWN, "<path:key>": "a", "<letter_id>": UNKNOWN, "<entry_id>": UNKNOWN,
            "<task_id>": UNKNOWN, "<key_id>": UNKNOWN, "<resource_id>": UNKNOWN, "<address_id>": UNKNOWN,
-           "<scene_id>": UNKNOWN, "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN,
+           "<scene_id>": UNKNOWN, "<deposit_id>": UNKNOWN, "<invoice_id>": UNKNOWN, "<frame>": "1",
            "<name>": "rayment", "<path:filename>": "x", "<participant_id>": "1", "<worker_id>": "1", "<payout_id>": "1",
            "<proposal_id>": "1", "<dispute_id>": UNKNOWN,
            "<wallet_address>": "0:" + "0" * 64}

@@ -1,6 +1,16 @@
 """All of the dialect's views, one blueprint a noun."""
 
-from app.api.rnp019 import estimates, jobs, keys, payout_addresses, scenes, tiers, wallets
+from app.api.rnp019 import (
+    estimates,
+    events,
+    frames,
+    jobs,
+    keys,
+    payout_addresses,
+    scenes,
+    tiers,
+    wallets,
+)
 
 BLUEPRINTS = (
     wallets.blueprint,
@@ -10,4 +20,6 @@ BLUEPRINTS = (
     tiers.blueprint,
     estimates.blueprint,
     jobs.blueprint,
+    frames.blueprint,
+    events.blueprint,
 )

@@ -1,0 +1,68 @@
+"""A job's events as this dialect writes them, line by line (text/event-stream, the HTML standard's server-sent events)."""
+
+import json
+from typing import Any
+
+from app.api import moments
+from app.api.rnp019 import job_words
+from app.core.job_events import Page
+from app.models.job_events import JobEvent
+from app.values.money import Money
+from app.values.states import JobState, PaymentState, UnitState
+
+MEDIA_TYPE = "text/event-stream"
+RETRY = "retry: 2000\n\n"
+HEARTBEAT = ": still here\n\n"
+
+
+def written(name: str, data: dict[str, Any], id: int | None = None) -> str:
+    head = "" if id is None else f"id: {id}\n"
+    return f"{head}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def page(found: Page) -> str:
+    """All events of a page. What was deleted before is told by how many it was, under the number of the last of them."""
+    first = found.events[0].sequence if found.events else found.last + 1
+    gap = written("skipped", {"skipped": found.skipped}, (first or 1) - 1) if found.skipped else ""
+    return gap + "".join(written(item.kind, shown(item), item.sequence) for item in found.events)
+
+
+def shown(item: JobEvent) -> dict[str, Any]:
+    facts = item.facts
+    head = {"job_id": str(item.job_id), "at": moments.written(item.noted_at)}
+    tail = {
+        "completed": facts["completed"],
+        "total": facts["total"],
+        "current_cost": _amount(facts, "charged_minor"),
+        "asset": facts["asset"],
+    }
+    return head | (_job(facts) if item.kind == "job" else _frame(facts)) | tail
+
+
+def _job(facts: dict[str, Any]) -> dict[str, Any]:
+    lead = UnitState.RENDERING if facts["has_begun"] else UnitState.QUEUED
+    return {
+        "status": job_words.word(PaymentState(facts["payment_state"]), lead, JobState(facts["job_state"])),
+        "reason": facts["reason"],
+        "message": facts["message"],
+        "priority": facts["priority"],
+        "limit": _amount(facts, "limit_minor"),
+        "paid": facts["is_settled"],
+    }
+
+
+def _frame(facts: dict[str, Any]) -> dict[str, Any]:
+    part = {"tile": facts["tile"]} if facts["tile"] is not None else {}
+    return {
+        "frame": facts["frame"],
+        **part,
+        "status": facts["status"],
+        "seconds": facts["seconds"],
+        "cost": _amount(facts, "cost_minor"),
+        "attempts": facts["attempts"],
+        "error": facts["error"],
+    }
+
+
+def _amount(facts: dict[str, Any], name: str) -> str | None:
+    return None if facts[name] is None else str(Money(int(facts[name]), facts["asset"]))
