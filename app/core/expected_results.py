@@ -16,6 +16,7 @@ from app.values.states import AttemptState
 _EXPECTED = text("""
 SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
     CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') WHEN 'container' THEN 'ARCHIVE'
+        WHEN 'video' THEN 'VIDEO'
         ELSE j.settings ->> 'output_format' END,
     CAST(j.settings ->> 'width' AS int), CAST(j.settings ->> 'height' AS int),
     j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
@@ -25,8 +26,8 @@ FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.jo
 
 @dataclass(frozen=True, slots=True)
 class ExpectedResult:
-    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), an MP4,
-    JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
+    """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), a VIDEO
+    of a prompt (an MP4), JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
 
     upload_key: str
     format: str

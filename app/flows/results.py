@@ -20,7 +20,6 @@ from app.failpoints import failpoint
 from app.formats import image, video
 from app.values.attempt_steps import Steps
 from app.values.json_text import read_json
-from app.values.render_settings import VIDEO
 from app.values.states import AttemptState
 
 
@@ -89,7 +88,7 @@ class Judged:
 log = structlog.get_logger()
 BATCH_BYTES = 64 * 1024 * 1024
 JSON_TYPE = "application/json"
-ARCHIVE = "ARCHIVE"
+ARCHIVE, PROMPT_VIDEO = "ARCHIVE", "VIDEO"
 RUN_FORMATS = ("JSON", "BYTES", ARCHIVE)
 FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
 
@@ -258,7 +257,7 @@ def _decode_all(batch: Sequence[_Moved], looks: Sequence[Path | Judged], max_pix
 def _check(item: Announced, path: Path, expected: ExpectedResult, max_pixels: int) -> Judged | None:
     if expected.format in RUN_FORMATS:
         return _check_run(item, path, expected)
-    if expected.format == VIDEO:
+    if expected.format == PROMPT_VIDEO:
         return _check_video(item, path)
     return check_picture(item.attempt_id, path, expected, max_pixels)
 
@@ -274,7 +273,7 @@ def _check_run(item: Announced, path: Path, expected: ExpectedResult) -> Judged 
 
 
 def _check_video(item: Announced, path: Path) -> Judged | None:
-    """A video is looked at, and not decoded."""
+    """What a model made of a prompt is looked at, and not decoded: how long it is and how large, the model has decided."""
     try:
         video.check_mp4(path)
     except InvalidInput as error:
