@@ -35,7 +35,7 @@ blueprint.ARGUMENTS_PARSER = BadRequestParser()
 @blueprint.alt_response(402, "PAYMENT_REQUIRED")
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(409, "CONFLICT")
-@blueprint.alt_response(503, "UNAVAILABLE")
+@blueprint.alt_response(503, "SERVICE_UNAVAILABLE")
 def create(body: dict[str, Any]) -> dict[str, Any]:
     """Order a render. `credits` sets what it costs at most aside and begins; `prepay` says where to pay; `pay_before_download`
     begins, and is paid when it is done."""
