@@ -12,7 +12,7 @@ SYSTEM_COMMANDS := radosgw=radosgw ceph-mon=ceph-mon ceph-osd=ceph-osd ceph=ceph
 	prometheus-node-exporter=prometheus-node-exporter prometheus-postgres-exporter=prometheus-postgres-exporter \
 	podman=podman dockerd=docker.io runc=runc busybox=busybox-static \
 	prometheus-redis-exporter=prometheus-redis-exporter /usr/lib/postgresql/15/bin/postgres=postgresql-15 ip=iproute2 wget=wget
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test test-system chaos bench settings dashboards lock clean system-libraries system-packages evm-chain ton-chain liteservers tracing
 

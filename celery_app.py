@@ -41,6 +41,7 @@ app.conf.beat_schedule = {
     "usd": {"task": "hub.sweep_usd", "schedule": 60.0, "options": {"expires": 60}},
     "anchors": {"task": "hub.sweep_anchors", "schedule": 5.0, "options": {"expires": 10}},
     "payouts": {"task": "hub.sweep_payouts", "schedule": 2.0, "options": {"expires": 5}},
+    "x402": {"task": "hub.sweep_x402", "schedule": 2.0, "options": {"expires": 5}},
     "recorded payouts": {"task": "hub.look_up_payouts", "schedule": 15.0, "options": {"expires": 10}},
     "payout audit": {"task": "hub.audit_payouts", "schedule": 300.0, "options": {"expires": 60}},
     "watched queues": {"task": "hub.watch_queues", "schedule": 10.0, "options": {"expires": 10}},

@@ -108,6 +108,10 @@ class Settings:
     signer_max_day: str = setting(
         "SOL=200,USDC=20000,USDT=20000,RENDER=5000,TON=10000", "the most that the signer signs in 24 hours, by asset"
     )
+    signer_max_fee_lamports: int = setting(
+        50_000, "the most that the signer pays as the fee of one transaction by which somebody pays with x402", "lamports"
+    )
+    signer_max_day_fee_lamports: int = setting(100_000_000, "the most that it pays for such fees in 24 hours", "lamports")
     signer_quiet_seconds: int = setting(
         240, "after its start the signer signs nothing new for so long: what it forgot with a lost disk has expired by then", "s"
     )
@@ -130,6 +134,15 @@ class Settings:
     max_samples: int = setting(65_536, "samples per pixel", "samples")
     max_unpacked_bytes: int = setting(4_294_967_296, "largest decompressed scene", "bytes")
     max_blender_version: str = setting("4.5", "newest .blend that the nodes can open")
+    x402_minimum: str = setting(
+        "0.01,SOL=0.0005", "smallest payment that the hub pays the fee of; some assets' own: `0.01,SOL=0.0005`"
+    )
+    x402_network: str = setting(
+        "", "CAIP-2 name of the Solana cluster for x402; empty: by its genesis hash. `lightyard up` calls a local chain devnet"
+    )
+    x402_wait_seconds: int = setting(
+        25, "a request that pays with x402 waits so long for its payment to be final, then it is pending", "s", least=1, most=60
+    )
     quote_seconds: int = setting(900, "how long a quote may be paid", "s")
     unpaid_kept_seconds: int = setting(86_400, "an unpaid quote and its file are kept so long after its expiry", "s")
     upload_unused_seconds: int = setting(86_400, "an upload that no job used is kept so long after its address expired", "s")
@@ -229,6 +242,7 @@ class Settings:
     task_log_lines: int = setting(10_000, "so many of a compute task's newest lines are kept", "lines", least=100, most=10**7)
     task_log_bytes: int = setting(4_194_304, "and how much they may be together", "bytes", least=65_536, most=2**30)
     task_log_kept_days: int = setting(30, "a task's log and figures are kept so long after its end", "days", least=1)
+    task_streams_per_account: int = setting(100, "an account may follow tasks over so many sockets at once", "sockets", least=1)
     preview_pixels: int = setting(512, "longest side of a frame's watermarked preview", "pixels", least=64, most=4096)
     preview_kept_days: int = setting(14, "a preview is kept so long, then drawn anew when asked for", "days", least=1)
     job_event_kept_days: int = setting(30, "events of a render are kept so long after its end", "days", least=1)

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain
+from threading import Lock
+from typing import Any
 
 import structlog
 from flask import Flask, Response, request
-from flask_smorest import Api
+from flask_smorest import Api, Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_flask_exporter import PrometheusMetrics
 from werkzeug.exceptions import Unauthorized
@@ -29,6 +31,7 @@ from app.api.rayment import views as rayment
 from app.api.rendertrust import document as rendertrust
 from app.api.rendertrust import routes as rendertrust_routes
 from app.api.rnp019 import document as rnp019
+from app.api.rnp019 import events as rnp019_events
 from app.api.rnp019 import routes as rnp019_routes
 from app.api.robocompute import document as robocompute
 from app.api.robocompute import routes as robocompute_routes
@@ -134,6 +137,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     bodies.install(app, settings, lambda path: owner_of(path, DIALECTS).takes_forms)
     signed_forms.install(app, lambda path: owner_of(path, DIALECTS).takes_forms)
     security.install_signatures(app)
+    allowances.install_signed(app, lambda path: owner_of(path, DIALECTS) is ROBOCOMPUTE)
     apis = (
         (RAYMENT, _install_dialect(app, RAYMENT, rayment.blueprint, provider_views.blueprint)),
         (NODE, _install_dialect(app, NODE, node.blueprint, files.blueprint)),
@@ -142,25 +146,43 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
         (COCOON, _install_dialect(app, COCOON, *cocoon_routes.BLUEPRINTS)),
         (ROBOCOMPUTE, _install_dialect(app, ROBOCOMPUTE, *robocompute_routes.BLUEPRINTS)),
     )
-    docs.install(app, {dialect.name: (dialect.title, api.spec.to_dict) for dialect, api in apis}, reading=RENDERTRUST.name)
+    docs.install(app, {dialect.name: (dialect.title, api.document) for dialect, api in apis}, reading=RENDERTRUST.name)
     rayment_relay.install(app, app.extensions["lightyard"])
     rendertrust_relay.install(app, app.extensions["lightyard"], security.node_token, node.describe)
     worker_metrics.install(app, app.extensions["lightyard"], watching.admit)
+    rnp019_events.install(app, app.extensions["lightyard"])
     task_streams.install(app, app.extensions["lightyard"], streaming.admit, streaming.Words())
     install_errors(app, DIALECTS)
     return app
 
 
 class DialectApi(Api):
-    """One OpenAPI file; its errors look like the dialect's own."""
+    """One OpenAPI file, written when somebody first asks for it; its errors look like the dialect's own."""
 
     def __init__(self, app: Flask, *, config_prefix: str, dialect: Dialect) -> None:
         self._error_schema = dialect.error_schema
+        self._undocumented: list[Blueprint] = []
+        self._documenting = Lock()
         super().__init__(app, config_prefix=config_prefix)
         for name, schema in dialect.schemas.items():
             self.spec.components.schema(name, schema)
         for name, scheme in dialect.security_schemes.items():
             self.spec.components.security_scheme(name, scheme)
+
+    def register_blueprint(self, blp: Blueprint) -> None:
+        """Serve it now. Nobody waits for its documentation when a process starts."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp)
+        self._undocumented.append(blp)
+
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI file."""
+        with self._documenting:
+            while self._undocumented:
+                blueprint = self._undocumented.pop(0)
+                blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
+                self.spec.tag({"name": blueprint.name, "description": blueprint.description})
+            return self.spec.to_dict()
 
     def _register_responses(self) -> None:
         """flask-smorest writes its own error body here; ours are the dialect's."""
@@ -170,7 +192,7 @@ class DialectApi(Api):
         self.spec.components.response("DEFAULT_ERROR", {"description": "Any other error", "content": content}, lazy=True)
 
 
-def _install_dialect(app: Flask, dialect: Dialect, *blueprints: object) -> Api:
+def _install_dialect(app: Flask, dialect: Dialect, *blueprints: Blueprint) -> DialectApi:
     prefix = f"{dialect.name.upper()}_"
     app.config.update(
         {
@@ -209,6 +231,7 @@ def _socket_gauges(app: Flask) -> Iterator[Figure]:
         exchange = app.extensions[name].exchange
         yield Figure("relay_connections", len(exchange), {"endpoint": endpoint})
         yield Figure("relay_waiting_bytes", exchange.waiting_bytes(), {"endpoint": endpoint})
+    yield Figure("relay_connections", len(app.extensions[rnp019_events.SEATS]), {"endpoint": "events"})
 
 
 def _install_metrics(app: Flask, settings: Settings, hub: Hub) -> None:

@@ -37,6 +37,9 @@ FAILPOINTS = {
     "payout.booking": "payouts are booked, nothing is committed",
     "payout.expired": "signed payouts have provably expired, the hub has not noted it",
     "payout.adopting": "a transaction was found that the books do not know, and is not noted",
+    "x402.signed": "the signer has signed a client's transaction, its bytes are stored nowhere in the hub",
+    "x402.stored": "a client's transaction is signed and stored, and was not sent",
+    "x402.sent": "the chain has a client's transaction, the hub has not noted it",
     "signer.noted": "the signer has signed and noted payouts, nobody was told",
 }
 

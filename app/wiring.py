@@ -18,6 +18,7 @@ from app.adapters.chains.evm import EvmGateway
 from app.adapters.chains.liteserver import Liteservers, read_config
 from app.adapters.chains.solana import SolanaGateway
 from app.adapters.chains.solana_payouts import SolanaPayouts
+from app.adapters.chains.solana_settlements import SolanaSettlements
 from app.adapters.chains.ton import TonGateway
 from app.adapters.chains.ton_gateway import CheckedTonGateway
 from app.adapters.chains.ton_payouts import TonPayouts
@@ -51,6 +52,7 @@ from app.flows.broker_access import Broker, Office
 from app.flows.estimating import ProbeLimits
 from app.flows.payouts import PayoutChain
 from app.flows.results import Rules
+from app.flows.x402 import Facilitator
 from app.values import signatures
 from app.values.money import Money
 from app.values.networks import read_networks
@@ -84,9 +86,15 @@ class Hub:
     card_terms: card_payments.Terms
     prices: Mapping[str, Money]
     payout_chains: tuple[PayoutChain, ...]
+    settlements: SolanaSettlements
     signer: SignerClient
     payout_rules: PayoutRules
     node_broker: Broker | None
+
+    @property
+    def facilitator(self) -> Facilitator:
+        """Who settles payments by x402 here."""
+        return Facilitator(self.database, self.settlements, self.chain, self.signer)
 
     @property
     def broker_office(self) -> Office:
@@ -150,6 +158,7 @@ class Hub:
             settings.max_frames,
             settings.quote_seconds,
             pay_later.read_most(settings.pay_later_most),
+            solana_hub.read(settings),
         )
 
     @property
@@ -255,6 +264,7 @@ def build(settings: Settings) -> Hub:
             raise ConfigError(f"{name.upper()} is not set; `lightyard up` starts embedded servers and sets it")
     celery = make_celery(settings)
     cache = connect_cache(settings.redis_url)
+    solana = _solana_payouts(settings)
     hub = Hub(
         settings=settings,
         database=Database(make_engine(settings)),
@@ -273,7 +283,10 @@ def build(settings: Settings) -> Hub:
         celery=celery,
         card_terms=card_payments.read_terms(settings),
         prices=read_prices(settings.dispatch_prices),
-        payout_chains=_payout_chains(settings),
+        payout_chains=_payout_chains(settings, solana),
+        settlements=SolanaSettlements(
+            settings.solana_rpc_urls, settings.solana_timeout_seconds, solana, settings.x402_network
+        ),
         signer=SignerClient(settings.signer_socket_path),
         payout_rules=PayoutRules(
             read_minimums(settings.minimum_payout),
@@ -294,11 +307,14 @@ def _ton(settings: Settings) -> TonGateway:
     return CheckedTonGateway(Toncenter(settings.ton_api_urls, settings.ton_timeout_seconds, settings.ton_api_key))
 
 
-def _payout_chains(settings: Settings) -> tuple[PayoutChain, ...]:
-    """Chains that payouts leave on; one gateway for each TON server, because they must agree."""
+def _solana_payouts(settings: Settings) -> SolanaPayouts:
     mints, lag_seconds = read_mints(settings.solana_mints), settings.payout_lag_seconds
     opens_from = read_minimums(settings.payout_opens_account_from, OPENS_FROM)
-    solana = SolanaPayouts(settings.solana_rpc_urls, settings.solana_timeout_seconds, mints, lag_seconds, opens_from)
+    return SolanaPayouts(settings.solana_rpc_urls, settings.solana_timeout_seconds, mints, lag_seconds, opens_from)
+
+
+def _payout_chains(settings: Settings, solana: SolanaPayouts) -> tuple[PayoutChain, ...]:
+    """Chains that payouts leave on; one gateway for each TON server, because they must agree."""
     if settings.ton_config:
         gateways = [_ton(settings)]
     else:
@@ -306,7 +322,7 @@ def _payout_chains(settings: Settings) -> tuple[PayoutChain, ...]:
         gateways = [CheckedTonGateway(server) for server in servers]
     if not gateways:
         return (solana,)
-    return solana, TonPayouts(gateways, lag_seconds, settings.payout_valid_seconds)
+    return solana, TonPayouts(gateways, settings.payout_lag_seconds, settings.payout_valid_seconds)
 
 
 def connect_cache(url: str) -> redis.Redis:
@@ -328,6 +344,7 @@ def malformed(settings: Settings) -> dict[str, str]:
         "STORAGE_URL": lambda: _storage_address(settings),
         "MINIMUM_PAYOUT": lambda: read_minimums(settings.minimum_payout),
         "MINIMUM_STAKE": lambda: read_minimums(settings.minimum_stake, "MINIMUM_STAKE"),
+        "X402_MINIMUM": lambda: read_minimums(settings.x402_minimum, "X402_MINIMUM"),
         OPENS_FROM: lambda: read_minimums(settings.payout_opens_account_from, OPENS_FROM),
         "SOLANA_MINTS": lambda: read_mints(settings.solana_mints),
         "SIGNER_MAX_PAYOUT": lambda: read_limits("SIGNER_MAX_PAYOUT", settings.signer_max_payout),

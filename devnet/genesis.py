@@ -25,6 +25,8 @@ def mint_address(asset: str) -> Pubkey:
     return Pubkey(hashlib.sha256(f"lightyard devnet mint {asset}".encode()).digest())
 
 
+NATIVE_MINT = Pubkey.from_string("So11111111111111111111111111111111111111112")  # of SOL in token accounts; LiteSVM lacks it
+_NATIVE = bytes(44) + bytes([9, 1]) + bytes(36)  # as on every cluster: nobody mints it, 9 decimals, initialized
 MINTS = {asset: mint_address(asset) for asset in DECIMALS}
 
 
@@ -42,6 +44,7 @@ class Genesis:
         lamports = svm.minimum_balance_for_rent_exemption(MINT_BYTES)
         for asset, mint in MINTS.items():
             svm.set_account(mint, Account(lamports, self._mint(DECIMALS[asset]), TOKEN_PROGRAM))
+        svm.set_account(NATIVE_MINT, Account(lamports, _NATIVE, TOKEN_PROGRAM))
 
     def _mint(self, decimals: int) -> bytes:
         """A mint as the token program packs it: authority, supply 0, decimals, initialized, no freeze authority."""

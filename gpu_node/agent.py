@@ -190,10 +190,15 @@ class Agent:
         """A compute task, whole; its owner has read what it printed when this returns. Raises WorkFailed or WorkStopped."""
         if self.containers is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this node runs no containers")
+
+        def on_running(is_running: bool) -> None:
+            attempt.note_running(is_running)
+            self.changed.set()  # it is billed from now on: the hub hears of it at once
+
         try:
             return self.containers.run(attempt.job.settings, attempt.job.limits, stopped,
                                        lambda lines: self.logs.write(attempt, lines),
-                                       lambda measures: self.logs.note(attempt, measures))
+                                       lambda measures: self.logs.note(attempt, measures), on_running)
         except HostBusy as busy:
             self._release([attempt])
             raise WorkStopped(str(busy)) from busy
@@ -259,7 +264,7 @@ class Agent:
     def _report(self, attempts: list[Attempt]) -> None:
         now = time.monotonic()
         reports = [{**attempt.reference, "progress": attempt.progress, "message": None,
-                    "seconds": round(now - attempt.started_at, 3) if attempt.started_at else 0.0}
+                    "seconds": attempt.seconds(now)}
                    for attempt in attempts]
         try:
             answer = self.client.call("/progress", {"reports": reports}, KEEPER_PATIENCE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,8 @@ class Job:
 
 @dataclass(eq=False)
 class Attempt:
-    """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` is its container's."""
+    """One try at one unit. `dead` is set when the hub says that it is not ours any more; `lines_printed` is its container's, and
+    so are `ran_from` and `ran_until`: what comes before, the image's pull above all, and after costs its client nothing."""
 
     attempt_id: str
     fence: int
@@ -40,11 +42,25 @@ class Attempt:
     started_at: float | None = None
     steps: list[tuple[str, float, float]] = field(default_factory=list)
     lines_printed: int = 0
+    ran_from: float | None = None
+    ran_until: float | None = None
     dead: threading.Event = field(default_factory=threading.Event)
 
     @property
     def reference(self) -> dict[str, Any]:
         return {"attempt_id": self.attempt_id, "fence": self.fence}
+
+    def note_running(self, is_running: bool) -> None:
+        """Its container has begun, or is over."""
+        if is_running:
+            self.ran_from = time.monotonic()
+        else:
+            self.ran_until = time.monotonic()
+
+    def seconds(self, now: float) -> float:
+        """For how long it has run; 0 before. At least a millisecond once it has begun, which says so."""
+        began, until = (self.ran_from, self.ran_until or now) if self.kind == "container" else (self.started_at, now)
+        return 0.0 if began is None else max(0.001, round(until - began, 3))
 
 
 class HeldAttempts:

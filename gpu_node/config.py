@@ -61,7 +61,11 @@ class NodeSettings:
     container_pull: bool = True
     container_image_bytes: int = 32 * GIB
     container_cache_bytes: int = 64 * GIB
+    container_cache_seconds: float = 7 * 86400.0
+    container_silence_seconds: float = 180.0
     container_registries: tuple[str, ...] = ()
+    container_allowed_registries: tuple[str, ...] = ()
+    container_disk: str = "measured"
     container_processes: int = 1024
     container_grace_seconds: float = 10.0
     container_log_bytes: int = 1024**2
@@ -111,7 +115,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         container_pull=_switch(env, "NODE_CONTAINER_PULL", True),
         container_image_bytes=_integer(env, "NODE_CONTAINER_IMAGE_BYTES", 32 * GIB, 1024, 2**50),
         container_cache_bytes=_integer(env, "NODE_CONTAINER_CACHE_BYTES", 64 * GIB, 0, 2**50),
-        container_registries=tuple(filter(None, (env.get("NODE_CONTAINER_REGISTRIES") or "").replace(" ", "").split(","))),
+        container_cache_seconds=_integer(env, "NODE_CONTAINER_CACHE_SECONDS", 7 * 86400, 0, 2**31),
+        container_silence_seconds=_seconds(env, "NODE_CONTAINER_SILENCE_SECONDS", 180.0),
+        container_registries=_names(env, "NODE_CONTAINER_REGISTRIES"),
+        container_allowed_registries=_names(env, "NODE_CONTAINER_ALLOWED_REGISTRIES"),
+        container_disk=env.get("NODE_CONTAINER_DISK") or ("bounded" if env.get("LIGHTYARD_ENV") == "production" else "measured"),
         container_processes=_integer(env, "NODE_CONTAINER_PROCESSES", 1024, 1, 2**22),
         container_grace_seconds=_seconds(env, "NODE_CONTAINER_GRACE_SECONDS", 10.0),
         container_log_bytes=_integer(env, "NODE_CONTAINER_LOG_BYTES", 1024**2, 1024, 2**30),
@@ -168,6 +176,8 @@ def _check_containers(settings: NodeSettings) -> None:
     engine = settings.container_engine
     if engine not in ("auto", "off") and not engine.startswith(("unix:///", "tcp://127.0.0.1:", "http+unix://")):
         raise SettingError(f"NODE_CONTAINER_ENGINE is {engine!r}: use auto, off, or a socket such as unix:///run/podman/podman.sock")
+    if settings.container_disk not in ("bounded", "measured"):
+        raise SettingError(f"NODE_CONTAINER_DISK is {settings.container_disk!r}: use bounded, or measured where this host can't")
     if settings.container_network in ("host", "default") or (settings.container_network or "").startswith("container:"):
         raise SettingError(f"NODE_CONTAINER_NETWORK is {settings.container_network!r}: name a network that is made for "
                            "strangers' containers, and leads nowhere else on this host")
@@ -189,6 +199,10 @@ def _is_private(host: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
+
+
+def _names(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, (env.get(name) or "").replace(" ", "").split(",")))
 
 
 def _integer(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -150,7 +150,7 @@ class Delivery(threading.Thread):
             return
         items = [
             {**parcel.attempt.reference, "code": parcel.failure.code.value, "message": parcel.failure.message[:1000],
-             "log_tail": parcel.failure.log_tail[-4000:]}
+             "log_tail": parcel.failure.log_tail[-4000:], **_exit_of(parcel.failure)}
             for parcel in parcels if parcel.failure is not None
         ]
         try:
@@ -164,6 +164,10 @@ class Delivery(threading.Thread):
             self._held.remove(parcel.attempt)
             if parcel.file is not None:
                 parcel.file.unlink(missing_ok=True)
+
+
+def _exit_of(failure: WorkFailed) -> dict[str, Any]:
+    return {} if failure.exit_code is None else {"exit_code": failure.exit_code, "seconds": round(failure.seconds, 3)}
 
 
 def _facts_of(parcel: Parcel) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import httpx
 from gpu_node.config import NodeSettings
 from gpu_node.host import find_host
 from gpu_node.machine import has_egl, read_gpus
-from gpu_node.offer import COMPUTE
-from gpu_node.runners.container.engine import EngineMissing, advice, find_engine
+from gpu_node.offer import COMPUTE, check_disk
+from gpu_node.runners.container.engine import EngineMissing, advice, find_engine, mending
 from gpu_node.sandbox import SandboxMissing, bubblewrap_works
 
 LIBRARIES = {
@@ -106,12 +106,16 @@ def containers(settings: NodeSettings) -> list[Finding]:
         return []
     try:
         engine = find_engine(settings.container_engine, settings.production)
+        check_disk(settings)
     except EngineMissing as missing:
         return [Finding(WARN, "containers", "compute tasks are not offered: echo and cpu_benchmark alone are left", str(missing))]
     name = f"{engine.name} {engine.version} at {engine.address}"
     findings = [Finding(OK, "containers", f"{name}, {engine.cpu_count} cores, {engine.memory_bytes / 1e9:.0f} GB")]
     if not engine.has_user_namespace:
         findings.append(Finding(WARN, "containers", "root in a container is root of this host", advice(engine.name)))
+    if engine.ignores:
+        said = f"{engine.name} takes no notice of {', '.join(engine.ignores)}"
+        findings.append(Finding(WARN, "containers", said, mending(engine)))
     if read_gpus() and not engine.gives_gpus:
         findings.append(Finding(WARN, "containers", f"{engine.name} gives containers no GPU: tasks that want one go elsewhere",
                                 "use Docker with the NVIDIA container toolkit (nvidia-ctk runtime configure --runtime=docker)"))

@@ -40,14 +40,23 @@ class NodeError(Exception):
     """Everything this package raises on purpose."""
 
 
-class WorkFailed(NodeError):
-    """A unit of work failed for a reason that the hub must be told."""
+KILLED = 137  # what a shell says of a program that was killed
 
-    def __init__(self, code: FailureCode, message: str, log_tail: str = "") -> None:
+
+class WorkFailed(NodeError):
+    """A unit of work failed for a reason that the hub must be told.
+
+    `exit_code`: a container has ended by itself with this status, or at a limit of its own with KILLED, after `seconds`: no other
+    host will do better, and it is paid.
+    """
+
+    def __init__(self, code: FailureCode, message: str, log_tail: str = "", exit_code: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.log_tail = log_tail
+        self.exit_code = exit_code
+        self.seconds = 0.0
 
 
 class WorkStopped(NodeError):

@@ -235,6 +235,7 @@ class RelayClient(HubClient):
     def _failures(self, body: dict[str, Any], patience_seconds: float) -> dict[str, Any]:
         items = body["failures"]
         messages = [{"type": "job_result", "status": "failed", "code": item["code"], "error_message": item["message"],
+                     **{name: item[name] for name in ("exit_code", "seconds") if name in item},
                      **self._inbox.names_of(item["attempt_id"])} for item in items]
         answers = self._ask(messages, patience_seconds)
         return {"failures": [{"attempt_id": item["attempt_id"], "accepted": answer["type"] == "job_ack"}

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-THREADS = 12  # as the worker is started with (`-c`); two of them never wait for anybody
-SEATS = {"payments": 2, "providers": 3, "anchors": 1, "payouts": 2, "ton": 1, "watch": 1}
+THREADS = 12  # as the worker is started with (`-c`); one of them never waits for anybody
+SEATS = {"payments": 2, "providers": 3, "anchors": 1, "payouts": 2, "ton": 1, "watch": 1, "x402": 1}
 _free = {name: threading.BoundedSemaphore(count) for name, count in SEATS.items()}
 
 

@@ -66,6 +66,7 @@ BILLING_TURN_SECONDS = 60
 SCENE_TURN_SECONDS = 120
 PAYOUT_TURN_SECONDS = 120  # the wallet's row keeps two that sweep at once from paying twice; this only saves the work
 WHOLE_AUDIT_SECONDS = 600
+X402_TURN_SECONDS = 30  # what two do at once is harmless
 TON_TURN_SECONDS = 120  # a long walk on a slow server; who begins it again finds the cursor moved and leaves it
 
 
@@ -341,6 +342,14 @@ def sweep_payouts() -> None:
                 payouts.advance_if_possible(hub().database, chain, hub().signer)
             except Exception:  # noqa: BLE001  logged, and tried again by the next sweep; the other chain must not wait for it
                 log.exception("payouts.broken", chain=chain.name)
+
+
+@shared_task(name="hub.sweep_x402")
+def sweep_x402() -> None:
+    """Say that payments by x402 are taken, and follow those on their way. Nothing where no signer runs."""
+    with seat("x402") as is_free, turn(hub().cache, "x402", X402_TURN_SECONDS) as is_ours:
+        if is_free and is_ours and hub().settings.signer_socket_path.exists():
+            hub().facilitator.follow_if_possible()
 
 
 @shared_task(name="hub.look_up_payouts")

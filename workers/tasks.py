@@ -28,6 +28,20 @@ def verify_payment(key: str, message_id: str | None = None) -> None:
     forget(message_id)
 
 
+@shared_task(name="hub.x402.settle")
+def settle_x402(key: str, message_id: str | None = None) -> None:
+    """Sign and send a transaction that was handed over; what can't be done now, a sweep does."""
+    with seat("x402") as is_free:
+        try:
+            if is_free:
+                hub().facilitator.settle(uuid.UUID(key))
+        except LightyardError as error:
+            if not error.retryable:
+                raise
+            log.warning("x402.not_now", settlement_id=key, error=error.message)
+    forget(message_id)
+
+
 @shared_task(name="hub.jobs.push")
 def push_job(key: str, message_id: str | None = None) -> None:
     """Hand a paid job to its provider's own software, where it has no node of ours; a sweep tries again."""

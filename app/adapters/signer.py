@@ -1,5 +1,6 @@
 """The hub's door to the signer's socket. The keys are on the other side of it."""
 
+import base64
 import json
 import os
 import socket
@@ -35,6 +36,22 @@ class SignerClient:
         if not isinstance(found, dict):
             raise SignerAway("the signer told no addresses")
         return {str(chain): str(address) for chain, address in found.items()}
+
+    def fee_payer(self) -> str | None:
+        """The address of the wallet that pays fees of strangers' transactions on Solana; None without its key."""
+        found = self._call({"do": "addresses"}).get("fee_payer")
+        return None if found is None else str(found)
+
+    def cosign(self, raw: bytes) -> bytes | Refused:
+        """The transaction with the signature of the wallet that pays its fee; the same one again is the same bytes."""
+        answer = self._call({"do": "cosign", "transaction": base64.b64encode(raw).decode()})
+        try:
+            if "refused" in answer:
+                told = answer["refused"]
+                return Refused(Refusal(told["reason"]), str(told["message"]))
+            return base64.b64decode(answer["cosigned"], validate=True)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SignerAway(f"the signer's answer can't be read: {error}: {str(answer)[:200]}") from error
 
     def sign(self, chain: str, orders: Sequence[Order], terms: Terms, replaces: Sequence[str]) -> SignedPayouts | Refused:
         """Signed bytes: new ones, or those that were signed before for one of these payouts and are not in `replaces`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, g, make_response, request
+from flask import Response, after_this_request, g, make_response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -17,14 +17,19 @@ from app.core import idempotency
 from app.core.idempotency import Kept
 from app.db import Session
 from app.errors import InvalidInput, LightyardError
+from app.values.x402 import SIGNATURE_HEADER
 
+HEADER = "Idempotency-Key"
+"""Whose request carries it is asked whose it is, where others are not."""
 KEY_LIMIT_CHARS = 255
 CHUNK_BYTES = 1024 * 1024
+_HEADERS = "kept_headers"
+NOT_OVER = 202  # what it tells of goes on; the same request tells how it stands then
 View = Callable[..., ResponseReturnValue]
 Who = Callable[[Session], str]
 PARAMETER = {
     "in": "header",
-    "name": "Idempotency-Key",
+    "name": HEADER,
     "schema": {"type": "string", "maxLength": KEY_LIMIT_CHARS},
     "description": "same key and body, same answer",
 }
@@ -46,12 +51,13 @@ def idempotent_for_nodes(view: View) -> View:
 def _guard(view: View, who: Who) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
-        key = request.headers.get("Idempotency-Key")
+        key = request.headers.get(HEADER)
         if key is None:
             return view(*args, **kwargs)
         if not 0 < len(key) <= KEY_LIMIT_CHARS or not key.isascii() or not key.isprintable():
             raise InvalidInput(f"Idempotency-Key must be 1 to {KEY_LIMIT_CHARS} printable ASCII characters")
         request_hash = _request_hash()
+        key = _with_payment(key)
         with unit_of_work() as session:
             caller = hashlib.sha256(who(session).encode()).hexdigest()
             held = idempotency.begin(session, caller, key, request_hash)
@@ -64,8 +70,10 @@ def _guard(view: View, who: Who) -> View:
             if not (200 <= response.status_code < 300 or response.status_code == 402):
                 end = idempotency.release if response.status_code < 500 else idempotency.let_go
                 return response
+            if response.status_code == NOT_OVER:
+                return response
             with unit_of_work() as session:
-                idempotency.keep(session, held, response.status_code, response.get_data(as_text=True))
+                idempotency.keep(session, held, response.status_code, response.get_data(as_text=True), g.get(_HEADERS))
             end = _leave
             return response
         except (LightyardError, HTTPException) as error:
@@ -76,6 +84,12 @@ def _guard(view: View, who: Who) -> View:
                 end(session, held)
 
     return guarded
+
+
+def _with_payment(key: str) -> str:
+    """A client of x402 sends the same request again with a payment: that is another request, once for each payment."""
+    payment = request.headers.get(SIGNATURE_HEADER)
+    return key if payment is None else hashlib.sha256(f"{key}\n{payment}".encode()).hexdigest()
 
 
 def _leave(_session: Session, _held_id: uuid.UUID) -> None:
@@ -96,9 +110,23 @@ def order_id() -> uuid.UUID | None:
     return found
 
 
+def add_header(name: str, value: str) -> None:
+    """Have this answer carry a header, also whenever it is told again."""
+    found = g.setdefault(_HEADERS, {})
+    if not found:
+        after_this_request(_add_headers)
+    found[name] = value
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.update(g.get(_HEADERS))
+    return response
+
+
 def _replay(kept: Kept) -> Response:
     response = Response(kept.body, kept.status, mimetype="application/json")
     response.headers["Idempotent-Replayed"] = "true"
+    response.headers.update(kept.headers)
     return response
 
 

@@ -15,7 +15,7 @@ from app.core import accounts, nodes, sign_ins
 from app.core.nodes import CallingNode
 from app.db import Session
 from app.errors import Forbidden, Unauthenticated
-from app.models.accounts import SCOPES
+from app.models.accounts import SCOPES, Account
 from app.models.nodes import Provider
 
 ALL_SCOPES = frozenset(SCOPES)
@@ -24,6 +24,7 @@ USER_SCOPES = frozenset(scope for scope in SCOPES if not scope.startswith("admin
 
 NODE_TOKEN, NODE_ROUTES = "nodeToken", "node"
 REGISTRATIONS = frozenset({"/node/v1/nodes", "/api/v1/nodes/register"})  # open; whoever enrols a node has a user's credential
+STREAMS = frozenset({"/api/v1/tasks/<task_id>/stream"})  # websockets whose handshake is refused as any other request is
 
 
 def install(app: Flask) -> None:
@@ -32,7 +33,7 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def turn_away() -> None:
-        token = bearer()
+        token = credential()
         if not token or request.url_rule is None:
             return
         wanted = _wanted(app)
@@ -50,13 +51,22 @@ def install_signatures(app: Flask) -> None:
 
     @app.before_request
     def check_signature() -> None:
-        token = bearer() or ""
-        if not token.startswith(wallet_signatures.KEY_PREFIX) or request.url_rule is None:
-            return
-        wanted = _wanted(app)
-        if wanted and NODE_TOKEN not in wanted:
+        token = credential() or ""
+        if token.startswith(wallet_signatures.KEY_PREFIX) and takes_users(app):
             with one_by_one() as session:
                 g.signed_key = (token, _signed_holder(session, token))
+
+
+def takes_users(app: Flask) -> bool:
+    """Whether the request is for a route that a user's credential opens: a wallet's signature is looked at nowhere else."""
+    wanted = set() if request.url_rule is None else _wanted(app)
+    return bool(wanted) and NODE_TOKEN not in wanted
+
+
+def signer() -> Account | None:
+    """Whose key it is that came with its wallet's signature, once that has held; None before, and for any other credential."""
+    found: accounts.KeyHolder | None = g.get("signed_key", (None, None))[1]
+    return None if found is None else found.account
 
 
 def _signed_holder(session: Session, secret: str) -> accounts.KeyHolder:
@@ -68,7 +78,7 @@ def _signed_holder(session: Session, secret: str) -> accounts.KeyHolder:
 
 def _wanted(app: Flask) -> set[str]:
     """The kinds of credential that the route takes, as its OpenAPI file says; none where it asks for none."""
-    if str(request.url_rule) in REGISTRATIONS:
+    if str(request.url_rule) in REGISTRATIONS | STREAMS:
         return {"bearer"}
     if request.blueprint == NODE_ROUTES:
         return {NODE_TOKEN}
@@ -81,6 +91,14 @@ def bearer() -> str | None:
     """The token of `Authorization: Bearer …`, or of X-API-Key."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token else request.headers.get("X-API-Key")
+
+
+def credential() -> str | None:
+    """The one credential that a request is judged and counted by: a websocket's `?token=`, for a browser can send nothing else,
+    before what its headers say; of any other request only the headers."""
+    rule = request.url_rule
+    sent = request.args.get("token") if rule is not None and rule.websocket else None
+    return sent or bearer()
 
 
 @dataclass(frozen=True, slots=True)

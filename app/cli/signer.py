@@ -51,8 +51,12 @@ def replace_key(chain: str) -> None:
 @as_json_option
 def addresses(as_json: bool) -> None:
     """The hot wallets' addresses, to be funded."""
-    found = SignerClient(load().signer_socket_path).addresses()
-    print_json(found) if as_json else click.echo("\n".join(f"{chain:8} {address}" for chain, address in found.items()))
+    client = SignerClient(load().signer_socket_path)
+    found = client.addresses()
+    fee_payer = client.fee_payer()
+    if fee_payer is not None:
+        found["solana-fees"] = fee_payer
+    print_json(found) if as_json else click.echo("\n".join(f"{chain:11} {address}" for chain, address in found.items()))
 
 
 COMMANDS = (signer,)

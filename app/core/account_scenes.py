@@ -24,6 +24,7 @@ from app.values.states import SceneState, advance
 OPEN_LIMIT = 200  # scenes of one account that are not ready yet, or were rejected of late
 PARTS_LIMIT = 10_000  # of one scene: each is a file and a row
 WAIT_SECONDS = 60
+NOTED_SECONDS = 600  # shorter than SCENE_UNUSED_SECONDS can be
 PARTS = "scene-parts"
 
 # A scene stays while a job with it is open, and a while after the last one was ordered and ended.
@@ -155,20 +156,26 @@ def get_own(session: Session, account_id: uuid.UUID, scene_id: uuid.UUID) -> Sce
     return SceneView(row[0], row[1])
 
 
-def use(session: Session, account_id: uuid.UUID, scene_id: uuid.UUID) -> Scene:
-    """The scene that a job is ordered with, in the same transaction: no sweep takes its file away from now on.
+def note_use(session: Session, account_id: uuid.UUID, scene_id: uuid.UUID) -> None:
+    """A job is ordered with this scene, in the same transaction: no sweep takes its file away from now on.
 
-    NotFound as `get_own`; Conflict SCENE_NOT_READY while it is on its way or looked at, SCENE_REJECTED when it can't be rendered.
+    Conflict SCENE_NOT_READY while it is on its way or looked at; InvalidInput, with its reason's code, when it was rejected;
+    NotFound when it was given up. A scene that came another way is none of this module's, and passed over.
     """
-    mine = (AccountScene.id == scene_id, AccountScene.account_id == account_id, AccountScene.dropped_at.is_(None))
-    state = session.scalar(update(AccountScene).where(*mine).values(used_at=clock.now()).returning(AccountScene.state))
-    if state is None:
-        raise _not_found()
-    if state == SceneState.REJECTED:
-        raise Conflict("this scene was rejected; GET /rnp/v1/scenes/{id} says why", code="SCENE_REJECTED")
-    if state != SceneState.READY:
-        raise Conflict(f"this scene is still {state}; ask for it until it is ready", code="SCENE_NOT_READY")
-    return session.get_one(Scene, scene_id, populate_existing=True)
+    own = session.get(AccountScene, scene_id, populate_existing=True)
+    if own is None or own.account_id != account_id:
+        return
+    if own.state == SceneState.REJECTED:
+        raise InvalidInput(own.error_message or "this scene was rejected", code=own.error_code or "SCENE_REJECTED")
+    if own.state != SceneState.READY:
+        raise Conflict(f"this scene is still {own.state}; order once its status is ready", code="SCENE_NOT_READY")
+    now = clock.now()
+    # Noted anew only now and then, so that many orders with one scene don't wait for each other; no sweep is that quick.
+    if own.used_at is None or own.used_at < now - timedelta(seconds=NOTED_SECONDS):
+        still_there = (AccountScene.id == scene_id, AccountScene.dropped_at.is_(None))
+        noted = session.scalar(update(AccountScene).where(*still_there).values(used_at=now).returning(AccountScene.id))
+        if noted is None:
+            raise _not_found()
 
 
 def get_awaited(session: Session, scene_id: uuid.UUID) -> AccountScene:

@@ -14,7 +14,7 @@ from app.core.payments import Decision
 from app.errors import Conflict, NotFound
 from app.models.arrivals import Arrival
 from app.models.payments import Payment
-from app.values import clock
+from app.values import clock, memos
 from app.values.chain import Movement, Sighting
 from app.values.money import MAX_MINOR, Money
 from app.values.payment_check import CLOCK_SKEW, judge
@@ -32,7 +32,7 @@ def note(session: Session, account: TonAddress, pay_to: TonAddress, found: Itera
     `only_ours`: the account is somebody else's, whose money is no business of ours unless it carries a memo of ours.
     """
     for item in found:
-        if only_ours and payments.MEMO.fullmatch(item.comment or "") is None:
+        if only_ours and memos.MEMO.fullmatch(item.comment or "") is None:
             continue
         row = {
             "id": uuid.uuid4(),
@@ -175,6 +175,7 @@ def assign(session: Session, arrival_id: uuid.UUID, account_id: uuid.UUID) -> Mo
     if money is None:
         raise Conflict(f"{arrival_id} is no money that this hub counts ({item.code})")
     reference = f"arrival:{item.chain}:{item.hash}:assigned"
+    settlement.lock(session, {account_id: ("balance",)}, money.asset)
     ledger.post(session, UNCLAIMED, Party("balance", account_id), money, reference, purpose=Purpose.ADJUSTMENT)
     item.state, item.assigned_to = "assigned", account_id
     settlement.settle_debts(session, account_id, money.asset)

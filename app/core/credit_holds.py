@@ -59,6 +59,7 @@ def release(session: Session, job_id: uuid.UUID, reason: str) -> CreditHold | No
     """
     row = _end(session, job_id, HoldState.RELEASED)
     if row is not None and row.amount_minor:
+        settlement.lock(session, {row.account_id: ("balance", "held")}, ASSET)
         ledger.post(
             session,
             Party("held", row.account_id),
@@ -103,6 +104,7 @@ def capture(
 
 def _pay(session: Session, operator_id: uuid.UUID, amount: Money, reference: str, job_id: uuid.UUID) -> None:
     description = "Share of a job paid in credits"
+    settlement.lock(session, {operator_id: ("balance",)}, amount.asset)
     ledger.post(
         session, Party("exchange"), Party("balance", operator_id), amount, reference, job_id, Purpose.EARNING, description
     )

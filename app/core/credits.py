@@ -61,6 +61,7 @@ def grant(
     The reference is ours, not the user's: the same one for another account or amount is a Conflict. What the account owes, for
     a purchase that was refunded when it was spent, is paid from it at once.
     """
+    settlement.lock(session, {account_id: ("balance",)}, ASSET)
     is_given = ledger.post(
         session,
         Party("issued"),

@@ -47,6 +47,11 @@ def get_own(session: Session, account_id: uuid.UUID, deposit_id: uuid.UUID) -> D
         raise NotFound(
             f"there is no deposit {deposit_id}", code="DEPOSIT_NOT_FOUND", details={"deposit_id": str(deposit_id)}
         )
+    return view(session, payment)
+
+
+def view(session: Session, payment: Payment) -> DepositView:
+    """A payment to the hub with what came of it."""
     received = _received(session, [payment])[payment.id]
     return DepositView(payment, received, tuple(payments.shown_for(session, payment.id)))
 

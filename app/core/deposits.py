@@ -1,6 +1,7 @@
 """Money that an account pays to the hub itself: asked for with a memo, and put on the account's balance."""
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy.orm import Session
@@ -9,10 +10,11 @@ from app.core import chain_cursors, ledger, settlement
 from app.core.ledger import Party
 from app.errors import InvalidInput
 from app.models.payments import ChainTransaction, Payment
-from app.values import clock
+from app.values import clock, memos
 from app.values.money import Money
 from app.values.purposes import Purpose
 
+Memo = Callable[[str, uuid.UUID], str]
 # What the depositor is told of money that does not settle the payment, by the verdict's code
 TOLD = {
     "short": "less arrived than was asked for; it is on the balance",
@@ -21,6 +23,7 @@ TOLD = {
     "memo_twice": "it carries more than one memo; it is on the balance",
     "no_transfer": "it came without a transfer that can be read; it is on the balance",
     "already_paid": "this was paid before; the amount is on the balance too",
+    "job_over": "nothing was to be paid any more; the amount is on the balance",
 }
 
 
@@ -36,6 +39,7 @@ def ask(
     seconds: int,
     note: str | None = None,
     payment_id: uuid.UUID | None = None,
+    memo: Memo = memos.long,
 ) -> Payment:
     """Ask an account for a deposit to `pay_to`, the hub's own address; `mint` names the token, None the chain's own coin.
 
@@ -57,7 +61,7 @@ def ask(
         mint=mint,
         amount_minor=amount.minor,
         pay_to=pay_to,
-        memo=f"{memo_prefix}{reference}",
+        memo=memo(memo_prefix, reference),
         note=note,
         created_at=now,
         expires_at=now + timedelta(seconds=seconds),
@@ -74,6 +78,7 @@ def book(session: Session, payment: Payment, account_id: uuid.UUID, shown: Chain
     """
     received = Money(shown.received_minor, payment.asset)
     reference = f"payment:{payment.chain}:{shown.signature}"
+    settlement.lock(session, {account_id: ("balance",)}, payment.asset)
     ledger.post(
         session,
         Party("chain"),

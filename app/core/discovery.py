@@ -10,7 +10,7 @@ from app.core import chain_cursors, payments
 from app.core.chain_cursors import Address
 from app.errors import Conflict
 from app.models.payments import ChainTransaction, Payment
-from app.values import token_accounts
+from app.values import memos, token_accounts
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ def note_read(session: Session, place: Address, seen: Iterable[tuple[str, str | 
     """Show every transaction whose memo is one of ours for its payment, and move the cursor. Returns how many were new."""
     found = 0
     for signature, text in seen:
-        for memo in sorted(set(payments.MEMO.findall(text or ""))):  # the RPC joins a transaction's memos into one text
+        for memo in sorted(set(memos.MEMO.findall(text or ""))):  # the RPC joins a transaction's memos into one text
             payment = session.scalars(select(Payment).where(Payment.memo == memo, Payment.chain == place.chain)).one_or_none()
             if payment is not None and place.address in _places(payment):
                 found += _show(session, payment, signature)

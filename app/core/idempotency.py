@@ -2,7 +2,8 @@
 
 import math
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, case, delete, or_, select, update
@@ -25,6 +26,7 @@ class Kept:
 
     status: int
     body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UUID | Kept:
@@ -42,6 +44,7 @@ def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UU
         "request_hash": request_hash,
         "status": None,
         "body": None,
+        "headers": None,
         "expires_at": now + timedelta(seconds=HOLD_SECONDS),
     }
     statement = insert(IdempotencyKey).values(row)
@@ -59,7 +62,7 @@ def begin(session: Session, caller: str, key: str, request_hash: str) -> uuid.UU
         raise Conflict("this Idempotency-Key was used for another request; make a new one", code="IDEMPOTENCY_KEY_REUSED")
     if found is None or found.status is None:
         raise _in_progress(found.expires_at - now if found else timedelta())
-    return Kept(found.status, found.body or "")
+    return Kept(found.status, found.body or "", found.headers or {})
 
 
 def _in_progress(left: timedelta) -> Conflict:
@@ -74,10 +77,13 @@ def _in_progress(left: timedelta) -> Conflict:
     return Conflict(message, code="IDEMPOTENCY_IN_PROGRESS", details={"retry_after": retry_after, "free_after": left_seconds})
 
 
-def keep(session: Session, held_id: uuid.UUID, status: int, body: str) -> None:
+def keep(
+    session: Session, held_id: uuid.UUID, status: int, body: str, headers: Mapping[str, str] | None = None
+) -> None:
     """Keep the committed answer for a day; the first one counts, should a holder that was given up come back."""
     statement = update(IdempotencyKey).where(*_unanswered(held_id))
-    session.execute(statement.values(status=status, body=body, expires_at=clock.now() + timedelta(hours=KEEP_HOURS)))
+    ends_at = clock.now() + timedelta(hours=KEEP_HOURS)
+    session.execute(statement.values(status=status, body=body, headers=dict(headers) if headers else None, expires_at=ends_at))
 
 
 def release(session: Session, held_id: uuid.UUID) -> None:

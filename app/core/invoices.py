@@ -1,10 +1,13 @@
 """Invoices over what tasks were charged: each charge stands on one, and their numbers follow one another in each account.
 
 They are issued for the month that is over, or when the account asks for one. Tasks are paid in advance, so nothing is due.
+
+An invoice never changes. What a dispute gives back of a line on it is a credit note, numbered within its invoice in the order of
+the decisions; it follows from the dispute, which is decided once, and the line.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,22 +19,33 @@ from sqlalchemy.orm import Session
 from app.core import payment_methods, wallets
 from app.errors import NotFound
 from app.models.billing import Invoice, InvoiceCounter, InvoiceLine
+from app.models.disputes import Dispute
 from app.models.jobs import Job
 from app.models.tasks import Task, TaskHold
 from app.values import clock
 from app.values.money import Money
-from app.values.states import HoldState
+from app.values.states import DisputeState, HoldState
 
 LINES_MOST = 1000  # of one invoice: what is more goes onto the next one
 LOOK_BACK = timedelta(days=62)
 
 
 @dataclass(frozen=True, slots=True)
+class CreditNote:
+    """What a decision gave back of one line of an invoice; `place` counts the invoice's credit notes from 1."""
+
+    dispute: Dispute
+    line: InvoiceLine
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """An invoice; `lines` are empty in a list of them."""
+    """An invoice, and the credit notes to it; `lines` are empty in a list of them."""
 
     invoice: Invoice
     lines: tuple[InvoiceLine, ...] = ()
+    credit_notes: tuple[CreditNote, ...] = ()
 
     @property
     def number(self) -> str:
@@ -41,6 +55,19 @@ class InvoiceView:
     @property
     def amount(self) -> Money:
         return Money(self.invoice.amount_minor, self.invoice.asset)
+
+    @property
+    def credited(self) -> Money:
+        return self.money(sum(note.dispute.cost_minor for note in self.credit_notes))
+
+    def note_number(self, note: CreditNote) -> str:
+        """As it is written: `RC-1f0e9a7c-000012-C1`."""
+        return f"{self.number}-C{note.place}"
+
+    def note_issued_at(self, note: CreditNote) -> datetime:
+        """With the decision; a decision from before the invoice is credited as soon as there is one."""
+        assert note.dispute.decided_at is not None, "a slashed dispute is decided"
+        return max(note.dispute.decided_at, self.invoice.issued_at)
 
     def money(self, minor: int) -> Money:
         return Money(minor, self.invoice.asset)
@@ -116,7 +143,9 @@ def issue(session: Session, account_id: uuid.UUID, asset: str, before: datetime,
 def listed(session: Session, account_id: uuid.UUID, limit: int, offset: int) -> list[InvoiceView]:
     """The account's invoices, the newest first."""
     query = select(Invoice).where(Invoice.account_id == account_id).order_by(Invoice.number.desc())
-    return [InvoiceView(item) for item in session.scalars(query.limit(limit).offset(offset))]
+    found = session.scalars(query.limit(limit).offset(offset)).all()
+    notes = _credit_notes(session, [item.id for item in found])
+    return [InvoiceView(item, credit_notes=notes[item.id]) for item in found]
 
 
 def get_own(session: Session, account_id: uuid.UUID, invoice_id: uuid.UUID) -> InvoiceView:
@@ -127,7 +156,18 @@ def get_own(session: Session, account_id: uuid.UUID, invoice_id: uuid.UUID) -> I
         details = {"invoice_id": str(invoice_id)}
         raise NotFound(f"there is no invoice {invoice_id}", code="INVOICE_NOT_FOUND", details=details)
     lines = select(InvoiceLine).where(InvoiceLine.invoice_id == invoice_id).order_by(InvoiceLine.position)
-    return InvoiceView(invoice, tuple(session.scalars(lines)))
+    return InvoiceView(invoice, tuple(session.scalars(lines)), _credit_notes(session, [invoice_id])[invoice_id])
+
+
+def _credit_notes(session: Session, invoice_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, tuple[CreditNote, ...]]:
+    """Of each of these invoices; a later decision comes behind those before, so a number stays."""
+    query = select(Dispute, InvoiceLine).join(InvoiceLine, InvoiceLine.job_id == Dispute.job_id)
+    query = query.where(InvoiceLine.invoice_id.in_(invoice_ids), Dispute.state == DisputeState.SLASHED)
+    found: dict[uuid.UUID, tuple[CreditNote, ...]] = dict.fromkeys(invoice_ids, ())
+    for dispute, line in session.execute(query.order_by(Dispute.decided_at, Dispute.id)):
+        before = found[line.invoice_id]
+        found[line.invoice_id] = (*before, CreditNote(dispute, line, len(before) + 1))
+    return found
 
 
 def _open(before: datetime) -> Sequence[Any]:

@@ -19,12 +19,14 @@ from app.values.states import JobState, PaymentState, advance
 
 RENEW = text("""
 WITH live AS (
-    SELECT u.id, r.progress FROM work_units u
-    JOIN unnest(:attempts, CAST(:fences AS int[]), CAST(:progress AS float8[])) AS r(attempt_id, fence, progress)
+    SELECT u.id, r.progress, r.seconds FROM work_units u
+    JOIN unnest(:attempts, CAST(:fences AS int[]), CAST(:progress AS float8[]), CAST(:seconds AS float8[]))
+      AS r(attempt_id, fence, progress, seconds)
       ON u.attempt_id = r.attempt_id AND u.fence = r.fence
     JOIN attempts a ON a.id = r.attempt_id AND a.node_id = :node_id
     WHERE u.state IN ('assigned', 'rendering', 'uploaded') ORDER BY u.id FOR UPDATE OF u)
-UPDATE work_units u SET lease_until = :lease_until, state = 'rendering', progress = live.progress
+UPDATE work_units u SET lease_until = :lease_until, progress = live.progress,
+    state = CASE WHEN u.kind = 'container' AND u.state = 'assigned' AND live.seconds <= 0 THEN u.state ELSE 'rendering' END
 FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id, u.kind
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
 
@@ -107,8 +109,10 @@ def renew(
 ) -> set[uuid.UUID]:
     """Renew the leases of a node's (attempt, fence, progress); returns those of its own attempts that are still live.
 
-    `seconds`, by attempt, is for how long each has run: a compute task that is cut short is paid by that.
+    `seconds`, by attempt, is for how long each has run: a compute task that is cut short is paid by that. One that has run for 0
+    is only fetching its image, say: it is kept, and has not begun.
     """
+    ran = seconds or {}
     rows = session.execute(
         RENEW,
         {
@@ -117,10 +121,11 @@ def renew(
             "attempts": [report[0] for report in reports],
             "fences": [report[1] for report in reports],
             "progress": [report[2] for report in reports],
+            "seconds": [ran.get(report[0], 0.0) for report in reports],
         },
     ).all()
-    for attempt_id in (row[0] for row in rows if row[2] == tasks.UNIT_KIND):
-        task_billing.note_seconds(session, attempt_id, (seconds or {}).get(attempt_id, 0.0))
+    for attempt_id in (row[0] for row in rows if row[2] == tasks.UNIT_KIND and ran.get(row[0], 0.0) > 0):
+        task_billing.note_seconds(session, attempt_id, ran[attempt_id])
     for job_id in {row[1] for row in rows}:
         outbox.announce(session, "job:progress", job_id)
     return {row[0] for row in rows}

@@ -299,3 +299,12 @@ def set_tariff(provider: Provider, tariff: Tariff) -> None:
     provider.price_per_second = tariff.price_per_second
     provider.price_per_gb = tariff.price_per_gb
     provider.minimum_price = tariff.minimum_price
+
+
+def count_failure(session: Session, node_id: uuid.UUID) -> None:
+    """Three failures in a row make a node UNHEALTHY for a while (its circuit breaker); afterwards the first one does again,
+    until a success ends the row."""
+    node = session.scalars(select(Node).where(Node.id == node_id).with_for_update()).one()
+    node.failures_in_a_row += 1
+    if node.failures_in_a_row >= FAILURES_IN_A_ROW:
+        node.unhealthy_until = clock.now() + timedelta(seconds=UNHEALTHY_SECONDS)

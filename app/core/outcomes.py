@@ -21,14 +21,16 @@ from app.core import (
     render_blocks,
     settlement,
     task_billing,
+    task_ends,
     task_marks,
     tasks,
 )
+from app.core.task_ends import Exit
 from app.db import after_commit
 from app.errors import Conflict
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
-from app.values import clock, task_states
+from app.values import clock
 from app.values.reputation import Outcome
 from app.values.states import HELD, AttemptState, JobState, PaymentState, UnitState, advance
 
@@ -37,7 +39,6 @@ K = TypeVar("K")
 BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
 WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED"}
-TIME_LIMIT = "TIME_LIMIT"  # as a node says that it ended a task at its own limit
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -74,27 +75,35 @@ def _forgive(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
     session.execute(statement.values(failures_in_a_row=0, unhealthy_until=None))
 
 
-def fail(session: Session, attempt_id: uuid.UUID, fence: int, code: str, message: str, limits: tuple[int, int]) -> str | None:
-    """A node reported a failure: the unit is kept away from that node, and after too many of them the job fails.
-
-    `limits` are (failures, attempts in all). Returns the unit's new state, or None if the attempt was not live.
-    """
+def fail(
+    session: Session,
+    attempt_id: uuid.UUID,
+    fence: int,
+    code: str,
+    message: str,
+    limits: tuple[int, int],
+    exited: Exit | None = None,
+) -> str | None:
+    """A failure was reported: the unit is kept away from that node, and after too many of them the job fails; a task whose
+    container `exited`, or whose time is up, is over at once. `limits` are (failures, attempts in all). Returns the unit's new
+    state, or None if the attempt was not live."""
     unit = lock_live(session, [(attempt_id, fence)]).get(attempt_id)
     if unit is None:
         return None
-    if unit.kind == tasks.UNIT_KIND and code == TIME_LIMIT and task_billing.is_time_up(session, unit.job_id):
-        task_billing.note_limit(session, unit.job_id, attempt_id)
-        fail_job(session, unit.job_id, task_states.TIMED_OUT, "it ran for as long as its owner allowed")
-        session.refresh(unit)
-        return unit.state
+    end = task_ends.of_failure(session, unit, attempt_id, code, message, exited) if unit.kind == tasks.UNIT_KIND else None
+    code, message = (end.reason, end.message) if end is not None else (code, message)
     attempts.tell_ended(session, unit, AttemptState.FAILED, code[:64])
     _end_attempts(session, [attempt_id], AttemptState.FAILED, error_code=code[:64], error_message=message[:2000])
+    if end is not None:
+        fail_job(session, unit.job_id, code, message)
+        session.refresh(unit)
+        return unit.state
     node_id = session.scalar(select(Attempt.node_id).where(Attempt.id == attempt_id))
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
         if code not in (task_marks.TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
-            _count_failure(session, node_id)
+            nodes.count_failure(session, node_id)
         if _is_render(session, unit):
             render_blocks.note_failure(session, unit.job_id, node_id, code[:64])
     if unit.kind == tasks.UNIT_KIND:
@@ -112,15 +121,6 @@ def _back_off_seconds(session: Session, unit: WorkUnit) -> int:
     """A dispatched job is tried again after 2, 4, 8 … seconds; a job of a provider's own nodes at once."""
     job = session.get_one(Job, unit.job_id)
     return min(2**unit.failures, BACK_OFF_LIMIT_SECONDS) if dead_letters.is_dispatched(job) else 0
-
-
-def _count_failure(session: Session, node_id: uuid.UUID) -> None:
-    """Three failures in a row make a node UNHEALTHY for a while (its circuit breaker); afterwards the first one does again,
-    until a success ends the row."""
-    node = session.scalars(select(Node).where(Node.id == node_id).with_for_update()).one()
-    node.failures_in_a_row += 1
-    if node.failures_in_a_row >= nodes.FAILURES_IN_A_ROW:
-        node.unhealthy_until = clock.now() + timedelta(seconds=nodes.UNHEALTHY_SECONDS)
 
 
 def _return_unit(
@@ -270,7 +270,7 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
         return False
     job.state = advance(JobState(job.state), state)
     job.reason_code, job.error_message, job.ended_at = code[:64], message[:2000], clock.now()
-    if job.payment_state == PaymentState.PENDING and job.scene_id is not None:
+    if job.payment_state == PaymentState.PENDING and job.scene_id is not None and not render_billing.is_render(job):
         outbox.write(session, "scenes.delete", str(job.scene_id))
     pending = (WorkUnit.job_id == job_id, WorkUnit.state.in_((UnitState.QUEUED, *HELD)))
     locked = session.execute(

@@ -1,6 +1,5 @@
 """Payments on a chain: ask for one, note each transaction that is shown for it, decide once."""
 
-import re
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import accounts, chain_cursors, deposits, jobs, ledger, settlement
+from app.core import accounts, chain_cursors, deposits, jobs, ledger, render_payments, settlement
 from app.core.ledger import Party
 from app.errors import Conflict
 from app.models.jobs import Job
 from app.models.nodes import Provider
 from app.models.payments import ChainTransaction, Payment, Refund
+from app.models.x402 import X402Settlement
 from app.values import clock
 from app.values.money import Money
 
@@ -24,7 +24,6 @@ NEVER_SEEN = "never_seen"
 TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
 SHOWN_AT_MOST = 100
-MEMO = re.compile(r"[a-z0-9]+:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")  # `<dialect>:<uuid>`
 ASKED_ABOUT = ("solana",)  # on the others nobody is sent to ask: the walk over an address decides what it finds
 
 
@@ -135,22 +134,24 @@ def _assert_not_booked(session: Session, payment: Payment, signature: str) -> No
 
 def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
     """What a pending transaction must show; None when it was decided already."""
-    query = select(ChainTransaction, Payment, Job.request_id, Job.traceparent)
+    brought = (X402Settlement.payment_id == Payment.id) & (X402Settlement.tx_signature == ChainTransaction.signature)
+    query = select(ChainTransaction, Payment, Job.request_id, Job.traceparent, X402Settlement.mint, X402Settlement.memo)
     query = query.join(Payment, Payment.id == ChainTransaction.payment_id).outerjoin(Job, Job.id == Payment.job_id)
+    query = query.outerjoin(X402Settlement, brought)
     row = session.execute(
         query.where(ChainTransaction.id == transaction_id, ChainTransaction.state == "pending")
     ).one_or_none()
     if row is None:
         return None
-    shown, payment, request_id, traceparent = row
+    shown, payment, request_id, traceparent, mint, memo = row
     return Expected(
         payment.id,
         shown.signature,
         payment.pay_to,
         payment.asset,
-        payment.mint,
+        mint or payment.mint,
         payment.amount_minor,
-        payment.memo,
+        memo or payment.memo,
         payment.created_at,
         payment.expires_at,
         payment.job_id,
@@ -167,9 +168,11 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
     shown, is_booked_elsewhere = _lock_shown(session, transaction_id)
     if shown.state != "pending" or decision.state == "pending":
         return shown
-    payment = session.scalars(select(Payment).where(Payment.id == shown.payment_id).with_for_update()).one()
-    job = jobs.lock(session, payment.job_id) if payment.job_id else None
-    if decision.state == "accepted" and (payment.state == "confirmed" or (job and jobs.is_over(job))):
+    job_id = session.scalar(select(Payment.job_id).where(Payment.id == shown.payment_id))
+    job = jobs.lock(session, job_id) if job_id else None  # before its payment, as whoever asks for it anew does
+    query = select(Payment).where(Payment.id == shown.payment_id).with_for_update(key_share=True)
+    payment = session.scalars(query.execution_options(populate_existing=True)).one()
+    if decision.state == "accepted" and (payment.state == "confirmed" or (job and not _is_awaited(session, payment, job))):
         decision = Decision(
             "refundable",
             "already_paid" if payment.state == "confirmed" else "job_over",
@@ -182,11 +185,20 @@ def decide(session: Session, transaction_id: uuid.UUID, decision: Decision) -> C
     shown.state, shown.code, shown.message = decision.state, decision.code, decision.message
     shown.received_minor, shown.payer, shown.decided_at = decision.received_minor, decision.payer, clock.now()
     if decision.state in BOOKED:
-        if job is not None:
+        if job is not None and payment.purpose == render_payments.PURPOSE:
+            render_payments.book(session, payment, job, shown)
+        elif job is not None:
             _book(session, payment, job, shown)
         elif payment.account_id is not None:
             deposits.book(session, payment, payment.account_id, shown)
     return shown
+
+
+def _is_awaited(session: Session, payment: Payment, job: Job) -> bool:
+    """Whether the job still waits for money."""
+    if payment.purpose == render_payments.PURPOSE:
+        return render_payments.amount_due(session, job) is not None
+    return not jobs.is_over(job)
 
 
 def _lock_shown(session: Session, transaction_id: uuid.UUID) -> tuple[ChainTransaction, bool]:
@@ -205,8 +217,11 @@ def _book(session: Session, payment: Payment, job: Job, shown: ChainTransaction)
     provider = session.get_one(Provider, job.provider_id)
     payer = accounts.ensure_identity(session, payment.chain, shown.payer or job.client_wallet or "")
     chain, external = Party("chain"), Party("external", provider.account_id)
-    ledger.post(session, chain, external, received, f"payment:{payment.chain}:{shown.signature}", job.id)
     due = Money(payment.amount_minor, payment.asset)
+    if shown.state == "refundable" or received.minor > due.minor:
+        kinds = ("external", *settlement.REFUNDED_FROM)
+        settlement.lock(session, {payer: ("balance", "owed"), provider.account_id: kinds}, payment.asset)
+    ledger.post(session, chain, external, received, f"payment:{payment.chain}:{shown.signature}", job.id)
     if shown.state == "refundable":
         reason = shown.code or "refundable"
         settlement.book_refund(session, payment, job, payer, received, reason, f":{shown.signature}")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.models.reputation import ProviderMark
 from app.values.reputation import Outcome
 
+CLIENTS_DOING = (Outcome.CANCELLED, Outcome.EXITED)
 _ACTIVE = text("""
 SELECT count(*) FROM attempts a JOIN work_units u ON u.attempt_id = a.id JOIN tasks t ON t.job_id = u.job_id
 WHERE a.state = 'live' AND u.state IN ('assigned', 'rendering', 'uploaded') AND t.provider_id = :provider_id
@@ -30,7 +31,7 @@ class Figures:
     def success_percent(self) -> float | None:
         """Of what ended by the provider's doing; None where nothing did."""
         good = self.ended[Outcome.COMPLETED]
-        whole = sum(self.ended.values()) - self.ended[Outcome.CANCELLED]
+        whole = sum(self.ended.values()) - sum(self.ended[outcome] for outcome in CLIENTS_DOING)
         return round(100 * good / whole, 2) if whole else None
 
 
@@ -45,7 +46,7 @@ def read(session: Session, provider_id: uuid.UUID, since: datetime) -> Figures:
     earned = {asset: int(minor) for asset, minor in session.execute(money.group_by(ProviderMark.asset)) if asset}
     day: ColumnElement[datetime] = literal_column("date_trunc('day', created_at, 'UTC')")  # no parameters: it groups, too
     is_good = ProviderMark.outcome == Outcome.COMPLETED
-    is_bad = ProviderMark.outcome.not_in((Outcome.COMPLETED, Outcome.CANCELLED))
+    is_bad = ProviderMark.outcome.not_in((Outcome.COMPLETED, *CLIENTS_DOING))
     series = select(day, func.count().filter(is_good), func.count().filter(is_bad), func.sum(ProviderMark.seconds))
     days = [(row[0], row[1], row[2], int(row[3])) for row in session.execute(series.where(*mine).group_by(day).order_by(day))]
     return Figures(ended, int(seconds), earned, days)

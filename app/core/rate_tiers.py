@@ -3,10 +3,10 @@
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.core import accounts
+from app.core import accounts, sign_ins
 from app.errors import InvalidInput
 from app.models.accounts import Account, ApiKey
 from app.values.rate_tiers import AGREED_MOST, ENTERPRISE, TIERS, per_minute
@@ -21,15 +21,23 @@ class AccountRate:
     per_minute: int
 
 
-def of_account(session: Session, account_id: uuid.UUID) -> AccountRate | None:
-    """None for an account that there is not."""
-    return _read(session, _QUERY.where(Account.id == account_id))
+def of_sign_in(session: Session, sign_in_id: uuid.UUID, account_id: uuid.UUID) -> AccountRate | None:
+    """Of the account with this sign-in; None where either is over."""
+    account = sign_ins.account_of(session, sign_in_id, account_id)
+    return None if account is None else of_account(account)
 
 
 def of_key(session: Session, secret: str) -> AccountRate | None:
     """Of the account with this API key; None for a key that does not work."""
-    query = _QUERY.join(ApiKey, ApiKey.account_id == Account.id)
-    return _read(session, query.where(ApiKey.secret_hash == accounts.hash_secret(secret), accounts.key_works()))
+    query = select(Account).join(ApiKey, ApiKey.account_id == Account.id)
+    works = (ApiKey.secret_hash == accounts.hash_secret(secret), accounts.key_works(), Account.is_active)
+    account = session.scalars(query.where(*works)).one_or_none()
+    return None if account is None else of_account(account)
+
+
+def of_account(account: Account) -> AccountRate:
+    """What an account has agreed on."""
+    return AccountRate(account.id, account.rate_tier, per_minute(account.rate_tier, account.requests_per_minute))
 
 
 def agree(session: Session, account_id: uuid.UUID, tier: str, agreed: int | None = None) -> AccountRate:
@@ -46,11 +54,3 @@ def agree(session: Session, account_id: uuid.UUID, tier: str, agreed: int | None
     accounts.known_id(session, account_id)
     session.execute(update(Account).where(Account.id == account_id).values(rate_tier=tier, requests_per_minute=agreed))
     return AccountRate(account_id, tier, per_minute(tier, agreed))
-
-
-_QUERY = select(Account.id, Account.rate_tier, Account.requests_per_minute)
-
-
-def _read(session: Session, query: "Select[uuid.UUID, str, int | None]") -> AccountRate | None:
-    row = session.execute(query).one_or_none()
-    return None if row is None else AccountRate(row[0], row[1], per_minute(row[1], row[2]))

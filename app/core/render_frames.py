@@ -13,7 +13,6 @@ from app.models.job_events import JobStream
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values.money import Money
-from app.values.picture_formats import of_frames
 from app.values.states import UnitState
 
 NAMED_MOST = 100
@@ -51,7 +50,7 @@ class FrameRow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished frame's file in the store; `format` is PNG, JPEG or EXR."""
+    """A finished frame's file in the store; `format` is PNG, JPEG or EXR: a video's frames are PNG."""
 
     unit_id: uuid.UUID
     frame: int
@@ -68,6 +67,12 @@ def find(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Ordered:
     if row is None:
         raise NotFound("there is no such job of yours", code="JOB_NOT_FOUND")
     return Ordered(row[0], row[1])
+
+
+def assert_job_paid(session: Session, job: Job) -> None:
+    """`assert_paid` for whoever has the job already: no dialect gives out what another one is still owed for."""
+    if render_billing.is_render(job):
+        assert_paid(Ordered(job, session.get(RenderOrder, job.id)))
 
 
 def rows(session: Session, ordered: Ordered, frames: Sequence[int] | None = None) -> list[FrameRow]:
@@ -160,7 +165,7 @@ def _pictures(session: Session, job: Job, frames: Sequence[int] | None) -> list[
     query = select(WorkUnit).where(WorkUnit.job_id == job.id, WorkUnit.ordinal >= 0, WorkUnit.frame.is_not(None), *is_there)
     if frames is not None:
         query = query.where(_among(frames))
-    kind = of_frames(str(job.settings.get("output_format")))
+    kind = str(job.settings.get("output_format"))
     return [
         Picture(
             unit.id, unit.frame or 0, unit.result_key or "", unit.result_sha256 or "", unit.result_bytes or 0, kind

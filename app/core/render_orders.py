@@ -165,6 +165,7 @@ def pause(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
     or not paid."""
     job, _ = lock_own(session, account_id, job_id)
     if job.state == JobState.PAUSED:
+        job.reason_code, job.error_message = PAUSED_BY_OWNER, None  # a higher cap alone does not go on with it
         return job
     _assert_under_way(job)
     job.state, job.reason_code = advance(JobState(job.state), JobState.PAUSED), PAUSED_BY_OWNER
@@ -233,7 +234,7 @@ def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, pri
     if job.priority == priority:
         return job
     job.priority = priority
-    waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED)
+    waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED, ~WorkUnit.is_parked)  # others get it when fed
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
     session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=queue_priority(job.tier, priority)))
     outbox.announce(session, "job:progress", job.id)

@@ -20,7 +20,7 @@ from app.values.frame_order import early_look
 from app.values.render_prices import frame_share, may_begin
 from app.values.render_settings import VIDEO
 from app.values.render_tiers import queue_priority
-from app.values.states import HELD, JobState, UnitState
+from app.values.states import HELD, JobState, PaymentState, UnitState
 
 KIND, VIDEO_KIND = "frame", "video"
 
@@ -75,7 +75,7 @@ def make(session: Session, job: Job) -> None:
 
 def feed(session: Session, job: Job, order: RenderOrder) -> int:
     """Hand out what may be handed out now, and ring for it; the job is locked by the caller. Returns how many units."""
-    if job.state != JobState.OPEN:
+    if job.state != JobState.OPEN or job.payment_state != PaymentState.CONFIRMED:
         return 0
     session.flush()
     out = units_out(session, job.id)

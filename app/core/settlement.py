@@ -21,6 +21,7 @@ from app.values.states import PaymentState, advance
 # Where what a provider owes is taken from, in this order; a slash takes the stake first.
 BALANCE_FIRST = ("balance", "stake", "unstaking")
 STAKE_FIRST = ("stake", "unstaking", "balance")
+REFUNDED_FROM = ("balance", "debt")  # what a refund may open of its debtor's; a stake that is not there is not opened
 
 
 class Priced(Protocol):
@@ -88,6 +89,9 @@ def refund_unfinished(session: Session, job: Job, units_done: int) -> None:
     """A paid job ended early: the finished part is charged, what was not delivered is owed to the client."""
     if job.payment_state != PaymentState.CONFIRMED:
         return
+    if job.provider_id is not None and job.account_id is not None:
+        debtor = session.get_one(Provider, job.provider_id).account_id
+        lock(session, {job.account_id: ("balance", "owed"), debtor: REFUNDED_FROM}, job.asset)
     charge_fee(session, job, units_done)
     back = Money(job.price_minor, job.asset) - earned_part(job, units_done)
     payment = session.scalars(select(Payment).where(Payment.job_id == job.id)).one()
@@ -105,6 +109,7 @@ def book_refund(
     reference = f"refund:{payment.id}:{reason}{suffix}"
     if session.scalar(select(Refund.id).where(Refund.reference.in_((f"{reference}:credited", f"{reference}:owed")))):
         return
+    lock(session, {creditor: ("balance", "owed"), debtor: REFUNDED_FROM}, amount.asset)
     whole = Refund(job_id=job.id, payment_id=payment.id, debtor_id=debtor, creditor_id=creditor, reason=reason)
     refund(session, whole, amount, reference)
 
@@ -151,6 +156,9 @@ def _write_refund(session: Session, like: Refund, part: Money, status: str, refe
     )
 
 
+_CREDITORS = text("""
+SELECT DISTINCT creditor_id FROM refunds WHERE debtor_id = ANY(:owners) AND status = 'owed' AND asset = :asset
+""").bindparams(bindparam("owners", type_=ARRAY(UUID(as_uuid=True))))
 # Whoever is owed something by one of them is in it, too: what comes in is passed on to those at once.
 _LOCK = text("""
 SELECT id FROM ledger_accounts WHERE asset = :asset AND (owner_id = ANY(:owners) OR owner_id IN (
@@ -161,20 +169,25 @@ ORDER BY id FOR UPDATE
 
 def lock(session: Session, owners: Mapping[uuid.UUID, Sequence[str]], asset: str) -> None:
     """Lock all that these owners have of an asset, in the one order, until the unit of work ends; accounts of the kinds named are
-    opened before, since what is made later is locked out of order.
+    opened before, since what is made later is locked out of order, and so are the balances of those whom they owe.
 
     Whoever moves money more than once in a unit of work does it first: two that pay each other then wait, and never in a ring.
     """
-    for owner_id in sorted(owners):
-        for kind in sorted(owners[owner_id]):
+    wanted = {"owners": list(owners), "asset": asset}
+    kinds = {creditor: {"balance"} for creditor in session.scalars(_CREDITORS, wanted)}
+    for owner_id, named in owners.items():
+        kinds.setdefault(owner_id, set()).update(named)
+    for owner_id in sorted(kinds):
+        for kind in sorted(kinds[owner_id]):
             ledger.open_account(session, Party(kind, owner_id), asset)
-    session.execute(_LOCK, {"owners": list(owners), "asset": asset})
+    session.execute(_LOCK, wanted)
 
 
 def settle_debts(session: Session, debtor: uuid.UUID, asset: str) -> Money:
     """Pay what an account owes from its balance: clients first, the oldest refund first, then the platform.
 
-    Call it whenever a balance was credited. Returns what was paid; a second call finds nothing left to pay.
+    Call it whenever a balance was credited, after `lock` with the debtor's "balance", taken before that was posted. Returns what
+    was paid; a second call finds nothing left to pay.
     """
     query = select(Refund).where(Refund.debtor_id == debtor, Refund.status == "owed", Refund.asset == asset)
     paid = Money(0, asset)
@@ -188,7 +201,11 @@ def settle_debts(session: Session, debtor: uuid.UUID, asset: str) -> Money:
 
 
 def _repay(session: Session, refund: Refund) -> Money:
-    """Move what the debtor has to the client; a refund that is paid in part is split in two rows."""
+    """Move what the debtor has to the client; a refund that is paid in part is split in two rows.
+
+    What the client itself owes is not paid on from it: that would go on along a chain of debts whose accounts nobody has locked.
+    It is paid when the client is next credited, and before any payout of its (`payouts.request`): money leaves only after that.
+    """
     part = ledger.take_up_to(session, Party("balance", refund.debtor_id), Money(refund.amount_minor, refund.asset))
     if part.minor == 0:
         return part

@@ -64,16 +64,17 @@ def _assert_landed(seen: Sighting) -> None:
         raise Refused(f"this transaction failed on the chain ({seen.error}): it brought nothing", code="TRANSACTION_FAILED")
 
 
-def _brought(hub: SolanaHub, wallet: str, seen: Sighting) -> tuple[Money, str, str]:
+def _brought(hub: SolanaHub, wallet: str, seen: Sighting) -> tuple[Money, str | None, str]:
     """How much of which token, as instructions and balances both show it, and whose transfer it was."""
-    found: list[tuple[Money, str, str]] = []
-    for asset, mint in hub.mints.items():
+    found: list[tuple[Money, str | None, str]] = []
+    taken: dict[str, str | None] = {"SOL": None, **hub.mints}
+    for asset, mint in taken.items():
         paid = [item for item in seen.movements if item.destination == wallet and item.mint == mint]
         minor = min(sum(item.amount_minor for item in paid), seen.changes.get((wallet, mint), 0))
         if minor > 0:
             found.append((Money(minor, asset), mint, paid[0].source))
     if len(found) != 1:
-        what = "several of the hub's tokens" if found else f"none of {', '.join(hub.mints)}"
+        what = "several of the hub's tokens" if found else f"none of {', '.join(taken)}"
         raise Refused(f"this transaction brought {what} to {wallet}", code="NOTHING_TO_CREDIT")
     return found[0]
 

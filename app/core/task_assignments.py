@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import outbox
 from app.core import jobs, outcomes, resources, stakes, tasks
+from app.core.task_ends import exit_of
 from app.core.tasks import TaskView
 from app.errors import Conflict
 from app.models.jobs import Attempt, WorkUnit
@@ -150,11 +151,14 @@ def report(session: Session, provider: Provider, task_id: uuid.UUID, progress: f
     return view
 
 
-def fail(session: Session, provider: Provider, task_id: uuid.UUID, code: str, message: str, terms: Terms) -> TaskView:
-    """The provider's software can't do it: others may, and after too many failures the task fails. Errors as `held`."""
+def fail(
+    session: Session, provider: Provider, task_id: uuid.UUID, code: str, message: str, terms: Terms, exit_code: int | None = None
+) -> TaskView:
+    """The provider's software can't do it: others may, and after too many failures the task fails. With `exit_code`, not 0, its
+    container has ended by itself: the task is over, and its seconds since `start` are paid for. Errors as `held`."""
     view = held(session, provider, task_id)
     if view.unit.attempt_id is not None:
-        outcomes.fail(session, view.unit.attempt_id, view.unit.fence, code, message, terms.limits)
+        outcomes.fail(session, view.unit.attempt_id, view.unit.fence, code, message, terms.limits, exit_of(exit_code))
     session.flush()
     return tasks.get(session, task_id)
 

@@ -1,7 +1,7 @@
 """What a task costs when it ends: the time that the hub saw it run, never more than its node claims or was set aside.
 
-Time that its owner cut short, or that its own limit did, is paid for like time that brought a result: the machine was at work.
-What failed is not.
+Time that its owner cut short, or its own limit, or its container's own end with another status than 0, is paid for like time that
+brought a result: the machine was at work. What failed for the provider's reasons is not.
 """
 
 import uuid
@@ -75,11 +75,6 @@ def note_seconds(session: Session, attempt_id: uuid.UUID, seconds: float) -> Non
     session.execute(_NOTE, {"attempt_id": attempt_id, "seconds": min(max(seconds, 0.0), 10.0**6), "now": clock.now()})
 
 
-def note_limit(session: Session, job_id: uuid.UUID, attempt_id: uuid.UUID) -> None:
-    """A node says that it ended the task at its time limit: so long it has run there, whatever it told last."""
-    note_seconds(session, attempt_id, session.get_one(Task, job_id).timeout_seconds)
-
-
 def complete(session: Session, job_id: uuid.UUID) -> TaskHold | None:
     """The task is done, and its job locked: pay whoever did it."""
     run = _run(session, job_id)
@@ -89,6 +84,7 @@ def complete(session: Session, job_id: uuid.UUID) -> TaskHold | None:
     claimed = seen if run.seconds is None else task_prices.whole_seconds(run.seconds)
     seconds = min(seen, claimed)
     hold = _capture(session, job_id, run, seconds, claimed)
+    session.get_one(Task, job_id).exit_code = 0
     session.execute(_COUNT, {"job_id": job_id})  # after the ledger's rows, as wherever a provider's jobs are counted
     if hold is not None:
         task_marks.note_completed(session, job_id, run.attempt_id, Money(hold.earned_minor or 0, hold.asset), seconds)
@@ -97,21 +93,26 @@ def complete(session: Session, job_id: uuid.UUID) -> TaskHold | None:
 
 def settle_early(session: Session, job: Job) -> None:
     """The job, locked, has just ended otherwise than well, and its unit still says how far it was: pay for what ran until its
-    owner or its time limit stopped it, and give the rest back."""
-    run = _run(session, job.id) if _is_charged(job) else None
+    owner, its time limit or its container itself ended it, and give the rest back."""
+    outcome = _charged_end(session, job)
+    run = _run(session, job.id) if outcome is not None else None
     seconds = 0 if run is None else _seconds_so_far(run)
-    if run is None or seconds == 0:
+    if run is None or outcome is None or seconds == 0:
         task_holds.release(session, job.id)
         job.payment_state = advance(PaymentState(job.payment_state), PaymentState.REFUNDED)
         return
     hold = _capture(session, job.id, run, seconds, run.claimed_seconds)
     earned = Money(hold.earned_minor or 0, job.asset) if hold is not None else None
-    outcome = Outcome.TIMEOUT if job.reason_code == TIMED_OUT else Outcome.CANCELLED
     task_marks.note(session, run.attempt_id, outcome, earned, seconds)
 
 
-def _is_charged(job: Job) -> bool:
-    return job.state == JobState.CANCELLED or job.reason_code == TIMED_OUT
+def _charged_end(session: Session, job: Job) -> Outcome | None:
+    """None for an end that is the provider's, or nobody's."""
+    if job.state == JobState.CANCELLED:
+        return Outcome.CANCELLED
+    if session.get_one(Task, job.id).exit_code is not None:
+        return Outcome.EXITED
+    return Outcome.TIMEOUT if job.reason_code == TIMED_OUT else None
 
 
 def _seconds_so_far(run: _Run) -> int:

@@ -14,6 +14,8 @@ from app.values.money import DOWN, Money, share
 from app.values.purposes import Purpose
 from app.values.states import HoldState
 
+KINDS = ("balance", "held")  # between which a client's money moves here
+
 
 def hold(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, amount: Money) -> TaskHold:
     """Set `amount` aside for a job that is in the database. PaymentRequired says what is there: roll back."""
@@ -38,7 +40,7 @@ def resize(session: Session, job_id: uuid.UUID, amount: Money) -> None:
     ).one()
     if row.state != HoldState.HELD:
         raise Conflict("this task is over", code="TASK_OVER")
-    settlement.lock(session, {row.account_id: ()}, row.asset)
+    settlement.lock(session, {row.account_id: KINDS}, row.asset)
     change = amount.minor - row.amount_minor
     step = str(uuid.uuid4())
     if change > 0:
@@ -52,7 +54,7 @@ def release(session: Session, job_id: uuid.UUID) -> TaskHold | None:
     """Give everything back; None when it was paid or given back before, or there never was any."""
     row = _end(session, job_id, HoldState.RELEASED)
     if row is not None:
-        settlement.lock(session, {row.account_id: ()}, row.asset)
+        settlement.lock(session, {row.account_id: KINDS}, row.asset)
         row.earned_minor = row.fee_minor = 0
         _give_back(session, row, Money(row.amount_minor, row.asset), "end")
     return row
@@ -64,7 +66,7 @@ def capture(session: Session, job_id: uuid.UUID, cost: Money, payee: uuid.UUID, 
     row = _end(session, job_id, HoldState.CAPTURED)
     if row is None:
         return None
-    settlement.lock(session, {row.account_id: (), payee: ("balance",)}, row.asset)
+    settlement.lock(session, {payee: ("balance",), row.account_id: KINDS}, row.asset)
     whole = Money(min(cost.minor, row.amount_minor), row.asset)
     fee = share(whole, fee_percent, DOWN)
     earned = whole - fee

@@ -39,11 +39,10 @@ _PAGE = text("""
 SELECT j.id, j.name, j.asset, coalesce(k.price_minor, k.max_price_minor) AS price_minor, k.timeout_seconds, k.billed_seconds,
     h.amount_minor, h.state, h.ended_at,
     coalesce(h.earned_minor + h.fee_minor, 0) AS charged_minor, l.invoice_id, j.started_at,
-    CASE WHEN u.state NOT IN ('assigned', 'rendering', 'uploaded') THEN NULL
-        WHEN live.node_id IS NULL THEN k.running_at ELSE live.started_at END AS running_since
+    CASE WHEN u.state IN ('assigned', 'rendering', 'uploaded') THEN k.running_at END AS running_since
 FROM jobs j JOIN tasks k ON k.job_id = j.id JOIN task_holds h ON h.job_id = j.id
 LEFT JOIN invoice_lines l ON l.hold_id = h.id
-LEFT JOIN work_units u ON u.job_id = j.id AND u.kind = 'container' LEFT JOIN attempts live ON live.id = u.attempt_id
+LEFT JOIN work_units u ON u.job_id = j.id AND u.kind = 'container'
 WHERE j.account_id = :owner_id AND j.asset = ANY(:assets) AND j.started_at IS NOT NULL
     AND (CAST(:until AS timestamptz) IS NULL OR j.created_at < :until)
     AND (CAST(:since AS timestamptz) IS NULL OR h.ended_at IS NULL OR h.ended_at >= :since)

@@ -14,7 +14,6 @@ from app.db import Database
 from app.values import clock
 
 log = structlog.get_logger()
-TOKENS = ("USDC", "USDT")
 MEMO_PREFIX = "robocompute:"  # of a deposit's memo on the chain
 
 
@@ -23,7 +22,7 @@ def keep_up(database: Database, settings: Settings) -> tuple[int, int]:
     each; harmless to repeat, and by two at once."""
     hub, month = solana_hub.read(settings), invoices.month_start(clock.now())
     with database.unit_of_work() as session:
-        solana_hub.watch(session, hub, TOKENS)
+        solana_hub.watch(session, hub, tuple(hub.mints))
         low = payment_methods.due(session) if hub.wallet else []
         charged = invoices.due(session, month)
     topups = _each(lambda account_id: _ask(database, hub, account_id), [(account_id,) for account_id in low])

@@ -8,9 +8,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from app.core import allocation, estimates, inspections, pay_later, prompt_estimates, render_orders
+from app.core import (
+    account_scenes,
+    allocation,
+    estimates,
+    inspections,
+    pay_later,
+    prompt_estimates,
+    render_orders,
+    render_payments,
+)
 from app.core.estimates import TierEstimate, Work
 from app.core.render_orders import DEFERRED, PREPAY, Placement
+from app.core.solana_hub import SolanaHub
 from app.db import Database, Session
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, Scene
@@ -26,7 +36,7 @@ from app.values.render_settings import Limits
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What this hub renders, what it makes of prompts, and at which rates; an unpaid order is good for `quote_seconds`, and an
-    account may owe `pay_later_most` (RENDER) for what is rendered before it is paid."""
+    account may owe `pay_later_most` (RENDER) for what is rendered before it is paid. `solana` is where payments go."""
 
     estimates: estimates.Terms
     rates: RateSource
@@ -35,6 +45,7 @@ class Terms:
     max_frames: int
     quote_seconds: int
     pay_later_most: Money
+    solana: SolanaHub
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +79,9 @@ class _Ordered:
 def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
     """Place the order. One that was placed before under its `order_id` is found again.
 
-    InvalidInput and NotFound say which member cannot be; Conflict SCENE_NOT_READY; PaymentRequired what is there; Unavailable
-    IMAGES_NOT_OFFERED or VIDEO_NOT_OFFERED while no node that is there makes of a prompt what is wanted.
+    InvalidInput says which member cannot be, PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is
+    paid first as `render_payments.ask`; Unavailable IMAGES_NOT_OFFERED or VIDEO_NOT_OFFERED while no node that is there makes of
+    a prompt what is wanted.
     """
     frames = read_frames(wanted.frames, terms.max_frames)
     prompt = None if wanted.prompt is None else prompts.read(wanted.prompt, terms.prompts.most_chars)
@@ -80,7 +92,10 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
             ordered = _of_scene(terms, wanted, frames, _scene(session, wanted))
         else:
             ordered = _Ordered(prompt_estimates.work_of(wanted.settings, len(frames), terms.prompts), prompt=prompt)
-        return render_orders.place(session, _placement(session, terms, wanted, frames, ordered))
+        job = render_orders.place(session, _placement(session, terms, wanted, frames, ordered))
+        if wanted.mode == PREPAY:
+            render_payments.ask(session, terms.solana, job, terms.quote_seconds)
+        return job
 
 
 def _of_scene(terms: Terms, wanted: Wanted, frames: FrameSet, scene: Scene) -> _Ordered:
@@ -118,7 +133,9 @@ def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet,
 
 
 def _scene(session: Session, wanted: Wanted) -> Scene:
-    """The account's own scene, ready to be rendered."""
+    """The account's own scene, ready to be rendered, and kept for the job from now on."""
+    if wanted.scene_id is not None:
+        account_scenes.note_use(session, wanted.account_id, wanted.scene_id)
     scene = None if wanted.scene_id is None else session.get(Scene, wanted.scene_id)
     if scene is None or scene.account_id != wanted.account_id:
         raise NotFound("there is no such scene of yours; upload it by POST /rnp/v1/scenes", code="SCENE_NOT_FOUND")

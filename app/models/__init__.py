@@ -32,6 +32,7 @@ from app.models import (
     uploads,
     wallet_challenges,
     workers,
+    x402,
 )
 
 __all__ = [
@@ -66,4 +67,5 @@ __all__ = [
     "uploads",
     "wallet_challenges",
     "workers",
+    "x402",
 ]

@@ -3,6 +3,7 @@
 import uuid
 
 from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -85,4 +86,5 @@ class IdempotencyKey(Base):
     request_hash: Mapped[Str]
     status: Mapped[int | None]
     body: Mapped[Str | None]
+    headers: Mapped[dict[str, str] | None] = mapped_column(JSONB)
     expires_at: Mapped[Moment] = mapped_column(index=True)

@@ -1,5 +1,6 @@
 """How a request becomes a socket of an exchange."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -17,9 +18,12 @@ class Upgraded(Response):
         raise StopIteration
 
 
-def shake_hands() -> bytes:
-    """The answer to the request's handshake, for a socket without a subprotocol; 400 for what is none."""
+def shake_hands(headers: Mapping[str, str] | None = None) -> bytes:
+    """The answer to the request's handshake, for a socket without a subprotocol, with these headers beside; 400 for what is
+    none. It is ours to write: the web server writes nothing, nor do those who dress other answers."""
     answer = ServerProtocol().accept(Request(request.path, Headers(list(request.headers.items()))))
     if answer.status_code != 101:
         raise InvalidInput("this is no websocket handshake: " + answer.body.decode(errors="replace").strip()[:200])
+    for name, value in (headers or {}).items():
+        answer.headers[name] = value
     return answer.serialize()

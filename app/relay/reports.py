@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core import expected_results, jobs, outcomes, relays
 from app.core.relays import HeldAttempt
+from app.core.task_ends import exit_of
 from app.errors import Conflict, InvalidInput, NotFound
 from app.flows import results
 from app.relay import reading
@@ -107,10 +108,12 @@ def _fail(session: "NodeSession", message: Mapping[str, Any]) -> None:
     settings = session.parts.hub.settings
     code = reading.read_text(message, "code", "error_code") or "NODE_FAILED"
     said = reading.read_text(message, "error_message", "error", "message") or "the node reported a failure"
+    status, seconds = reading.read_whole(message, "exit_code", 2**31 - 1, 0), reading.read_number(message, "seconds", 10**6)
+    exited = exit_of(status, float(seconds or 0.0))
     with session.parts.hub.database.unit_of_work() as database:
         attempt = _named(session, _attempts(session, database, message), message)
         limits = (settings.max_failures, settings.max_attempts)
-        state = outcomes.fail(database, attempt.id, attempt.fence, code, said, limits)
+        state = outcomes.fail(database, attempt.id, attempt.fence, code, said, limits, exited)
     session.done_with(attempt.id)
     if state is None:
         raise _not_live()

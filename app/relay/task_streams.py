@@ -4,15 +4,19 @@ In:  {action: subscribe, task_id, after?, logs?, logs_after?} · {action: ping}
 Out: {type: update, task_id, sequence, status, progress, …}: each change, from the present one on or from the one after `after`
      · {type: logs, task_id, logs: […]}, where `logs` is true: each line kept, or those after `logs_after` · pong · error
 
-The socket is closed after the update that says that the task is over. Whoever was cut off connects again and subscribes with the
-last `sequence` of both: the numbers have no gaps, so nothing is missed and nothing comes twice.
+The socket is closed after the update that says that the task is over: after all lines that the hub has by then, which is all of
+them unless the hub itself ended the task; what its host had still to tell is in the task's log. A socket that subscribes again
+goes on from where it is or further on, at most once a second, and an account has so many sockets and no more (`seats.py`).
+Whoever was cut off connects again and subscribes with the last `sequence` of both: the numbers have no gaps, so nothing is missed
+and nothing comes twice.
 """
 
 import json
+import math
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from flask import Flask, Response, request
@@ -20,11 +24,12 @@ from flask import Flask, Response, request
 from app.core import task_changes, task_logs
 from app.core.task_logs import Page
 from app.db import Session
-from app.errors import Forbidden, InvalidInput, LightyardError, NotFound, Unauthenticated
+from app.errors import Forbidden, InvalidInput, LightyardError, NotFound, RateLimited, Unauthenticated
 from app.models.task_logs import TaskChange, TaskLogLine
 from app.relay.exchange import Exchange, take_from_server
 from app.relay.handshakes import Upgraded, shake_hands
 from app.relay.lines import GARBAGE, Goodbye, Limits, Line
+from app.relay.seats import Seat, Seats
 from app.relay.worker_metrics import refusal
 from app.values.json_text import read_json
 from app.wiring import Hub
@@ -33,15 +38,22 @@ PATH = "/api/v1/tasks/<task_id>/stream"
 OVER = Goodbye(1000, "over", "the task is over")
 MESSAGE_BYTES, MESSAGES_PER_SECOND, REFUSALS_LIMIT = 16_384, 10, 10
 LINES_AT_ONCE, LOG_MESSAGE_BYTES = 200, 65_536
-RENEW_SECONDS, READER_SECONDS = 60.0, 0.25
+RENEW_SECONDS, READER_SECONDS, RESUBSCRIBE_SECONDS = 60.0, 0.25, 1.0
 NUMBER_LIMIT = 2**53
 
 
 class Admitted(Protocol):
-    """Which task a socket may follow; `renew` asks again: Unauthenticated or Forbidden where it may not any more."""
+    """Whose socket it is, which task it may follow, and what its handshake says beside; `renew` asks again: Unauthenticated or
+    Forbidden where it may not any more."""
+
+    @property
+    def account_id(self) -> uuid.UUID: ...
 
     @property
     def job_id(self) -> uuid.UUID: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
     @property
     def renew(self) -> Callable[[Session], None]: ...
@@ -68,6 +80,7 @@ class Streams:
     def __init__(self, hub: Hub, words: Words) -> None:
         self.hub, self.words = hub, words
         settings = hub.settings
+        self.seats = Seats(hub.cache, settings.task_streams_per_account)
         self.exchange = Exchange(
             Limits(
                 ping_seconds=settings.relay_ping_seconds,
@@ -88,11 +101,13 @@ def install(app: Flask, hub: Hub, admit: Admit, words: Words) -> None:
     def connect(task_id: str) -> Response:
         with hub.database.unit_of_work() as session:
             admitted = admit(session, task_id)
-        greeting = shake_hands()
+        greeting = shake_hands(admitted.headers)
+        follower = Follower(app, streams, admitted)
+        follower.seat = streams.seats.take(admitted.account_id)
         socket = take_from_server(request.environ)
         if socket is None:
+            streams.seats.leave(follower.seat)
             raise InvalidInput("this server can't serve websockets; run it under gunicorn's gevent worker, without its TLS")
-        follower = Follower(app, streams, admitted)
         follower.line = streams.exchange.attach(socket, follower, greeting)
         return Upgraded(status=101)
 
@@ -100,15 +115,21 @@ def install(app: Flask, hub: Hub, admit: Admit, words: Words) -> None:
 class Follower:
     """One socket. What it says, what there is to tell it, and its end come one after the other."""
 
-    __slots__ = ("_app", "_streams", "_job_id", "_renew", "line", "after", "logs_after", "_is_due", "_renewed_at", "_refusals")
+    __slots__ = (
+        "_app", "_streams", "_job_id", "_renew", "line", "seat", "after", "logs_after",
+        "_is_due", "_lines_told", "_subscribed_at", "_renewed_at", "_refusals",
+    )  # fmt: skip
 
     def __init__(self, app: Flask, streams: Streams, admitted: Admitted) -> None:
         self._app, self._streams = app, streams
         self._job_id, self._renew = admitted.job_id, admitted.renew
         self.line: Line | None = None
+        self.seat: Seat | None = None
         self.after: int | None = None
         self.logs_after: int | None = None
         self._is_due = False
+        self._lines_told = 0
+        self._subscribed_at: float | None = None
         self._renewed_at = time.monotonic()
         self._refusals = 0
 
@@ -130,6 +151,8 @@ class Follower:
     def closed(self, goodbye: Goodbye) -> None:
         self._streams.hub.task_news.leave(self._job_id, self.notice)
         self.line = None
+        if self.seat is not None:
+            self._streams.seats.leave(self.seat)
 
     def notice(self) -> None:
         """There may be something to tell. Said any number of times before it is looked at, it is looked at once."""
@@ -143,6 +166,7 @@ class Follower:
             details = {"task_id": str(named)[:100]}
             raise NotFound("this socket follows another task; open one for that", code="TASK_NOT_FOUND", details=details)
         after, logs_after = _number(message, "after"), _number(message, "logs_after")
+        self._assert_may_ask(after, logs_after)
         self._streams.hub.task_news.follow(self._job_id, self.notice)
         with self._streams.hub.database.read_only() as session:
             now_is = task_changes.latest(session, self._job_id)
@@ -151,8 +175,20 @@ class Follower:
             self.after = now_is.sequence - 1  # who subscribes to what is over is told so, and never waits for nothing
         else:
             self.after = min(after, now_is.sequence)
-        self.logs_after = (logs_after or 0) if message.get("logs") is True else None
+        self.logs_after = max(logs_after or 0, self._lines_told) if message.get("logs") is True else None
         self.notice()
+
+    def _assert_may_ask(self, after: int | None, logs_after: int | None) -> None:
+        """Asking is cheap and the answer is not: a socket that has subscribed may go forwards, and not often."""
+        now, before = time.monotonic(), self._subscribed_at
+        if before is not None and now - before < RESUBSCRIBE_SECONDS:
+            message = "this socket has just subscribed; it may do so once a second"
+            raise RateLimited(message, details={"retry_after": math.ceil(RESUBSCRIBE_SECONDS)})
+        told = {"after": (after, self.after or 0), "logs_after": (logs_after, self._lines_told)}
+        for name, (asked, is_told) in told.items():
+            if asked is not None and asked < is_told:
+                raise InvalidInput(f"this socket was told up to {name} {is_told} and only goes on; open another to read again")
+        self._subscribed_at = now
 
     def _catch_up(self) -> None:
         """Tell what came since, a page at a time: other sockets have their turn between."""
@@ -185,6 +221,8 @@ class Follower:
         """Whether that was all there is, as far as anybody knows."""
         told: list[str] = []
         size = 0
+        if not page.lines:
+            self.logs_after = page.last  # a number that is still to come counts as the last one
         skipped = page.skipped
         for line in page.lines:
             text = json.dumps(self._streams.words.line(line), ensure_ascii=False)
@@ -195,7 +233,7 @@ class Follower:
                     return False
             told.append(text)
             size += len(text)
-            self.logs_after = line.sequence
+            self.logs_after = self._lines_told = line.sequence
         if told:
             self._tell_logs(told, skipped)
         return len(page.lines) < LINES_AT_ONCE

@@ -23,6 +23,8 @@ def make_desk(settings: Settings, make_keys: bool = False) -> Desk:
         settings.signer_quiet_seconds if known.seeds else 0,
         read_mints(settings.solana_mints),
         read_minimums(settings.payout_opens_account_from, OPENS_FROM),
+        settings.signer_max_fee_lamports,
+        settings.signer_max_day_fee_lamports,
     )
     return Desk(found, Journal(folder / "journal.jsonl"), limits)
 

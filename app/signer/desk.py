@@ -1,4 +1,5 @@
-"""What the signer agrees to: payouts within its own limits, each payout's bytes once, and nothing else."""
+"""What the signer agrees to: payouts within its own limits, each payout's bytes once; fees of strangers' transfers, within limits
+of their own and out of a wallet of their own; and nothing else."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,8 @@ from solders.keypair import Keypair
 from app.errors import InvalidInput
 from app.failpoints import failpoint
 from app.signer.journal import Journal
-from app.signer.keys import Keys
-from app.values import payouts, signatures, solana_payouts, ton_address, ton_wallet
+from app.signer.keys import FEES, Keys
+from app.values import payouts, signatures, solana_payouts, ton_address, ton_wallet, x402
 from app.values.money import Money
 from app.values.payouts import BATCH, CHAIN_OF, SOLANA, TON, Order, Refusal, Refused, SignedPayouts, Terms
 
@@ -22,13 +23,16 @@ LONGEST_VALID_SECONDS = 600
 class Limits:
     """The most of one payout and of 24 hours, by asset; an asset that is not named is not paid. `quiet_seconds` after its start a
     signer signs nothing new: what it may have signed before its memory was lost has ended by then. Below `opens_from` no payee's
-    token account is opened."""
+    token account is opened. `fee_lamports` and `day_fee_lamports`: the most that is paid as the fee of a stranger's transaction,
+    and of all of them in 24 hours."""
 
     payout: Mapping[str, Money]
     day: Mapping[str, Money]
     quiet_seconds: int
     mints: Mapping[str, str]
     opens_from: Mapping[str, Money] = field(default_factory=dict)
+    fee_lamports: int = 0
+    day_fee_lamports: int = 0
 
 
 class Desk:
@@ -46,6 +50,36 @@ class Desk:
         if TON in self._keys.seeds:
             found[TON] = ton_wallet.address(bytes(SigningKey(self._keys.seeds[TON]).verify_key)).raw
         return found
+
+    def fee_payer(self) -> str | None:
+        """The wallet that pays fees of strangers' transactions; None without its key."""
+        seed = self._keys.seeds.get(FEES)
+        return None if seed is None else str(Keypair.from_seed(seed).pubkey())
+
+    def cosign(self, raw: bytes) -> bytes | Refused:
+        """Sign as the payer of its fee a transaction that moves a stranger's tokens: all that can leave the wallet by it is the
+        fee. The same one again is the same bytes, and counts once."""
+        try:
+            asked = x402.read_transfer(raw)
+        except InvalidInput as error:
+            return Refused(Refusal.INVALID, error.message)
+        if asked.fee_payer != self.fee_payer():
+            return Refused(Refusal.INVALID, f"{asked.fee_payer} is not the wallet that pays fees here")
+        if not self._journal.has_fee(asked.message_hash):
+            refusal = self._refuse_fee(asked.fee_lamports)
+            if refusal is not None:
+                return refusal
+            fee = {"message_hash": asked.message_hash, "lamports": asked.fee_lamports}
+            self._journal.append({"at": self._now(), "chain": SOLANA, "orders": [], "fee": fee})
+        return x402.signed(raw, Keypair.from_seed(self._keys.seeds[FEES]).sign_message)
+
+    def _refuse_fee(self, lamports: int) -> Refused | None:
+        most, day = self._limits.fee_lamports, self._limits.day_fee_lamports
+        if lamports > most:
+            return Refused(Refusal.PAYOUT_LIMIT, f"the fee may be {lamports} lamports, and {most} are paid at most")
+        if self._journal.spent(FEES, self._now()) + lamports > day:
+            return Refused(Refusal.DAY_LIMIT, f"the limit of {day} lamports for fees in 24 hours is reached")
+        return None
 
     def sign(self, chain: str, orders: Sequence[Order], terms: Terms, replaces: Sequence[str]) -> SignedPayouts | Refused:
         """Sign a batch once. An earlier transaction with one of its payouts that is not in `replaces` is answered instead."""

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 DAY_SECONDS = 86_400
+FEES = "fees"  # the name under which `spent` counts what was signed for fees
 
 
 class Journal:
-    """`newest` finds what was last signed for a payout, `spent` how much of an asset was signed for in the last 24 hours."""
+    """`newest` finds what was last signed for a payout, `spent` how much of an asset, or for FEES, was signed for in 24 hours."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.is_new = not path.exists()
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b")
         self._places: dict[str, int] = {}
+        self._fees = set[str]()
         self._spent: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
         self._read()
 
@@ -43,6 +45,9 @@ class Journal:
         return self._file.read()
 
     def _index(self, record: dict[str, Any], place: int) -> None:
+        if "fee" in record:
+            self._fees.add(record["fee"]["message_hash"])
+            self._spent[FEES].append((record["at"], record["fee"]["lamports"]))
         for order in record["orders"]:
             self._places[order["payout_id"]] = place
             self._spent[order["asset"]].append((record["at"], order["amount_minor"]))
@@ -63,6 +68,10 @@ class Journal:
         self._file.seek(place)
         record: dict[str, Any] = json.loads(self._file.readline())
         return record
+
+    def has_fee(self, message_hash: str) -> bool:
+        """Whether a fee was signed for under this message before."""
+        return message_hash in self._fees
 
     def spent(self, asset: str, now: float) -> int:
         """Minor units signed for in the last 24 hours; what was signed twice counts twice."""

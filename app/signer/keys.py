@@ -11,12 +11,13 @@ from app.errors import ConfigError
 from app.values.payouts import SOLANA, TON
 
 SECRET_BYTES = 32
-NAMES = {SOLANA: "solana.json", TON: "ton.json"}
+FEES = "fees"  # of a wallet on Solana that holds nothing but what fees take: it signs for strangers' transactions
+NAMES = {SOLANA: "solana.json", TON: "ton.json", FEES: "solana-fees.json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Seeds by chain, 32 bytes each; a chain without a key pays nothing."""
+    """Seeds by chain, and of the wallet that pays fees, 32 bytes each; a chain without a key pays nothing."""
 
     seeds: dict[str, bytes]
 

@@ -1,5 +1,6 @@
 """The signer's socket: one JSON line in, one out, one caller after another; only this user's processes may connect."""
 
+import base64
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ import structlog
 from app.errors import LightyardError
 from app.signer.desk import Desk
 from app.values import payouts
-from app.values.payouts import Refused, Terms
+from app.values.payouts import SOLANA, Refused, Terms
 
 log = structlog.get_logger()
 LINE_BYTES = 65_536
@@ -60,11 +61,13 @@ class Server:
                 stream.write(json.dumps(self.answer(line)).encode() + b"\n")
 
     def answer(self, line: bytes) -> dict[str, Any]:
-        """The answer to one request: `signed`, `refused`, `addresses`, or `error` for what is no request."""
+        """The answer to one request: `signed`, `cosigned`, `refused`, `addresses`, or `error` for what is no request."""
         try:
             body = json.loads(line)
             if body["do"] == "addresses":
-                return {"addresses": self._desk.addresses()}
+                return {"addresses": self._desk.addresses(), "fee_payer": self._desk.fee_payer()}
+            if body["do"] == "cosign":
+                return self._cosign(base64.b64decode(body["transaction"], validate=True))
             if body["do"] != "sign":
                 raise ValueError(f"{body['do']!r} is not done here")
             orders = [payouts.from_json(order) for order in body["orders"]]
@@ -73,10 +76,20 @@ class Server:
         except (ValueError, KeyError, TypeError, RecursionError, LightyardError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
         if isinstance(answer, Refused):
-            log.warning("signer.refused", reason=answer.reason, message=answer.message)
-            payout_id = None if answer.payout_id is None else str(answer.payout_id)
-            told = {"reason": answer.reason, "message": answer.message, "payout_id": payout_id, "asset": answer.asset}
-            return {"refused": told}
+            return _refused(answer)
         payout_ids = [str(order.payout_id) for order in answer.orders]
         log.info("signer.signed", chain=str(body["chain"]), tx_hash=answer.tx_hash, payout_ids=payout_ids)
         return {"signed": payouts.write_signed(answer)}
+
+    def _cosign(self, raw: bytes) -> dict[str, Any]:
+        answer = self._desk.cosign(raw)
+        if isinstance(answer, Refused):
+            return _refused(answer)
+        log.info("signer.cosigned", chain=SOLANA)
+        return {"cosigned": base64.b64encode(answer).decode()}
+
+
+def _refused(answer: Refused) -> dict[str, Any]:
+    log.warning("signer.refused", reason=answer.reason, message=answer.message)
+    payout_id = None if answer.payout_id is None else str(answer.payout_id)
+    return {"refused": {"reason": answer.reason, "message": answer.message, "payout_id": payout_id, "asset": answer.asset}}

@@ -11,16 +11,21 @@ from app.adapters.signer import SignerAway, SignerClient
 from app.values.payouts import SOLANA, TON
 
 SOL_LAMPORTS, TOKENS, TON_NANO = 10**12, {"USDC": 10**12, "USDT": 10**12, "RENDER": 10**14}, 10**13
+FEE_LAMPORTS, TILL_LAMPORTS = 10**9, 10**7
 BOOT_SECONDS, CALL_SECONDS = 30, 30
 
 
-def fund(socket: Path, solana_url: str | None, ton_api_url: str | None, say: Callable[[str], None]) -> None:
-    """Give the wallets money where they have little; None is a chain that is not local. What fails is said, and no more: the
-    marketplace works without payouts."""
+def fund(
+    socket: Path, solana_url: str | None, ton_api_url: str | None, say: Callable[[str], None], hub_wallet: str | None = None
+) -> None:
+    """Give the wallets money where they have little, and the wallet that deposits go to its token accounts; None is a chain that
+    is not local. What fails is said, and no more: the marketplace works without payouts."""
     try:
         addresses = _addresses(SignerClient(socket))
         if solana_url is not None and SOLANA in addresses:
             _fund_solana(solana_url, addresses[SOLANA])
+            _open_till(solana_url, hub_wallet)
+            _give_fees(solana_url, SignerClient(socket).fee_payer())
         if ton_api_url is not None and TON in addresses:
             _fund_ton(ton_api_url, addresses[TON])
     except (SignerAway, httpx.HTTPError, KeyError, TypeError, ValueError) as error:
@@ -39,15 +44,32 @@ def _addresses(signer: SignerClient) -> dict[str, str]:
 
 
 def _fund_solana(url: str, wallet: str) -> None:
-    def call(method: str, *params: Any) -> Any:
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        return httpx.post(url, json=body, timeout=CALL_SECONDS).raise_for_status().json()["result"]
-
-    if call("getBalance", wallet)["value"] >= SOL_LAMPORTS // 2:
+    if _call(url, "getBalance", wallet)["value"] >= SOL_LAMPORTS // 2:
         return
-    call("requestAirdrop", wallet, SOL_LAMPORTS)
+    _call(url, "requestAirdrop", wallet, SOL_LAMPORTS)
     for asset, minor in TOKENS.items():
-        call("lightyardFaucet", wallet, minor, asset)
+        _call(url, "lightyardFaucet", wallet, minor, asset)
+
+
+def _open_till(url: str, wallet: str | None) -> None:
+    """Who pays by x402 opens no token account of ours; a first unit of each token does."""
+    if wallet is None or _call(url, "getBalance", wallet)["value"]:
+        return
+    for asset in TOKENS:
+        _call(url, "lightyardFaucet", wallet, 1, asset)
+    _call(url, "requestAirdrop", wallet, TILL_LAMPORTS)
+
+
+def _give_fees(url: str, wallet: str | None) -> None:
+    """What the wallet pays out of is a matter of fees alone."""
+    if wallet is None or _call(url, "getBalance", wallet)["value"] >= FEE_LAMPORTS // 2:
+        return
+    _call(url, "requestAirdrop", wallet, FEE_LAMPORTS)
+
+
+def _call(url: str, method: str, *params: Any) -> Any:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    return httpx.post(url, json=body, timeout=CALL_SECONDS).raise_for_status().json()["result"]
 
 
 def _fund_ton(api_url: str, wallet: str) -> None:

@@ -42,6 +42,7 @@ TON_PORT_OFFSET = 902
 TON_BLOCK_MS = 400
 LEDGER_ROLE = "lightyard_app"  # made by the migrations
 HIGHEST_PORT = 65_535
+SOLANA_DEVNET = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
 SLOT_MS = "25"  # a local payment is final in under a second instead of 13
 BLOCKHASH_BLOCKS = "2400"  # a transaction may be sent for a minute, as on the mainnet
 TARIFF = Tariff(Decimal("0.001"), Decimal("0.0001"), Decimal("0.01"), Decimal("0.005"))
@@ -159,6 +160,7 @@ class Stack:
             friendly["SOLANA_WALLET"] = self._wallet("hub")
         if not self.settings.solana_rpc_url:
             friendly["SOLANA_MINTS"] = ",".join(f"{asset}={mint}" for asset, mint in MINTS.items())
+            friendly["X402_NETWORK"] = SOLANA_DEVNET  # clients know three clusters and no others
         if not self.settings.database_url:
             friendly["DATABASE_ROLE"] = LEDGER_ROLE
         if self.evm_command is not None:
@@ -343,7 +345,8 @@ class Stack:
     def _fund_hot_wallets(self) -> None:
         solana_url = None if self.settings.solana_rpc_url else self.solana_url
         ton_url = self.ton_url if self.ton_command is not None else None
-        hot_wallets.fund(self.settings.signer_socket_path, solana_url, ton_url, self.supervisor.say)
+        hub_wallet = self.environment.get("SOLANA_WALLET") or None
+        hot_wallets.fund(self.settings.signer_socket_path, solana_url, ton_url, self.supervisor.say, hub_wallet)
 
     def _tell(self, operator_key: str) -> None:
         body: dict[str, Any] = {

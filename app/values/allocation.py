@@ -73,9 +73,7 @@ def _explain(basis: Basis, nodes: int, chunk: int) -> str:
     scene = f"a scene of about {basis.memory_bytes / 2**30:.1f} GiB" if basis.memory_bytes else "the scene"
     if basis.nodes == 0:
         return f"no node that fits {scene} is there now; the part is for one, and grows when some come"
-    there = f"{nodes} of the {basis.nodes} nodes that fit {scene}"
-    if basis.is_contested:
-        why = f"others wait, so it is the part of a reputation of {basis.reputation:.2f}"
-    else:
-        why = f"{basis.free} are free and nobody else waits for them"
-    return f"{there}: {why}; {chunk} units at once for each, at {basis.frame_seconds:.1f} s a frame"
+    there = f"nodes that fit {scene}: {basis.nodes}, free now: {basis.free}"
+    why = f"others wait, so a reputation of {basis.reputation:.2f} counts" if basis.is_contested else "nobody else waits"
+    part = f"this job may have {nodes} of them, {chunk} units at once for each, at {basis.frame_seconds:.1f} s a frame"
+    return f"{there}; {why}; {part}"

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 class Outcome(StrEnum):
     """How a provider's work for a client ended. TIMEOUT: it ran into the limit that the client had set; LATE: it was not begun in
-    time; LOST: the provider fell silent with it; CANCELLED: the client did not want it any more; DISPUTED: a decision found the
-    result bad."""
+    time; LOST: the provider fell silent with it; CANCELLED: the client did not want it any more; EXITED: its container ended by
+    itself with another status than 0; DISPUTED: a decision found the result bad."""
 
     COMPLETED = "completed"
     TIMEOUT = "timeout"
@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     LOST = "lost"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    EXITED = "exited"
     DISPUTED = "disputed"
 
 
@@ -26,6 +27,7 @@ WEIGHTS: dict[Outcome, tuple[float, float, float]] = {
     Outcome.LOST: (0.0, 0.5, 0.0),
     Outcome.FAILED: (0.0, 1.0, 0.0),
     Outcome.CANCELLED: (0.0, 0.0, 0.0),
+    Outcome.EXITED: (0.0, 0.0, 0.0),  # nobody's name can be spoilt, or made, by a command that fails
     Outcome.DISPUTED: (0.0, 0.0, 10.0),
 }
 HALF_LIFE_DAYS = 180

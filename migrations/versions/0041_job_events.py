@@ -63,6 +63,8 @@ END $$
 """
 FUNCTIONS = {"begin_job_stream": _BEGIN, "note_render": _NOTE_JOB, "note_render_unit": _NOTE_UNIT}
 _HELD = "('assigned', 'rendering', 'uploaded')"
+# A node may take a unit and give it back for ever: only so many attempts at one are told, and how it ended.
+TOLD_ATTEMPTS = 50
 DEFERRED = {
     "note_render_order": ("render_orders", "INSERT", "", "note_render"),
     "note_render_money": (
@@ -83,7 +85,8 @@ DEFERRED = {
         "work_units",
         "UPDATE OF state",
         "WHEN (NEW.ordinal >= 0 AND NEW.kind <> 'container' AND OLD.state <> NEW.state AND NEW.state <> 'cancelled'"
-        f" AND NOT (OLD.state IN {_HELD} AND NEW.state IN {_HELD}))",
+        f" AND NOT (OLD.state IN {_HELD} AND NEW.state IN {_HELD})"
+        f" AND (NEW.fence <= {TOLD_ATTEMPTS} OR NEW.state IN ('completed', 'failed')))",
         "note_render_unit",
     ),
 }

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -23,11 +24,11 @@ from app.factory import create_app
 from app.models.accounts import SCOPES
 from app.values import merkle, proof_check
 from app.wiring import Hub
+from tests.factories import command_lines
 from tests.factories.evm_chains import EvmChain, any_chain
 from tests.factories.ledgers import anchor_all, as_superuser, batches, build_tree, build_trees, post_transfers
 
 SCRIPT = Path(__file__).parent.parent.parent / "docs" / "verify_proof.py"
-COMMAND_LINE = [sys.executable, "-m", "app.cli", "verify-proof"]
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,11 @@ CHAIN_LIES = {
 }
 
 
+def verify(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """`lightyard verify-proof`, by somebody who has no settings."""
+    return command_lines.run("verify-proof", *arguments, environment={"PATH": os.environ["PATH"]}, given=given)
+
+
 @pytest.mark.parametrize("lie", [*LIES, *CHAIN_LIES])
 def test_a_lie_is_found_by_script_and_command(hub: Hub, operator: Ledger, chain: EvmChain, tmp_path: Path, lie: str) -> None:
     build_tree(hub.database, 5)
@@ -148,8 +154,7 @@ def test_a_lie_is_found_by_script_and_command(hub: Hub, operator: Ledger, chain:
     done = script(told, "--rpc", chain.url)
     assert done.returncode == 1 and done.stderr.startswith("NOT PROVEN: "), done
     (tmp_path / "proof.json").write_text(json.dumps(told))
-    command = [*COMMAND_LINE, str(tmp_path / "proof.json"), "--rpc", chain.url]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    refused = verify(str(tmp_path / "proof.json"), "--rpc", chain.url)
     assert refused.returncode == 1 and refused.stderr.startswith("lightyard: "), refused
 
 
@@ -169,20 +174,19 @@ def test_a_root_of_another_tree_on_the_chain_is_no_proof(hub: Hub, operator: Led
     assert done.returncode == 1 and "another root" in done.stderr
 
 
-def test_the_command_checks_a_file_and_standard_input(hub: Hub, operator: Ledger, chain: EvmChain, tmp_path: Path) -> None:
+def test_the_command_checks_a_file_and_standard_input(hub: Hub, operator: Ledger, chain: EvmChain) -> None:
     build_tree(hub.database, 3)
     anchor(hub)
     proof = operator.get("2/proof")
-    given, options = json.dumps(proof), {"capture_output": True, "text": True, "timeout": 60, "cwd": tmp_path}
     for arguments in (["-", "--rpc", chain.url], ["-"]):
-        done = subprocess.run([*COMMAND_LINE, *arguments], input=given, **options)
+        done = verify(*arguments, given=json.dumps(proof))
         assert done.returncode == 0, done.stderr
         assert ("the root is on the chain" in done.stdout) == ("--rpc" in arguments)
     deep = "[" * 100_000
     nested = proof | {"leaf": deep, "leaf_hash": merkle.leaf_hash(deep.encode()).hex()}
     odd = [json.dumps(proof | change) for change in ({"entry_id": float("inf")}, {"leaf": "\ud800"})] + [json.dumps(nested)]
     for garbage in ("", "{}", "[]", '{"entry_id":1}', deep, *odd):
-        done = subprocess.run([*COMMAND_LINE, "-"], input=garbage, **options)
+        done = verify("-", given=garbage)
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from app.core import accounts
 from app.db import Database
 from app.errors import Unauthenticated
+from tests.factories import command_lines
 from tests.factories.dispatching import Dispatcher
 from tests.factories.market import Marketplace
-from tests.factories.stacks import COMMAND, ROOT
 
 WALLET = str(Keypair().pubkey())
 
@@ -27,8 +27,7 @@ class CommandLine:
         self.environment = base | settings
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        environment = self.environment | settings
-        done = subprocess.run([*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        done = command_lines.run(*arguments, environment=self.environment | settings)
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -89,7 +89,8 @@ def test_the_signer_s_wallets(tmp_path: Path) -> None:
     assert "does not answer" in line.refusal("signer", "addresses")
     assert str(tmp_path) in line.run("signer", "make-keys").stdout
     with signer_process(tmp_path / "home") as found:
-        assert line.json("signer", "addresses") == found.client.addresses()
+        told = {**found.client.addresses(), "solana-fees": found.client.fee_payer()}
+        assert line.json("signer", "addresses") == told
 
 
 def test_what_only_one_server_showed_is_disowned(database: Database, database_url: str, tmp_path: Path) -> None:

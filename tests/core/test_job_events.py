@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.core import completions, job_events, render_orders
+from app.core import completions, job_events, outcomes, render_orders
 from app.core.completions import Finished
 from app.db import Database
 from app.models.job_events import JobEvent
@@ -170,6 +170,27 @@ def test_what_changes_nothing_is_no_event_and_other_dialects_have_none(renders: 
     assert told(since(renders, job_id)) == [("open", "confirmed", False)]
     with renders.database.unit_of_work() as session:
         assert job_events.read(session, node, 5).events == []
+
+
+def test_a_node_that_takes_and_gives_back_for_ever_fills_nothing(renders: Renders) -> None:
+    node = renders.node()
+    job_id = renders.place(1)
+    for _ in range(2):
+        (taken,) = renders.claim(node)
+        with renders.database.unit_of_work() as session:
+            assert outcomes.release(session, taken.attempt_id, taken.fence)
+    before = told(since(renders, job_id))
+    assert before[-3:] == [(1, "queued"), (1, "rendering"), (1, "queued")]
+    with renders.database.unit_of_work() as session:
+        session.execute(text("UPDATE work_units SET fence = 50 WHERE job_id = :id"), {"id": job_id})
+    (taken,) = renders.claim(node)
+    with renders.database.unit_of_work() as session:
+        assert outcomes.release(session, taken.attempt_id, taken.fence)
+    assert told(since(renders, job_id)) == before
+    renders.complete(renders.claim(node))
+    assert told(since(renders, job_id))[len(before) :] in (
+        [(1, "completed"), ("completed", "confirmed", True)], [("completed", "confirmed", True), (1, "completed")]
+    )  # fmt: skip
 
 
 def test_events_go_some_days_after_the_end_and_a_late_reader_hears_of_it(renders: Renders) -> None:

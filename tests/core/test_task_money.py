@@ -8,13 +8,16 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from app.core import audit, outcomes, stale_jobs
+from app.core import audit, disputes, outcomes, stale_jobs
 from app.core.claims import Claim
+from app.core.disputes import Complaint
+from app.core.task_ends import Exit
 from app.db import Database
 from app.errors import Conflict, LightyardError, PaymentRequired
 from app.models.nodes import Provider
+from app.models.reputation import ProviderMark
 from app.values.money import parse
 from tests.factories.task_market import PULL_SECONDS, Compute, Hours, moving_clock
 
@@ -120,6 +123,10 @@ class Play:
             self.claims += market.claim(self.node_id)
         elif event == "run" and self.claims:
             market.renew(self.node_id, self.claims[-1], number * 60.0)
+        elif event == "exit":
+            market.fail(farm, task_id, exit_code=number + 1)
+        elif event == "end" and self.claims:
+            market.node_fails(self.claims[-1 - number % len(self.claims)], "EXECUTION_ERROR", Exit(number + 1, number * 60.0))
         elif event == "break" and self.claims:
             market.node_fails(self.claims[-1 - number % len(self.claims)], ("CRASHED", "TIME_LIMIT")[number % 2])
         elif event == "complete" and self.pairs:
@@ -137,7 +144,7 @@ class Play:
             self.pairs.append((unit.attempt_id, unit.fence))
 
 
-EVENTS = ["wait", "accept", "start", "report", "fail", "claim", "run", "break", "complete", "price", "sweep", "cancel"]
+EVENTS = "wait accept start report fail exit claim run break end complete price sweep cancel".split()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -219,6 +226,57 @@ def _let_time_pass(play: Play, moment: str) -> None:
         assert market.node_fails(play.claims[-1], "TIME_LIMIT") == "cancelled"
     else:
         market.cancel(play.task_id)
+
+
+def test_a_container_that_ends_by_itself_ends_its_task_and_its_seconds_are_paid(market: Compute, hours: Hours) -> None:
+    farm, task_id = market.provider(), market.order()
+    market.accept(farm, task_id)
+    hours.wait(100)
+    market.start(farm, task_id)
+    hours.wait(49.5)
+    view = market.fail(farm, task_id, "a typo", exit_code=3)
+    assert (view.status, view.job.reason_code, view.task.exit_code, view.is_over) == ("failed", "EXECUTION_ERROR", 3, True)
+    assert (view.task.billed_seconds, market.earned(farm), market.money()) == (50, "0.48", "99.50")
+    assert market.claim(market.node()) == [], "nobody else tries it"
+    with pytest.raises(Conflict) as refused:
+        market.fail(farm, task_id, exit_code=3)
+    assert refused.value.code == "TASK_OVER"
+    market.assert_settled(task_id, farm.account_id)
+    with market.database.unit_of_work() as session:
+        dispute = disputes.open_dispute(session, task_id, Complaint("other", "it never ran"), 48, market.account_id)
+        assert dispute.cost_minor == 500_000, "as a charged timeout is"
+        marks = session.scalars(select(ProviderMark.outcome).where(ProviderMark.provider_id == farm.id)).all()
+        assert marks == ["exited"]
+
+
+def test_what_a_node_says_of_a_containers_own_end_counts_from_its_start(market: Compute, hours: Hours) -> None:
+    """The pull costs nothing, and an end that is the first that a node tells is paid for, too, up to what the hub saw."""
+    farm = market.provider()
+    node_id = market.node(farm)
+    for code, told, billed in (("OUT_OF_MEMORY", 4.2, 5), ("EXECUTION_ERROR", 5000.0, 131), ("EXECUTION_ERROR", 0.0, 0)):
+        task_id = market.order()
+        [claim] = market.claim(node_id)
+        hours.wait(40)
+        assert market.renew(node_id, claim, 0.0) and market.view(task_id).status == "accepted", "it fetches the image"
+        hours.wait(40)
+        assert market.renew(node_id, claim, 0.0)
+        hours.wait(51)
+        assert market.node_fails(claim, code, Exit(137, told)) == "cancelled"
+        view = market.view(task_id)
+        assert (view.status, view.job.reason_code, view.task.billed_seconds or 0) == ("failed", code, billed)
+        market.assert_settled(task_id, farm.account_id)
+
+
+def test_a_task_that_is_called_off_while_its_image_is_fetched_costs_nothing(market: Compute, hours: Hours) -> None:
+    farm = market.provider()
+    node_id = market.node(farm)
+    for seconds in (0.0, 10.0):
+        task_id = market.order()
+        [claim] = market.claim(node_id)
+        hours.wait(50)
+        market.renew(node_id, claim, seconds)
+        assert (market.cancel(task_id).task.billed_seconds or 0) == seconds
+        market.assert_settled(task_id, farm.account_id)
 
 
 def test_silence_after_the_last_sign_of_life_is_not_paid_for(market: Compute, hours: Hours) -> None:

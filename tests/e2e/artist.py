@@ -10,6 +10,7 @@ import httpx
 from PIL import Image
 
 from devnet.payer import Payer
+from tests.factories.stacks import FRESH
 
 AWAY = {502, 503, 504}
 T = TypeVar("T")
@@ -20,7 +21,7 @@ class PatientClient:
 
     def __init__(self, endpoints: dict[str, str], patience_seconds: float = 60) -> None:
         self.patience_seconds = patience_seconds
-        self.http = httpx.Client(base_url=endpoints["api_url"], timeout=60)
+        self.http = httpx.Client(limits=FRESH, base_url=endpoints["api_url"], timeout=60)
 
     def call(self, method: str, path: str, **body: Any) -> httpx.Response:
         """Ask until somebody answers: a server that was just killed is back in a moment."""

@@ -5,8 +5,6 @@ The model's server is a stand-in (tests/factories/model_server.py): no model run
 
 import io
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +14,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import ROOT, running_stack
+from tests.e2e.conftest import running_stack
 from tests.e2e.test_real_render import blend
+from tests.factories import command_lines
 from tests.factories.model_server import ModelServer, model_server
+from tests.factories.stacks import FRESH
 
 SMALL = """
 scene = bpy.context.scene
@@ -47,7 +47,7 @@ class Renter:
 
     def __init__(self, endpoints: dict[str, str], email: str) -> None:
         self.endpoints = endpoints
-        self.http = httpx.Client(base_url=f"{endpoints['api_url']}/api/v1", timeout=30)
+        self.http = httpx.Client(limits=FRESH, base_url=f"{endpoints['api_url']}/api/v1", timeout=30)
         body = {"email": email, "name": "Jane", "password": "correct horse battery"}
         made = self.http.post("/auth/register", json=body)
         assert made.status_code == 201, made.text
@@ -84,9 +84,7 @@ class Renter:
 
 def run(*arguments: str, home: str) -> str:
     """One command of the command line."""
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    environment = {"LIGHTYARD_HOME": home, "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = command_lines.run(*arguments, environment={"LIGHTYARD_HOME": home, "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 

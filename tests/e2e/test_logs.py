@@ -27,7 +27,7 @@ from tests.e2e.artist import Artist
 from tests.e2e.conftest import ROOT
 from tests.e2e.conftest import cube as cube
 from tests.factories.collectors import Collector, collector
-from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
+from tests.factories.stacks import FRESH, RunningStack, fresh_home, lightyard, wait_until
 
 SPEAK_JSON = ("api", "worker", "beat", "poller", "signer", "node-0")
 TINY = {"resolution": {"width": 32, "height": 24}, "samples": 1, "frames": {"start": 1, "end": 1}}
@@ -144,7 +144,7 @@ def render(story: Story, endpoints: dict[str, Any], scene: bytes) -> None:
 
 
 def do_everything_wrong(story: Story, endpoints: dict[str, Any], database_url: str) -> None:
-    http = httpx.Client(base_url=endpoints["api_url"], timeout=30)
+    http = httpx.Client(limits=FRESH, base_url=endpoints["api_url"], timeout=30)
     sign_up(story, http)
     join_as_node(story, http)
     story.give("strange token")

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from app.db import Database, make_engine
 from app.values.money import Money
 from app.values.payouts import read_minimums
 from tests.e2e.conftest import running_stack
+from tests.factories import command_lines
 from tests.factories.missing import go_without
 from tests.factories.payouts import all_differences, all_payouts, earner
 from tests.factories.stacks import wait_until
@@ -36,9 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict, Data
 
 
 def lightyard(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"LIGHTYARD_HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return command_lines.run(*arguments, environment={"LIGHTYARD_HOME": str(home), "PATH": "/usr/bin:/bin"})
 
 
 def test_what_is_due_is_paid_by_itself_on_solana(stack: tuple[dict, Database, Path]) -> None:

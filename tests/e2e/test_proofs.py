@@ -14,7 +14,7 @@ from app.db import Database, make_engine
 from devnet.evm import program
 from tests.factories.ledgers import post_transfers
 from tests.factories.missing import go_without
-from tests.factories.stacks import RunningStack, fresh_home, lightyard, wait_until
+from tests.factories.stacks import FRESH, RunningStack, fresh_home, lightyard, wait_until
 
 SCRIPT = Path(__file__).parent.parent.parent / "docs" / "verify_proof.py"
 
@@ -26,7 +26,7 @@ def test_an_entry_is_anchored_and_proven_and_a_killed_chain_comes_back() -> None
         stack = RunningStack(home, ANCHOR_INTERVAL_SECONDS="1").wait_ready()
         found = stack.endpoints
         database = Database(make_engine(Settings(database_url=found["database_url"])))
-        with httpx.Client(base_url=found["api_url"], headers={"X-API-Key": found["operator_api_key"]}) as client:
+        with httpx.Client(limits=FRESH, base_url=found["api_url"], headers={"X-API-Key": found["operator_api_key"]}) as client:
             post_transfers(database, 3)
             wait_until(lambda: anchored(client, 1), "the root is final")
             proof = client.get("/api/v1/ledger/1/proof").json()

@@ -30,6 +30,7 @@ from tests.e2e.test_dispatched_jobs import Renter
 from tests.e2e.test_relay import provider_id
 from tests.factories import cocoon_workers
 from tests.factories.payouts import earner
+from tests.factories.stacks import FRESH
 from tests.gpu_node.test_machine import FAKE_NVML, require_compiler
 
 TINY = {"resolution": {"width": 32, "height": 24}, "samples": 1}
@@ -86,7 +87,8 @@ def relay_node(endpoints: dict[str, Any], home: Path, settings: dict[str, str]) 
 
 def add_cocoon_workers(endpoints: dict[str, Any], farm: cocoon_workers.Farm) -> None:
     """Two that answer, on this very host, and one that hangs up."""
-    with httpx.Client(base_url=f"{endpoints['api_url']}/api/v1", headers={"X-API-Key": endpoints["operator_api_key"]}) as http:
+    as_operator = {"X-API-Key": endpoints["operator_api_key"]}
+    with httpx.Client(limits=FRESH, base_url=f"{endpoints['api_url']}/api/v1", headers=as_operator) as http:
         wallet = f"0:{uuid.uuid4().hex * 2}"
         made = http.post("/participants", json={"ton_wallet_address": wallet})
         assert made.status_code == 201, made.text

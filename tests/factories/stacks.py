@@ -19,8 +19,11 @@ import psutil
 from app.stack import leftovers
 from app.stack.ports import free_port
 from devnet.payer import Payer
+from tests.factories import command_lines
 
 ROOT = Path(__file__).parent.parent.parent
+# A connection for each request: a hub closes idle ones after two seconds, perhaps just as a test that had to wait asks again.
+FRESH = httpx.Limits(max_keepalive_connections=0)
 COMMAND = [sys.executable, "-m", "app.cli"]
 TINY = {"resolution": {"width": 32, "height": 24}, "samples": 1, "frames": {"start": 1, "end": 1}}
 
@@ -96,7 +99,7 @@ class RunningStack:
         """Order, pay and wait for one tiny picture, as a patient client does; returns the job's last status."""
         payer = Payer(self.endpoints["solana_rpc_url"])
         payer.airdrop(10**9)
-        with httpx.Client(base_url=self.endpoints["api_url"], timeout=30) as client:
+        with httpx.Client(limits=FRESH, base_url=self.endpoints["api_url"], timeout=30) as client:
             form = {"clientWallet": payer.address, "settings": json.dumps(TINY)}
             answer = _patiently(lambda: client.post("/render", data=form, files={"file": ("scene.blend", scene)}))
             assert answer.status_code == 402, answer.text
@@ -135,5 +138,4 @@ def fresh_home() -> Iterator[Path]:
 
 def lightyard(*arguments: str, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """One command of the command line, to its end."""
-    environment = {**os.environ, "LIGHTYARD_HOME": str(home), **settings}
-    return subprocess.run([*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return command_lines.run(*arguments, environment={**os.environ, "LIGHTYARD_HOME": str(home), **settings})

@@ -21,6 +21,7 @@ from devnet.payer import Payer
 from tests.api.conftest import PRICING, SPEC
 from tests.e2e.conftest import NODE_PYTHON, ROOT
 from tests.factories.rabbitmq import RabbitMQ
+from tests.factories.stacks import FRESH
 
 NODE_LIKE = ("BROKER", "REDIS", "DATABASE", "RABBITMQ", "NODE", "ENROL")
 
@@ -30,7 +31,7 @@ class Stranger:
 
     def __init__(self, endpoints: dict[str, str], folder: Path, name: str = "farm") -> None:
         self.folder, self.endpoints, self.wallet = folder, endpoints, Payer(endpoints["solana_rpc_url"])
-        self.http = httpx.Client(base_url=endpoints["api_url"], timeout=30)
+        self.http = httpx.Client(limits=FRESH, base_url=endpoints["api_url"], timeout=30)
         signature = self.wallet.sign(f"register:{self.wallet.address}:{name}")
         body = {"name": name, "wallet": self.wallet.address, "endpoint": "http://127.0.0.1:4402", "spec": SPEC}
         answer = self.http.post("/provider/register", json={**body, "pricing": PRICING, "signature": signature})

@@ -25,6 +25,7 @@ from app.core.claims import Claim
 from app.core.completions import Finished
 from app.core.ledger import Party
 from app.core.task_assignments import Terms
+from app.core.task_ends import Exit
 from app.core.task_fit import Rules
 from app.core.task_orders import TaskChange, TaskOrder
 from app.core.tasks import TaskView
@@ -127,9 +128,11 @@ class Compute:
         with self.database.unit_of_work() as session:
             return task_assignments.report(session, provider, task_id, progress, TERMS)
 
-    def fail(self, provider: Provider, task_id: uuid.UUID, code: str = "EXECUTION_ERROR") -> TaskView:
+    def fail(
+        self, provider: Provider, task_id: uuid.UUID, code: str = "EXECUTION_ERROR", exit_code: int | None = None
+    ) -> TaskView:
         with self.database.unit_of_work() as session:
-            return task_assignments.fail(session, provider, task_id, code, "it broke", TERMS)
+            return task_assignments.fail(session, provider, task_id, code, "it broke", TERMS, exit_code)
 
     def complete(self, task_id: uuid.UUID, seconds: float, pair: tuple[uuid.UUID, int] | None = None) -> bool:
         """Book a result of the attempt under way, or of the one that is named, as `flows.results` does once its bytes are
@@ -150,9 +153,9 @@ class Compute:
         with self.database.unit_of_work() as session:
             return bool(jobs.renew(session, node_id, [(*pair, 0.5)], 60, {claim.attempt_id: seconds}))
 
-    def node_fails(self, claim: Claim, code: str) -> str | None:
+    def node_fails(self, claim: Claim, code: str, exited: Exit | None = None) -> str | None:
         with self.database.unit_of_work() as session:
-            return outcomes.fail(session, claim.attempt_id, claim.fence, code, "it broke", LIMITS)
+            return outcomes.fail(session, claim.attempt_id, claim.fence, code, "it broke", LIMITS, exited)
 
     def sweep(self) -> None:
         """What the hub's sweeps do about leases and deadlines."""

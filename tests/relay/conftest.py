@@ -19,6 +19,7 @@ from app.config import Settings
 from app.db import Database, make_engine
 from app.stack.postgres import free_port
 from tests.api.conftest import ROOT, Market, payer, solana_url
+from tests.factories.stacks import FRESH
 
 __all__ = ["payer", "solana_url"]  # fixtures that these tests share with tests/api
 HEARTBEAT_SECONDS = 1
@@ -40,7 +41,7 @@ class Api:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process, self.port, self.url = process, port, f"http://127.0.0.1:{port}"
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx.Client(limits=FRESH, base_url=self.url, timeout=60)
 
     def request(self, method: str, path: str, *, data: Any = None, **options: Any) -> Answer:
         if isinstance(data, dict):

@@ -79,7 +79,7 @@ def test_a_client_that_is_cut_off_at_two_processes_misses_nothing(environment: d
         assert [number for number, _ in seen] == list(range(1, len(seen) + 1)) and cuts > 5
         done = [data["frame"] for _, data in seen if data.get("frame") is not None and data["status"] == "completed"]
         assert sorted(done) == list(range(1, 41))
-        assert seen[-1][1]["completed"] == 40
+        assert seen[-1][1]["frames_completed"] == 40
         assert_bounded(one, two, hub, renders, key)
 
 

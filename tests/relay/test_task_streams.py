@@ -122,6 +122,10 @@ def goodbye(socket: ClientConnection) -> tuple[int, str]:
 def test_each_change_is_told_at_every_process_until_the_end(apis: tuple[Api, Api], owner: Owner) -> None:
     with stream(apis[0], owner) as here, stream(apis[1], owner) as there:
         both = (here, there)
+        assert [there.response.headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining")] == ["100", "100"]
+        assert int(there.response.headers["X-RateLimit-Reset"]) > time.time()
+        seats = f"task-streams:{owner.account_id}"
+        assert owner.cache.zcard(seats) == 2
         for socket in both:
             subscribe(socket, owner)
             now_is = message(socket)
@@ -138,6 +142,7 @@ def test_each_change_is_told_at_every_process_until_the_end(apis: tuple[Api, Api
             last = message(socket)
             assert (last["status"], last["progress"]) == ("completed", 100)
             assert goodbye(socket) == (1000, "the task is over")
+        wait_until(lambda: owner.cache.zcard(seats) == 0, "both seats are free again")
 
 
 @pytest.mark.parametrize(("state", "reason", "word"), [
@@ -259,6 +264,32 @@ def test_garbage_is_refused_and_the_socket_lives(hub: Hub, owner: Owner, garbage
         for _ in range(11):
             say(there, "{")
         assert closing(there) == 1008
+
+
+def test_a_socket_goes_on_and_never_back(hub: Hub, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = owner.task.attempt()
+    owner.task.write(attempt, "one", "two", first=1)
+    with follower(hub, owner.task.id) as (_, there):
+
+        def refused(asked: str) -> str:
+            say(there, asked)
+            return str(hear(there)["error"]["code"])
+
+        say(there, '{"action":"subscribe","after":0,"logs":true,"logs_after":1000}')  # to come: counts as the last one
+        assert [hear(there)["status"] for _ in range(2)] == ["pending", "accepted"]
+        owner.task.write(attempt, "three", first=3)
+        owner.announce()
+        assert [line["sequence"] for line in hear(there)["logs"]] == [3]
+        monkeypatch.setattr("app.relay.task_streams.RESUBSCRIBE_SECONDS", 10**9)
+        assert refused('{"action":"subscribe","logs":true}') == "RATE_LIMIT_EXCEEDED"
+        monkeypatch.setattr("app.relay.task_streams.RESUBSCRIBE_SECONDS", 0)
+        assert refused('{"action":"subscribe","after":0}') == "INVALID_INPUT"
+        assert refused('{"action":"subscribe","logs":true,"logs_after":2}') == "INVALID_INPUT"
+        say(there, '{"action":"subscribe"}')  # without lines for a while
+        assert hear(there)["status"] == "accepted"
+        owner.task.write(attempt, "four", first=4)
+        say(there, '{"action":"subscribe","after":2,"logs":true}')
+        assert [line["sequence"] for line in hear(there)["logs"]] == [4], "and no line twice"
 
 
 @contextmanager
@@ -409,7 +440,7 @@ def test_every_verb_that_changes_a_task_tells_at_once(hub: Hub, monkeypatch: pyt
         claim = claimed()
         assert told() == ("accepted", 0)
         with hub.database.unit_of_work() as session:
-            jobs.renew(session, node, [(claim.attempt_id, claim.fence, 0.5)], 60)
+            jobs.renew(session, node, [(claim.attempt_id, claim.fence, 0.5)], 60, {claim.attempt_id: 1.0})
         assert told() == ("running", 50)
         assert market.complete(task_id, 1.0)
         assert told()[1] < 100 and told() == ("completed", 100) and closing(there) == 1000

@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 from devnet.payer import Payer
 from robocompute import RoboComputeClient, RoboComputeProvider
 from tests.factories.payouts import LOCAL_MINTS
-from tests.factories.stacks import lightyard
+from tests.factories.stacks import FRESH, lightyard
 from tests.relay.conftest import running_api
 
 PRICING = {"pricePerFrame": 0.001, "pricePerSecond": 0.0001, "pricePerGb": 0.01, "minimumPrice": 0.005, "currency": "SOL"}
@@ -74,7 +74,7 @@ class Person:
     @cached_property
     def provider(self) -> RoboComputeProvider:
         """As Rayment has it: whoever signs for a wallet registers a provider with it."""
-        with httpx.Client(base_url=self.hub.url, timeout=30) as http:
+        with httpx.Client(limits=FRESH, base_url=self.hub.url, timeout=30) as http:
             body = {"name": "farm", "wallet": self.wallet.address, "endpoint": "http://127.0.0.1:4402", "spec": SPEC}
             signature = self.wallet.sign(f"register:{self.wallet.address}:farm")
             answer = http.post("/provider/register", json={**body, "pricing": PRICING, "signature": signature})

@@ -105,6 +105,8 @@ class FailureSchema(LiveSchema):
     code = fields.String(required=True, validate=validate.Length(1, 64))
     message = fields.String(load_default="", validate=validate.Length(max=4000))
     log_tail = fields.String(load_default="")
+    exit_code = fields.Integer(load_default=None, allow_none=True, strict=True, validate=validate.Range(-(2**31), 2**31 - 1))
+    seconds = fields.Float(load_default=0.0)
 
 
 class ReportsSchema(Loose):

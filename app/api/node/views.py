@@ -17,6 +17,7 @@ from app.api.dialect import BadRequestParser
 from app.api.node import schemas
 from app.core import accounts, claims, expected_results, jobs, nodes, outcomes, task_logs, tasks
 from app.core.claims import Claim, ClaimedJob
+from app.core.task_ends import exit_of
 from app.core.task_logs import Line, Told
 from app.db import Session
 from app.errors import Forbidden, Unauthenticated
@@ -316,7 +317,8 @@ def fail(body: dict[str, Any]) -> ResponseReturnValue:
         _assert_own(session, node.id, attempts)
         outcomes.lock_jobs(session, attempts)
         for item in sorted(body["failures"], key=lambda item: item["attempt_id"]):
-            state = outcomes.fail(session, item["attempt_id"], item["fence"], item["code"], item["message"], limits())
+            exited = exit_of(item["exit_code"], item["seconds"])
+            state = outcomes.fail(session, item["attempt_id"], item["fence"], item["code"], item["message"], limits(), exited)
             answers.append({"attempt_id": str(item["attempt_id"]), "accepted": state is not None, "unit_state": state})
     return {"failures": answers}
 

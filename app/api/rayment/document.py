@@ -162,6 +162,7 @@ SCHEMAS: dict[str, Schema] = {
 ERRORS = {
     400: "Bad request",
     401: "Unauthorized (invalid signature)",
+    402: "Rendered, and to be paid before it is given out",
     404: "Not found",
     409: "Used before, or in the wrong state",
     413: "Too large",
@@ -216,6 +217,13 @@ PROVIDERS = {
     ],
 }
 PROVIDER = answers(200, wrapped(ref("Provider")), 404)
+X402 = {
+    "in": "header",
+    "name": "PAYMENT-SIGNATURE",
+    "schema": {"type": "string", "maxLength": 16_384},
+    "description": "a payment by x402 of what was quoted before",
+}
+PAID = success(jobId=UUID, status=JOB_STATUS, message=text())
 SUBMIT = {
     **body(record(
         ("providerId", "settings"),
@@ -224,17 +232,24 @@ SUBMIT = {
         providerId=text("the preferred provider; the best fitting one without it", format="uuid"),
         settings=text("Settings as JSON", example='{"frames":{"start":1,"end":1},"samples":128}'),
     ), FORM),
-    **answers(402, ref("Quote"), 400, 404, 409, 413, 429, 503, description="The quote: pay `price` to `payTo` with `memo`"),
-    "parameters": [KEY],
+    "responses": {
+        **answers(402, ref("Quote"), 400, 404, 409, 413, 429, 503, description=(
+            "The quote: pay `price` to `payTo` with `memo`. PAYMENT-REQUIRED asks for the same by x402, where the hub pays fees: "
+            "the form is sent again with PAYMENT-SIGNATURE"
+        ))["responses"],
+        **answers(200, PAID, description="paid by x402, with PAYMENT-RESPONSE")["responses"],
+        **answers(202, PAID, description="handed over by x402, and not known to be final yet")["responses"],
+    },
+    "parameters": [KEY, X402],
 }
 PAY = {
     **body(record(jobId=UUID, txSignature=text("base58"))),
-    **answers(200, success(jobId=UUID, status=JOB_STATUS, message=text()), 400, 404, 409),
+    **answers(200, PAID, 400, 404, 409),
     "parameters": [KEY],
 }
 JOB = answers(200, wrapped(ref("Job")), 404)
 RESULT = {
-    **answers(200, FILE, 400, 404, description="The picture, or a zip of several frames", media="application/octet-stream"),
+    **answers(200, FILE, 400, 402, 404, description="The picture, or a zip of several frames", media="application/octet-stream"),
     "parameters": [query("frame", whole(), "this frame alone")],
 }
 REGISTER = {

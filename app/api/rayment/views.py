@@ -8,12 +8,13 @@ from flask_smorest import Blueprint
 
 from app import __version__
 from app.adapters.storage.port import ObjectStore
-from app.api import security
+from app.api import security, x402_payments
 from app.api.context import hub, json_body, read_only, unit_of_work
 from app.api.downloads import send_object
-from app.api.idempotency import idempotent
+from app.api.idempotency import NOT_OVER, idempotent
 from app.api.rayment import bodies, document, reading
-from app.core import jobs, nodes, payments, queries
+from app.api.x402_payments import Brought
+from app.core import jobs, nodes, payments, queries, render_frames
 from app.db import Session
 from app.errors import Conflict, InvalidInput, LightyardError, NotFound
 from app.flows import payments as payment_flows
@@ -85,7 +86,11 @@ def get_provider(provider_id: str) -> ResponseReturnValue:
 @blueprint.doc(**document.SUBMIT)
 @idempotent
 def submit() -> ResponseReturnValue:
-    """Quote a render: the answer is 402 with the price, where to pay it, and the memo to pay it with."""
+    """Quote a render: the answer is 402 with the price, where to pay it, and the memo to pay it with. A client of x402 sends the
+    same form again with its payment, which pays what was quoted before."""
+    brought = x402_payments.brought()
+    if brought is not None:
+        return _paid_with(brought)
     upload = request.files.get("file")
     if upload is None or not upload.filename:
         raise InvalidInput("send the scene as the multipart field `file`, with its name")
@@ -106,7 +111,26 @@ def submit() -> ResponseReturnValue:
     job, payment, scene = submission.submit(
         hub().database, hub().store, hub().signals, hub().settings, file, wanted
     )
+    with read_only() as session:
+        x402_payments.require(session, payment, "A render")
     return bodies.answer(bodies.quote_body(job, payment, scene), 402)
+
+
+def _paid_with(brought: Brought) -> ResponseReturnValue:
+    """A render that was quoted before is paid by x402, to its provider."""
+    with unit_of_work() as session:
+        payment = x402_payments.payment_of(session, brought)
+        if payment is None or payment.job_id is None or jobs.get(session, payment.job_id).dialect != "rayment":
+            raise NotFound("No quote of this hub asks for this payment: send the form without PAYMENT-SIGNATURE first")
+        job_id, settlement_id = payment.job_id, x402_payments.begin(session, payment, brought, "A render")
+    is_booked = x402_payments.wait(settlement_id)
+    with unit_of_work() as session:
+        job = jobs.get(session, job_id)
+        word = bodies.status_word(job.state, job.payment_state, job.started_at is not None)
+    if not is_booked:
+        said = "Payment not finalized yet; it confirms by itself, watch GET /render/:jobId"
+        return bodies.answer({"success": True, "data": {"jobId": str(job_id), "status": word, "message": said}}, NOT_OVER)
+    return bodies.success({"jobId": str(job_id), "status": word, "message": "Payment confirmed, render queued"})
 
 
 def _settings_text() -> str | bytes | None:
@@ -193,6 +217,7 @@ def result(job_id: str) -> ResponseReturnValue:
         job = _readable_job(session, reading.identifier(job_id, "Job not found"))
         done = [unit for unit in jobs.units_of(session, job.id) if unit.state == UnitState.COMPLETED]
         wanted = _wanted_frame(job)
+        render_frames.assert_job_paid(session, job)
     kind = job.settings["output_format"]
     if wanted is not None or job.units_total == 1:
         unit = next((item for item in done if wanted is None or item.frame == wanted), None)

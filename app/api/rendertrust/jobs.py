@@ -13,7 +13,7 @@ from app.api.moments import written
 from app.api.rendertrust import job_states
 from app.api.rendertrust.document import IDEMPOTENCY_KEY, SIGNED_IN
 from app.api.rendertrust.schemas import jobs as schemas
-from app.core import dead_letters, dispatch, owned
+from app.core import dead_letters, dispatch, owned, render_frames
 from app.core.owned import OwnedJob
 from app.db import Session
 from app.errors import Forbidden, NotFound
@@ -91,6 +91,7 @@ def cancel(job_id: str) -> dict[str, Any]:
 @blueprint.get("/<job_id>/result")
 @blueprint.doc(**SIGNED_IN)
 @blueprint.response(200, schemas.ResultSchema)
+@blueprint.alt_response(402, "PAYMENT_REQUIRED")
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(422, "UNPROCESSABLE_ENTITY")
 @blueprint.alt_response(401, "UNAUTHORIZED")
@@ -98,6 +99,7 @@ def result(job_id: str) -> dict[str, Any]:
     """An address to download the result from, for an hour; of an animation, its first frame's."""
     with read_only() as session:
         found = _own(session, job_id, "jobs:read")
+        render_frames.assert_job_paid(session, found.job)
     if found.job.state != JobState.COMPLETED or found.result_key is None:
         raise NotFound("Result not available: the job is not COMPLETED")
     url = hub().store.signed_url("GET", found.result_key, RESULT_SECONDS, now=clock.now())

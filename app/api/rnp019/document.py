@@ -30,6 +30,16 @@ nor is `max_amount`: a job that reaches it pauses and asks. Frames are charged a
 that this account ordered through other APIs are listed too, and are changed where they were ordered. A POST that moves money
 takes `Idempotency-Key`: same key and body, same answer.
 
+Follow it by `GET /rnp/v1/jobs/{id}/events` (server-sent events; send `Last-Event-ID` to go on where a connection broke: nothing
+is missed), and frame by frame by `GET /rnp/v1/jobs/{id}/frames`. Finished pictures are at `frames/{n}`, or in one zip at
+`frames.zip`; a job with `pay_before_download` answers 402 there until it is paid, and shows small, watermarked pictures at
+`frames/{n}/preview`.
+
+Money: `credits` tells what there is. A top-up (`POST /rnp/v1/credits/topups`) and a job's payment (`POST /rnp/v1/jobs/{id}/pay`)
+say where to pay what, with which memo, and are found on the chain by themselves; showing the `tx_signature` is faster. Whatever
+arrives short, late or too often is on the balance. Asking a payment for nothing answers 402: with the quote, and with x402's
+PAYMENT-REQUIRED where it is paid in a token. RENDER is redeemed for render credits one for one.
+
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before. Per address and minute: 30 challenges, 20 logins, 20 links and 120 scenes; a 429 carries Retry-After."""
 

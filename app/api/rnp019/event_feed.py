@@ -6,15 +6,17 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
+import structlog
+
 from app.api.rnp019 import event_words, job_words
 from app.core import job_events, jobs, render_frames
-from app.core.job_events import Page
 from app.core.render_frames import Ordered
 from app.db import Session
-from app.errors import Forbidden, NotFound, Unauthenticated
+from app.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from app.values.states import JobState, PaymentState, UnitState
 from app.wiring import Hub
 
+log = structlog.get_logger()
 PACE_SECONDS = 0.2  # hints that come close together are one look
 PEEK_SECONDS = 1.0  # how soon it is seen that a client has gone without a word, and its place is free
 
@@ -37,6 +39,7 @@ class Feed:
 
     def __init__(self, hub: Hub, follower: Follower, after: int) -> None:
         self._hub, self._follower, self._after = hub, follower, after
+        self._has_more = False
         self._stays_until = 0.0
 
     def lines(self) -> Iterator[str]:
@@ -55,14 +58,16 @@ class Feed:
             self._stay()
             hint.clear()  # before the look: what comes during it is looked at again
             try:
-                status, page = self._look()
+                status, text = self._look()
             except (Unauthenticated, Forbidden, NotFound) as error:
                 yield event_words.written("refused", {"code": error.code, "message": error.message})
                 return
-            if text := event_words.page(page):
+            except Unavailable as error:  # the client comes again, and goes on where it stood
+                log.warning("events.cut", job_id=str(self._follower.job_id), error=error.message)
+                return
+            if text:
                 yield text
-            self._after = page.last
-            if page.has_more:
+            if self._has_more:
                 continue
             if status is not None:
                 yield event_words.written("end", {"status": status})
@@ -89,13 +94,15 @@ class Feed:
         self._stays_until = now + self._hub.settings.event_heartbeat_seconds
         return True
 
-    def _look(self) -> tuple[str | None, Page]:
+    def _look(self) -> tuple[str | None, str]:
         """The job's last word, once there is one, and what is new. The job comes first: where it is over, all was written."""
         with self._hub.database.unit_of_work() as session:
             self._follower.renew(session)
             ordered = render_frames.find(session, self._follower.account_id, self._follower.job_id)
             page = job_events.read(session, self._follower.job_id, self._after)
-        return (_word(ordered) if _is_over(ordered) else None), page
+        self._after, self._has_more = page.last, page.has_more
+        frames_total = len(ordered.job.settings.get("frame_list", ())) or ordered.job.units_total
+        return (_word(ordered) if _is_over(ordered) else None), event_words.page(page, frames_total)
 
 
 def is_told(session: Session, ordered: Ordered, after: int) -> bool:

@@ -20,19 +20,20 @@ def written(name: str, data: dict[str, Any], id: int | None = None) -> str:
     return f"{head}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def page(found: Page) -> str:
-    """All events of a page. What was deleted before is told by how many it was, under the number of the last of them."""
+def page(found: Page, frames_total: int) -> str:
+    """All events of a page, of a job of so many frames. What was deleted before is told by how many it was, under the number of
+    the last of them."""
     first = found.events[0].sequence if found.events else found.last + 1
     gap = written("skipped", {"skipped": found.skipped}, (first or 1) - 1) if found.skipped else ""
-    return gap + "".join(written(item.kind, shown(item), item.sequence) for item in found.events)
+    return gap + "".join(written(item.kind, shown(item, frames_total), item.sequence) for item in found.events)
 
 
-def shown(item: JobEvent) -> dict[str, Any]:
+def shown(item: JobEvent, frames_total: int) -> dict[str, Any]:
     facts = item.facts
     head = {"job_id": str(item.job_id), "at": moments.written(item.noted_at)}
     tail = {
-        "completed": facts["completed"],
-        "total": facts["total"],
+        "frames_completed": facts["completed"] * frames_total // facts["total"],
+        "frames_total": frames_total,
         "current_cost": _amount(facts, "charged_minor"),
         "asset": facts["asset"],
     }
@@ -43,11 +44,10 @@ def _job(facts: dict[str, Any]) -> dict[str, Any]:
     lead = UnitState.RENDERING if facts["has_begun"] else UnitState.QUEUED
     return {
         "status": job_words.word(PaymentState(facts["payment_state"]), lead, JobState(facts["job_state"])),
-        "reason": facts["reason"],
-        "message": facts["message"],
+        "reason": {"code": facts["reason"], "message": facts["message"] or ""} if facts["reason"] else None,
         "priority": facts["priority"],
         "limit": _amount(facts, "limit_minor"),
-        "paid": facts["is_settled"],
+        "settled": facts["is_settled"],
     }
 
 

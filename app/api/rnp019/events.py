@@ -5,9 +5,9 @@ import socket as sockets
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from flask import Response, current_app, request
+from flask import Flask, Response, current_app, request
 from flask_smorest import Blueprint
 
 from app.adapters.open_streams import OpenStreams
@@ -21,13 +21,14 @@ from app.api.rnp019.schemas.events import EventsQuerySchema
 from app.core import render_frames
 from app.db import Session
 from app.errors import Conflict, InvalidInput, RateLimited, Unavailable
+from app.wiring import Hub
 
 SCOPE = "jobs:read"
 NUMBER_LIMIT_CHARS = 15
 KEPT_SECONDS = 90  # a place that is not taken again: several heartbeats, and what a client may take to read
 SEND_SECONDS = 30  # who reads nothing for so long is gone
 RETRY_SECONDS = 5
-_SEATS = "lightyard_event_streams"
+SEATS = "lightyard_event_streams"
 LAST_EVENT_ID = {
     "in": "header",
     "name": "Last-Event-ID",
@@ -56,6 +57,9 @@ class Seats:
             raise RateLimited(message, code="TOO_MANY_STREAMS", details={"retry_after": RETRY_SECONDS})
         self._taken.add(name)
         return name
+
+    def __len__(self) -> int:
+        return len(self._taken)
 
     def stay(self, account_id: uuid.UUID, name: str) -> None:
         self._everywhere.take(account_id, name, self._per_account)
@@ -110,10 +114,15 @@ def _after(query: dict[str, Any]) -> int:
     return int(text)
 
 
+def install(app: Flask, parts: Hub) -> None:
+    """Count this process's streams from here on."""
+    settings = parts.settings
+    everywhere = OpenStreams(parts.cache, KEPT_SECONDS)
+    app.extensions[SEATS] = Seats(everywhere, settings.event_streams_per_account, settings.event_streams_per_process)
+
+
 def _seats() -> Seats:
-    settings = hub().settings
-    made = Seats(OpenStreams(hub().cache, KEPT_SECONDS), settings.event_streams_per_account, settings.event_streams_per_process)
-    return current_app.extensions.setdefault(_SEATS, made)  # type: ignore[no-any-return]
+    return cast(Seats, current_app.extensions[SEATS])
 
 
 def _has_hung_up(socket: Any) -> bool:

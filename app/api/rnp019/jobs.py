@@ -1,8 +1,6 @@
 """RNP-019: order a render, follow it, change it, pause it, call it off."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -12,13 +10,13 @@ from app.api import identifiers, security
 from app.api.context import hub, read_only, unit_of_work
 from app.api.dialect import BadRequestParser
 from app.api.idempotency import PARAMETER, idempotent, order_id
-from app.api.rnp019 import job_words
+from app.api.rnp019 import job_words, paying
 from app.api.rnp019.document import SIGNED_IN
 from app.api.rnp019.job_bodies import shown
 from app.api.rnp019.schemas import jobs as schemas
-from app.core import account_jobs, render_orders
+from app.core import account_jobs, render_orders, render_payments
+from app.core.render_orders import CREDITS
 from app.db import Session
-from app.errors import PaymentRequired
 from app.flows import render_ordering
 from app.flows.render_ordering import Wanted
 from app.values.money import parse
@@ -56,10 +54,10 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
         max_amount=payment["max_amount"],
         order_id=order_id(),
     )
-    with _told_as_credits():
+    with paying.short_of_credits():
         job = render_ordering.order(hub().database, hub().render_terms, wanted)
     with read_only() as session:
-        return shown(account_jobs.get(session, caller.account_id, job.id))
+        return _told(session, caller.account_id, job.id)
 
 
 @blueprint.get("")
@@ -84,7 +82,7 @@ def show(job_id: str) -> dict[str, Any]:
     """One job: how far it is, and what it has cost by now."""
     with read_only() as session:
         caller = security.caller(session, "jobs:read")
-        return shown(account_jobs.get(session, caller.account_id, identifiers.read(job_id, "job_id")))
+        return _told(session, caller.account_id, identifiers.read(job_id, "job_id"))
 
 
 @blueprint.patch("/<job_id>")
@@ -96,7 +94,7 @@ def show(job_id: str) -> dict[str, Any]:
 @blueprint.alt_response(409, "CONFLICT")
 def change(body: dict[str, Any], job_id: str) -> dict[str, Any]:
     """Name it anew, move it in the queue, or let it cost more or less."""
-    with unit_of_work() as session, _told_as_credits():
+    with unit_of_work() as session, paying.short_of_credits():
         account_id, wanted = _own(session, job_id)
         if "name" in body:
             render_orders.rename(session, account_id, wanted, body["name"])
@@ -106,8 +104,7 @@ def change(body: dict[str, Any], job_id: str) -> dict[str, Any]:
         if cap is not None:
             asset = render_orders.get_own(session, account_id, wanted).asset
             render_orders.set_cap(session, account_id, wanted, parse(str(cap), asset))
-        session.flush()
-        return shown(account_jobs.get(session, account_id, wanted))
+        return _told(session, account_id, wanted)
 
 
 @blueprint.delete("/<job_id>")
@@ -121,8 +118,7 @@ def cancel(job_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         account_id, wanted = _own(session, job_id)
         render_orders.cancel(session, account_id, wanted)
-        session.flush()
-        return shown(account_jobs.get(session, account_id, wanted))
+        return _told(session, account_id, wanted)
 
 
 @blueprint.post("/<job_id>/pause")
@@ -137,8 +133,7 @@ def pause(job_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         account_id, wanted = _own(session, job_id)
         render_orders.pause(session, account_id, wanted)
-        session.flush()
-        return shown(account_jobs.get(session, account_id, wanted))
+        return _told(session, account_id, wanted)
 
 
 @blueprint.post("/<job_id>/resume")
@@ -153,8 +148,19 @@ def resume(job_id: str) -> dict[str, Any]:
     with unit_of_work() as session:
         account_id, wanted = _own(session, job_id)
         render_orders.resume(session, account_id, wanted)
-        session.flush()
-        return shown(account_jobs.get(session, account_id, wanted))
+        return _told(session, account_id, wanted)
+
+
+def _told(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> dict[str, Any]:
+    """The job as it is now, and what there is to pay for it on a chain, or was."""
+    session.flush()
+    found = account_jobs.get(session, account_id, job_id)
+    body = shown(found)
+    if found.order is not None and found.order.mode != CREDITS:
+        payment = render_payments.find(session, job_id)
+        if payment is not None and payment.chain != render_payments.LEDGER:
+            body["payment"] = paying.told(session, payment.id)
+    return body
 
 
 def _own(session: Session, job_id: str) -> tuple[uuid.UUID, uuid.UUID]:
@@ -163,15 +169,3 @@ def _own(session: Session, job_id: str) -> tuple[uuid.UUID, uuid.UUID]:
     wanted = identifiers.read(job_id, "job_id")
     account_jobs.assert_born_here(session, caller.account_id, wanted)
     return caller.account_id, wanted
-
-
-@contextmanager
-def _told_as_credits() -> Iterator[None]:
-    """A balance that is too short, in this dialect's word."""
-    try:
-        yield
-    except PaymentRequired as short:
-        if short.code != PaymentRequired.code:
-            raise
-        message = f"{short.message}; top up, or lower max_amount"
-        raise PaymentRequired(message, code="INSUFFICIENT_CREDITS", details=short.details) from short

@@ -1,11 +1,13 @@
 """All of the dialect's views, one blueprint a noun."""
 
 from app.api.rnp019 import (
+    credits,
     estimates,
     events,
     frames,
     jobs,
     keys,
+    payments,
     payout_addresses,
     scenes,
     tiers,
@@ -22,4 +24,6 @@ BLUEPRINTS = (
     jobs.blueprint,
     frames.blueprint,
     events.blueprint,
+    payments.blueprint,
+    credits.blueprint,
 )

@@ -8,9 +8,10 @@ paid.
 Sign in with `Authorization: Bearer <api key>`. A key that begins with `rc_` also needs the wallet's signature on every request:
 `X-Timestamp` (Unix seconds, at most 300 s off) and `X-Wallet-Signature`, the base64 of an ed25519 signature over
 `METHOD + path below /api/v1 + timestamp`, without the query: `GET/wallet/balance1767225600`. Any Solana wallet of the key's
-account may sign. Better is version 2 (`X-Signature-Version: 2`, `X-Nonce`: up to 128 characters, new for each request): over the
-five lines METHOD, path below /api/v1 with its query, timestamp, nonce, and the hex SHA-256 of the body, joined by line feeds. It
-is good once, so a retry is signed anew, and a key that has used it takes no version 1 from then on. Path and query are signed as
+account may sign. Whoever sees such a request can send it again for 300 s, with another query and another body, for version 1
+covers neither: use version 2 (`X-Signature-Version: 2`, `X-Nonce`: up to 128 characters, new for each request), over the five
+lines METHOD, path below /api/v1 with its query, timestamp, nonce, and the hex SHA-256 of the body, joined by line feeds. It is
+good once, so a retry is signed anew, and a key that has used it takes no version 1 from then on. Path and query are signed as
 they are sent. A refused signature is 401 `WALLET_SIGNATURE_INVALID`; `details.reason` is `missing`, `malformed`, `skewed` (with
 `server_time`), `wrong`, `replayed`, `outdated` or `version`. `POST /rnp/v1/keys` with `kind` makes such keys, and they need the
 signature in every API of this hub.
@@ -26,9 +27,12 @@ Follow a task at `GET /api/v1/tasks/{task_id}/stream`, a websocket (a browser si
 `{"action": "subscribe", "task_id": …, "after"?, "logs"?: true, "logs_after"?}`; you are told each change as `{"type": "update",
 "task_id", "sequence", "status", "progress" (of a hundred), "reason", "timestamp"}`, the present one first, and with `logs` each
 line as `{"type": "logs", "task_id", "logs": [{"sequence", "timestamp", "level", "message"}]}`. The socket is closed (1000) after
-the update that says `completed`, `failed`, `cancelled` or `timeout`; all lines come before it. Numbers have no gaps: whoever was
-cut off connects again with the last `sequence` of updates as `after` and of lines as `logs_after`, misses nothing and hears
-nothing twice. `skipped` says how many were deleted before they could be told. Without a websocket,
+the update that says `completed`, `failed`, `cancelled` or `timeout`. Every line that the hub has comes before it; where the hub
+ended the task (`cancelled`, `timeout`), its host may tell last lines for two minutes more: ask `…/logs` for them later. Numbers
+have no gaps: whoever was cut off connects again with the last `sequence` of updates as `after` and of lines as `logs_after`,
+misses nothing and hears nothing twice. On one socket a further subscribe, at most one a second, goes on from there or from
+further on, never back. `skipped` says how many were deleted before they could be told. An account has so many sockets open at
+once and no more: 429 `TOO_MANY_STREAMS` (`limit`, `retry_after`). Without a websocket,
 `GET /api/v1/tasks/{task_id}/logs?follow=true&after=…` waits for lines.
 
 Errors are `{"error": {"code", "message", "details"}}`. The codes, with what `details` hold: 400 `INVALID_INPUT` (`fields`),
@@ -38,12 +42,13 @@ nothing has changed, so upload again); 401 `WALLET_SIGNATURE_INVALID` (`reason`)
 `SCOPE_MISSING` (`scope`); 404 `TASK_NOT_FOUND` (`task_id`), `PROVIDER_NOT_FOUND` (`provider_id`), `RESOURCE_NOT_FOUND`
 (`resource_id`); 409 `TASK_ALREADY_ACCEPTED` (`by_you`), `TASK_OVER` (`status`), `TASK_NOT_HELD` (its lease ran out: accept it
 again), `TASK_FAILED_BEFORE`, `TASK_NOT_COMPLETED`, `RESOURCE_UNAVAILABLE` (`reason`), `CONFLICT`; 429
-`RATE_LIMIT_EXCEEDED` (`retry_after`); 503 `UNAVAILABLE`. Slashes are told by `…/staking` as events with the code
-`SLASHING_EVENT` (`amount`). Others say in their message what to do.
+`RATE_LIMIT_EXCEEDED` (`retry_after`), `TOO_MANY_STREAMS`; 503 `UNAVAILABLE`. Slashes are told by `…/staking` as events with the
+code `SLASHING_EVENT` (`amount`). Others say in their message what to do.
 
-Every answer says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds; when the oldest request of
-the last minute no longer counts): 100 requests a minute for an account of the free tier, 1000 for pro, enterprise as agreed,
-over all of its keys; without a credential 100 an address. A 429 carries Retry-After."""
+Every answer, a stream's handshake too, says `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` (Unix seconds;
+when the oldest request of the last minute no longer counts): 100 requests a minute for an account of the free tier, 1000 for pro,
+enterprise as agreed, over all of its keys. What comes without a credential, or with one that is not let in (unknown, over, or
+without its wallet's signature), is counted by its address, 100 a minute. A 429 carries Retry-After."""
 
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API key"},

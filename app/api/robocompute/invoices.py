@@ -16,7 +16,7 @@ from app.api.robocompute.document import SIGNED_IN
 from app.api.robocompute.schemas import billing as schemas
 from app.api.robocompute.schemas.loose import PageSchema
 from app.core import invoices
-from app.core.invoices import InvoiceView
+from app.core.invoices import CreditNote, InvoiceView
 from app.models.billing import InvoiceLine
 from app.values import clock
 
@@ -50,7 +50,7 @@ def issue_invoices() -> dict[str, Any]:
         now, seller = clock.now(), hub().settings.seller
         assets = invoices.open_assets(session, caller.account_id)
         issued = [invoices.issue(session, caller.account_id, asset, now, seller) for asset in assets]
-        found = [_invoice(InvoiceView(item)) for item in issued if item is not None]
+        found = [_invoice(invoices.get_own(session, caller.account_id, item.id)) for item in issued if item is not None]
     return {"invoices": found, "count": len(found)}
 
 
@@ -64,7 +64,8 @@ def get_invoice(invoice_id: str) -> dict[str, Any] | Response:
     found = _own(invoice_id)
     if request.accept_mimetypes.best_match((JSON, PDF), JSON) == PDF:
         return _pdf(found)
-    return {**_invoice(found), "lines": [_line(found, item) for item in found.lines]}
+    notes = [_note(found, item) for item in found.credit_notes]
+    return {**_invoice(found), "lines": [_line(found, item) for item in found.lines], "credit_notes": notes}
 
 
 @blueprint.get("/<invoice_id>.pdf")
@@ -102,6 +103,8 @@ def _invoice(found: InvoiceView) -> dict[str, Any]:
         "amount": found.amount,
         "total": found.amount,
         "amount_due": found.money(0),
+        "credited": found.credited,
+        "net": found.amount - found.credited,
         "tasks": item.lines,
         "period_start": moments.written(item.period_start),
         "period_end": moments.written(item.period_end),
@@ -109,6 +112,18 @@ def _invoice(found: InvoiceView) -> dict[str, Any]:
         "seller": item.seller,
         "buyer": item.buyer,
         "pdf_url": f"/api/v1/billing/invoices/{item.id}.pdf",
+    }
+
+
+def _note(found: InvoiceView, item: CreditNote) -> dict[str, Any]:
+    return {
+        "number": found.note_number(item),
+        "position": item.line.position,
+        "task_id": item.line.job_id,
+        "dispute_id": item.dispute.id,
+        "amount": found.money(item.dispute.cost_minor),
+        "reason": item.dispute.decision_reason or "",
+        "issued_at": moments.written(found.note_issued_at(item)),
     }
 
 

@@ -160,11 +160,14 @@ def complete(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, 
 @blueprint.alt_response(404, "NOT_FOUND")
 @blueprint.alt_response(409, "CONFLICT")
 def fail(body: dict[str, Any], provider_id: str, task_id: str) -> dict[str, Any]:
-    """It can't be done here: it waits for others again, a few times at most."""
+    """It can't be done here: it waits for others again, a few times at most. With `exit_code` its container has ended by itself,
+    or at its own limit of memory or disk: the task is over, `failed`, and its seconds since `start` are paid."""
     with unit_of_work() as session:
         provider = callers.provider(session, provider_id, "tasks:write").provider
         code, message = body["error_code"], body["error_message"]
-        view = task_assignments.fail(session, provider, tasks.read_id(task_id), code, message, terms())
+        view = task_assignments.fail(
+            session, provider, tasks.read_id(task_id), code, message, terms(), body["exit_code"]
+        )
         last = [Line(line, "ERROR") for line in body["logs"].splitlines()]
         if view.attempt is not None and last:
             task_logs.append(session, view.job.id, view.attempt.id, last, hub().log_limits)

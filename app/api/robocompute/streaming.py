@@ -1,13 +1,11 @@
 """Who may follow a task over its stream, and how what it is told is written."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import request
-
-from app.api import security
+from app.api import allowances, security
 from app.api.moments import written
 from app.api.robocompute import document
 from app.core import tasks
@@ -21,24 +19,26 @@ SCOPE = "tasks:read"
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Which task a socket may follow, and how to ask again later whether its credential still holds."""
+    """Whose socket it is, which task it may follow, what its handshake's answer says beside, and how to ask again later whether
+    its credential still holds."""
 
+    account_id: uuid.UUID
     job_id: uuid.UUID
+    headers: Mapping[str, str]
     renew: Callable[[Session], None]
 
 
 def admit(session: Session, task_id: str) -> Pass:
-    """The owner of the task, by `?token=` or the request's headers. Errors as `security.caller`; NotFound for another's task."""
-    sent = request.args.get("token")
-    token = sent or security.bearer()
-    found = security.identify(session, sent, SCOPE) if sent else security.caller(session, SCOPE)
+    """The owner of the task, by the request's credential. Errors as `security.caller`; NotFound for another's task."""
+    token = security.credential()
+    found = security.identify(session, token, SCOPE) if token else security.caller(session, SCOPE)
     job_id = tasks.get_own(session, found.account_id, tasks.read_id(task_id)).job.id
 
     def renew(later: Session) -> None:
         # A wallet's signature was for the handshake; what can end since then is the key or the sign-in.
         security.identify(later, str(token), SCOPE, is_wallet_signed=True)
 
-    return Pass(job_id, renew)
+    return Pass(found.account_id, job_id, allowances.headers(), renew)
 
 
 class Words:

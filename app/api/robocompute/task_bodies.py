@@ -25,6 +25,7 @@ def shown(view: TaskView) -> dict[str, Any]:
         "container_id": task.container_id,
         "attempts": view.unit.fence,
         "result_hash": view.unit.result_sha256,
+        "exit_code": task.exit_code,
         "error": {"code": job.reason_code, "message": job.error_message or ""} if job.reason_code else None,
         "accepted_at": _written(attempt.started_at if attempt is not None and is_taken else None),
         "started_at": _written(task.running_at),

@@ -32,7 +32,8 @@ def logs(query: dict[str, Any], task_id: str) -> dict[str, Any]:
     """Lines of a task's log, in their order.
 
     With `follow=true` the answer waits up to 20 s for a line after `after`; ask again with `after` = `next` until `is_over` and
-    no line came. The stream (`/tasks/{task_id}/stream`, `"logs": true`) tells each line as it comes.
+    no line came. Of a task that was cancelled or timed out, its host may tell last lines for two minutes more. The stream
+    (`/tasks/{task_id}/stream`, `"logs": true`) tells each line as it comes.
     """
     job_id = _own(task_id)
     view, page = _read(job_id, query["after"], query["lines"])
@@ -58,7 +59,7 @@ def _own(task_id: str) -> uuid.UUID:
 
 
 def _read(job_id: uuid.UUID, after: int | None, most: int) -> tuple[TaskView, Page]:
-    """The task before its lines: where it is over, they are all there."""
+    """The task before its lines: where it is over, they are all there, but for what comes after an end by the hub."""
     with read_only() as session:
         return tasks.get(session, job_id), task_logs.read(session, job_id, after, most)
 

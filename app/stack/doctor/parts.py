@@ -61,7 +61,7 @@ def signer(place: Place) -> Iterator[Finding]:
         yield Finding(OK, "signer", "`lightyard up` starts it")
         return
     try:
-        addresses = SignerClient(path).addresses()
+        addresses, fee_payer = SignerClient(path).addresses(), SignerClient(path).fee_payer()
     except SignerAway as error:
         mark = FAIL if is_expected else WARN
         yield Finding(mark, "signer", f"{reason_of(error)}: nothing is paid out", f"SIGNER_SOCKET={path} lightyard signer run")
@@ -70,6 +70,8 @@ def signer(place: Place) -> Iterator[Finding]:
         yield Finding(FAIL, "signer", "it answers, and has no keys", "lightyard signer make-keys, then start it again")
     for chain, address in addresses.items():
         yield _funded(place, chain, address)
+    if fee_payer is not None:
+        yield _funded(place, SOLANA, fee_payer)
 
 
 def _funded(place: Place, chain: str, address: str) -> Finding:

@@ -1,7 +1,8 @@
 """The disk that one container may write to: results, temporary files and the volumes that its image names, together bounded.
 
-As root the bound is a file system of that size in a file of its own, which the kernel keeps. Elsewhere the folders are measured
-again and again, and a container that is over the bound is ended.
+As root the bound is a file system of that size in a file of its own, which the kernel keeps. Elsewhere what was written is
+counted again and again, and a container that is over the bound is ended, or that brings the host's file system near its end. A
+count can be dodged (`tallies`): production runs nobody on it unless the host's owner says so.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.failures import KILLED, FailureCode, WorkFailed
+from gpu_node.runners.container.room import DISK_IMAGE
+from gpu_node.runners.container.tallies import Hidden, Tally, count, count_unlinked
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +28,24 @@ MOST_FILES = 100_000
 MOST_VOLUMES = 16
 LEAST_FILE_SYSTEM_BYTES = 16 * 1024**2
 MEASURE_SHARE = 10
+LEAST_FREE_BYTES = 128 * 1024**2
 MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1,nodiscard")
 STEP_SECONDS = 60
 
 
 class Disk:
-    """`with Disk(…) as disk:` gives `folders`, by their names inside. Nothing is left of it afterwards."""
+    """`with Disk(…) as disk:` gives `folders`, by their names inside. Nothing is left of it afterwards.
 
-    def __init__(self, folder: Path, max_bytes: int, volumes: Iterable[str]) -> None:
-        self._folder, self._max_bytes = folder, max_bytes
+    `find_process` is to say the number of the container's first process here, 0 while there is none.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, volumes: Iterable[str], must_be_bounded: bool = False) -> None:
+        self._folder, self._max_bytes, self._must_be_bounded = folder, max_bytes, must_be_bounded
         self._inside = _names(volumes)
         self._measure_at = 0.0
         self.is_kept_by_kernel = False
-        self.used_bytes = 0
+        self.used_bytes = self._empty_bytes = 0
+        self.find_process: Callable[[], int] = lambda: 0
         self.folders: dict[str, Path] = {}
 
     @property
@@ -55,7 +64,10 @@ class Disk:
     def _make(self) -> None:
         root = self._folder / "files"
         root.mkdir(mode=0o711)
-        self.is_kept_by_kernel = _mount_bounded(self._folder / "image", root, self._max_bytes)
+        self.is_kept_by_kernel = _mount_bounded(self._folder / DISK_IMAGE, root, max(self._max_bytes, LEAST_FILE_SYSTEM_BYTES))
+        if self._must_be_bounded and not self.is_kept_by_kernel:
+            raise WorkFailed(FailureCode.SANDBOX_ERROR, "this host could not make a disk of its own for the container")
+        self._empty_bytes = _taken(root)
         for number, inside in enumerate(self._inside):
             folder = root / str(number)  # its name inside is the image's word, and may be no name for a folder here
             folder.mkdir()
@@ -71,14 +83,41 @@ class Disk:
         now = time.monotonic()
         if now < self._measure_at and not is_due:
             return
-        files, held, written = _measure(self._folder / "files")
+        tally = self._count()
         self._measure_at = time.monotonic() + MEASURE_SHARE * (time.monotonic() - now)
-        self.used_bytes = held
-        if files > MOST_FILES:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote more than the {MOST_FILES} files allowed")
+        if tally.files > MOST_FILES:
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote more than the {MOST_FILES} files allowed", exit_code=KILLED)
         # A sparse file holds nothing, and is read as all that it says it is.
-        if max(held, written) > self._max_bytes:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote {max(held, written)} bytes; {self._max_bytes} are allowed")
+        wrote = tally.written if self.is_kept_by_kernel else max(tally.written, self.used_bytes)
+        if wrote > self._max_bytes:
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"wrote {wrote} bytes; {self._max_bytes} are allowed", exit_code=KILLED)
+
+    def _count(self) -> Tally:
+        """Sets `used_bytes`, too: the kernel's own word where it keeps the bound, what was found elsewhere."""
+        root, tally = self._folder / "files", Tally()
+        try:
+            count(root, MOST_FILES, tally)
+        except Hidden as hidden:
+            said = f"made a folder whose size can't be told: {hidden}"
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, said, exit_code=KILLED) from hidden
+        if self.is_kept_by_kernel:
+            self.used_bytes = max(0, _taken(root) - self._empty_bytes)
+            return tally
+        process = self.find_process()
+        if process:
+            count_unlinked(process, root.stat().st_dev, tally)
+        self.used_bytes = tally.held
+        if shutil.disk_usage(root).free < LEAST_FREE_BYTES:
+            log.error("the file system of containers' disks is full", extra={"folder": str(root)})
+            raise WorkFailed(FailureCode.SANDBOX_ERROR, "this host's file system is full")
+        return tally
+
+
+def can_bound(folder: Path) -> bool:
+    """Whether this host can keep a container's disk within bounds; tried, below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with Disk(folder / uuid.uuid4().hex, LEAST_FILE_SYSTEM_BYTES, ()) as tried:
+        return tried.is_kept_by_kernel
 
 
 def remove(folder: Path) -> None:
@@ -106,7 +145,7 @@ def _names(volumes: Iterable[str]) -> list[str]:
 
 def _mount_bounded(image: Path, root: Path, max_bytes: int) -> bool:
     """A file system of that size at `root`; False where this host allows no such thing."""
-    if os.geteuid() != 0 or max_bytes < LEAST_FILE_SYSTEM_BYTES:
+    if os.geteuid() != 0:
         return False
     with image.open("wb") as file:
         file.truncate(max_bytes)
@@ -125,23 +164,7 @@ def _mount_bounded(image: Path, root: Path, max_bytes: int) -> bool:
     return True
 
 
-def _measure(folder: Path) -> tuple[int, int, int]:
-    """(files and folders, the bytes that they hold on disk, the bytes that they say they have)."""
-    count = held = written = 0
-    waiting = [str(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if count > MOST_FILES:
-                        return count, held, written
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                        continue
-                    about = entry.stat(follow_symlinks=False)
-                    held += about.st_blocks * 512
-                    written += about.st_size
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            continue  # the container changes its folders while they are read; the next measuring sees the rest
-    return count, held, written
+def _taken(root: Path) -> int:
+    """Bytes that are taken of a file system, by whatever name, or by none any more."""
+    about = os.statvfs(root)
+    return (about.f_blocks - about.f_bfree) * about.f_frsize

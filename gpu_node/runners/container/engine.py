@@ -24,6 +24,18 @@ TROUBLES = (DockerException, requests.RequestException, OSError)
 CONTAINERS_USER = "containers"
 PODMANS_OWN = "auto:size=65536"
 SUBORDINATE = (Path("/etc/subuid"), Path("/etc/subgid"))
+MEMORY, PROCESSORS, PROCESSES, SECCOMP = "limits on memory", "limits on processors", "limits on processes", "seccomp"
+_CONTROL_GROUPS = ("give it control groups: cgroup v2 with the memory, cpu and pids controllers; where it runs without root, "
+                   "have systemd delegate them (Delegate=cpu cpuset io memory pids for user@.service)")
+MENDING = {
+    MEMORY: _CONTROL_GROUPS, PROCESSORS: _CONTROL_GROUPS, PROCESSES: _CONTROL_GROUPS,
+    SECCOMP: "use an engine that is built with seccomp, without seccomp=unconfined among its defaults",
+}
+
+
+def words_of(trouble: BaseException) -> str:
+    """What the engine itself said: for this host's log alone, as it may name files and addresses."""
+    return str(getattr(trouble, "explanation", None) or trouble)
 
 
 class EngineMissing(NodeError):
@@ -32,7 +44,8 @@ class EngineMissing(NodeError):
 
 @dataclass(frozen=True)
 class Engine:
-    """`user_namespace` is the mode to ask for, or None where the engine does it by itself or can't (`has_user_namespace`)."""
+    """`user_namespace` is the mode to ask for, or None where the engine does it by itself or can't (`has_user_namespace`).
+    `ignores`: what it is told of a container and takes no notice of; each a key of `MENDING`."""
 
     address: str
     name: str
@@ -44,6 +57,7 @@ class Engine:
     is_rootless: bool
     gives_gpus: bool
     store: Path
+    ignores: tuple[str, ...] = ()
 
     def open(self, timeout_seconds: float | None = CALL_SECONDS) -> docker.APIClient:
         """A client; use it from one thread. `timeout_seconds` None: wait for as long as it takes."""
@@ -98,9 +112,36 @@ def check(engine: Engine, is_production: bool) -> None:
                             "use a rootless engine of this user's, or run the node as root")
     if not engine.has_user_namespace:
         said = f"{engine.name} gives containers no user namespace: root in one is root of this host; {advice(engine.name)}"
-        if is_production:
-            raise EngineMissing(said)
-        log.warning(said)
+        _refuse(said, is_production)
+    if engine.ignores:
+        _refuse(f"{engine.name} takes no notice of {', '.join(engine.ignores)}: one container can take this whole host; "
+                f"{mending(engine)}", is_production)
+
+
+def _refuse(said: str, is_production: bool) -> None:
+    """Development goes on, with a word for whoever reads its log."""
+    if is_production:
+        raise EngineMissing(said)
+    log.warning(f"NOT SAFE FOR STRANGERS' PROGRAMS, and refused in production: {said}")
+
+
+def mending(engine: Engine) -> str:
+    """What makes an engine keep what it ignores."""
+    return "; ".join(dict.fromkeys(MENDING[name] for name in engine.ignores))
+
+
+def ignored(about: dict[str, Any], is_rootless: bool) -> tuple[str, ...]:
+    """Of what confines a container, what the engine's `/info` does not say that it keeps: silence is a no."""
+    has_cgroups = about.get("CgroupDriver") not in (None, "", "none")
+    # Without root nobody may write limits to the old control groups, and podman only warns of it.
+    has_cgroups = has_cgroups and not (is_rootless and str(about.get("CgroupVersion")) == "1")
+    keeps = {
+        MEMORY: has_cgroups and about.get("MemoryLimit") is True,
+        PROCESSORS: has_cgroups and (about.get("CpuCfsQuota") is True or about.get("CPUCfsQuota") is True),
+        PROCESSES: has_cgroups and about.get("PidsLimit") is True,
+        SECCOMP: any(said.startswith("name=seccomp") and "unconfined" not in said for said in about.get("SecurityOptions") or ()),
+    }
+    return tuple(name for name, is_kept in keeps.items() if not is_kept)
 
 
 def advice(name: str) -> str:
@@ -133,7 +174,7 @@ def describe(address: str, version: dict[str, Any], about: dict[str, Any]) -> En
         user_namespace=PODMANS_OWN if can_ask else None, is_rootless=is_rootless,
         # podman's Docker API takes device requests and passes over them without a word.
         gives_gpus=not is_podman and NVIDIA in (about.get("Runtimes") or {}),
-        store=Path(about.get("DockerRootDir") or "/nonexistent"),
+        store=Path(about.get("DockerRootDir") or "/nonexistent"), ignores=ignored(about, is_rootless),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from gpu_node.failures import FailureCode, WorkFailed
 from gpu_node.machine import read_gpus
 from gpu_node.runners.container.order import Order
+from gpu_node.runners.container.room import HostBusy
 
 _taken: set[str] = set()
 _lock = threading.Lock()
@@ -17,7 +18,8 @@ _lock = threading.Lock()
 
 @contextmanager
 def lent(order: Order, engine_gives: bool) -> Iterator[tuple[str, ...]]:
-    """The UUIDs of as many GPUs as the order asks for, nobody else's meanwhile. Raises WorkFailed, before anything is started."""
+    """The UUIDs of as many GPUs as the order asks for, nobody else's meanwhile. Before anything is started, it
+    raises WorkFailed for GPUs that this host has not, HostBusy for those that are lent to another container now."""
     if not order.gpu_count:
         yield ()
         return
@@ -33,10 +35,13 @@ def lent(order: Order, engine_gives: bool) -> Iterator[tuple[str, ...]]:
 
 def _take(order: Order) -> tuple[str, ...]:
     with _lock:
-        fitting = [gpu for gpu in read_gpus() if _fits(gpu, order)]
-        if len(fitting) < order.gpu_count:
+        there = [gpu for gpu in read_gpus() if _fits(gpu, order)]
+        if len(there) < order.gpu_count:
             memory = f" with {order.gpu_memory_bytes} bytes" if order.gpu_memory_bytes else ""
-            raise _unavailable(f"{order.gpu_count} GPUs{memory} were asked for; this host has {len(fitting)} free")
+            raise _unavailable(f"{order.gpu_count} GPUs{memory} were asked for; this host has {len(there)}")
+        fitting = [gpu for gpu in there if gpu["uuid"] not in _taken]
+        if len(fitting) < order.gpu_count:
+            raise HostBusy(f"{len(there) - len(fitting)} of this host's GPUs are lent, and leave too few for this container")
         fitting.sort(key=lambda gpu: (gpu["memory_total_bytes"] or 0, gpu["index"]))
         chosen = tuple(str(gpu["uuid"]) for gpu in fitting[:order.gpu_count])
         _taken.update(chosen)
@@ -46,7 +51,7 @@ def _take(order: Order) -> tuple[str, ...]:
 def _fits(gpu: dict[str, Any], order: Order) -> bool:
     total = gpu["memory_total_bytes"]
     is_large = order.gpu_memory_bytes == 0 or (total is not None and total >= order.gpu_memory_bytes)
-    return gpu["uuid"] is not None and gpu["uuid"] not in _taken and is_large
+    return gpu["uuid"] is not None and is_large
 
 
 def check_given(uuids: tuple[str, ...], created: dict[str, Any]) -> None:

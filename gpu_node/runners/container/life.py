@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,9 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.failures import KILLED, FailureCode, WorkFailed, WorkStopped
 from gpu_node.runners.container.disk import Disk
-from gpu_node.runners.container.engine import TROUBLES, Engine
+from gpu_node.runners.container.engine import TROUBLES, Engine, words_of
 from gpu_node.runners.container.measures import Measures, Meter
 from gpu_node.runners.container.order import Order
 from gpu_node.runners.container.printing import Printing
@@ -26,18 +27,26 @@ WATCH_SECONDS = 0.25
 METER_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 LAST_WORDS_SECONDS = 5.0
-NOT_STARTED = (126, 127)
-KILLED = 137
+NOT_EXECUTABLE, NOT_FOUND = NOT_STARTED = (126, 127)  # as a shell says it
 STOPPED = (KILLED, 143)
-NO_COMMAND = ("executable file", "no such file", "permission denied", "not a directory", "exec format", "is a directory")
+NAMES_COMMAND = re.compile(r"\bexec(utable)?\b", re.IGNORECASE)
+# The first word that an engine's text has, with what it means, said without the engine's paths.
+NO_COMMAND = {
+    "executable file": "the image has no such program in its PATH",
+    "no such file": "the image has no such program, or not the interpreter or the library that it names",
+    "permission denied": "the program may not be executed", "not a directory": "a part of its path is no folder",
+    "exec format": "it is no program for this host's processor", "is a directory": "it is a folder",
+}
 
 
 @dataclass(frozen=True)
 class Manners:
-    """How long a container gets to end by itself when its time is over, and how a sample of what it uses is passed on."""
+    """How long a container gets to end by itself when its time is over, and how it is passed on what it uses, and that it runs
+    (and that it does no more)."""
 
     grace_seconds: float
     on_measures: Callable[[Measures], None]
+    on_running: Callable[[bool], None]
 
 
 class Life:
@@ -53,31 +62,35 @@ class Life:
 
     def live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
         """Starts it and stays until it has ended well. Of a failure the last words are told, too."""
+        seconds = 0.0
         try:
             seconds = self._live(manners, stopped)
             self._judge()
         except WorkFailed as failed:
+            failed.seconds = seconds
             failed.log_tail = failed.log_tail or self._printing.tail()
             raise
         return seconds
 
     def _live(self, manners: Manners, stopped: Callable[[], bool]) -> float:
         reader = self._read()
-        with _starting():
+        with starting():
             self._client.start(self._container)
         started = time.monotonic()
+        manners.on_running(True)
         try:
             threading.Thread(target=self._wait, name="container-end", daemon=True).start()
             self._watch(started, manners, stopped)
             return time.monotonic() - started
         finally:
             self._kill()
+            manners.on_running(False)
             reader.join(LAST_WORDS_SECONDS)
 
     def _read(self) -> threading.Thread:
         """Reads what it prints from before its start on, so that not a line is missed."""
         client = self._engine.open(None)
-        with _starting():
+        with starting():
             stream = client.attach(self._container, stdout=True, stderr=True, stream=True, demux=True)
 
         def read() -> None:
@@ -156,13 +169,13 @@ class Life:
             raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine ended, and the container with it")
         if state.get("OOMKilled") or code == KILLED:
             # Nobody inside can kill a container's first process, and not every engine says that the kernel did.
-            raise WorkFailed(FailureCode.OUT_OF_MEMORY, "was killed by the kernel, as what uses more memory than the "
-                               f"{self._order.memory_bytes} bytes allowed")
+            said = f"was killed by the kernel, as what uses more memory than the {self._order.memory_bytes} bytes allowed"
+            raise WorkFailed(FailureCode.OUT_OF_MEMORY, said, exit_code=code or KILLED)
         if code is None:
             raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine lost the container")
         if code:
             why = " (the command could not be started)" if code in NOT_STARTED else ""
-            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}")
+            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command ended with status {code}{why}", exit_code=code)
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -173,12 +186,22 @@ class Life:
 
 
 @contextmanager
-def _starting() -> Iterator[None]:
-    """Tells a command that is not in the image from trouble with the engine."""
+def starting() -> Iterator[None]:
+    """Tells a command that is not in the image from trouble with the engine, whose words stay in this host's log."""
     try:
         yield
     except TROUBLES as trouble:
-        said = str(getattr(trouble, "explanation", None) or trouble)
-        if any(word in said.lower() for word in NO_COMMAND):
-            raise WorkFailed(FailureCode.EXECUTION_ERROR, f"the command could not be started: {said[-300:]}") from trouble
-        raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container could not be started: {said[:500]}") from trouble
+        said = words_of(trouble)
+        log.warning("a container could not be started", extra={"reason": said})
+        for word, why in NO_COMMAND.items():
+            if word in said.lower():
+                message = f"the command could not be started: {why}"
+                raise WorkFailed(FailureCode.EXECUTION_ERROR, message, exit_code=_status_of(said)) from trouble
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, "this host's container engine could not start the container") from trouble
+
+
+def _status_of(said: str) -> int | None:
+    """What a shell's status would be, for an engine's words about the command itself; None where they may be about the host."""
+    if NAMES_COMMAND.search(said) is None:
+        return None
+    return NOT_FOUND if "not found" in said.lower() or "no such file" in said.lower() else NOT_EXECUTABLE

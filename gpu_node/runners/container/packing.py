@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.failures import KILLED, FailureCode, WorkFailed, WorkStopped
 
 GZIP_TYPE = "application/gzip"
 CHUNK_BYTES = 1 << 20
@@ -28,7 +28,8 @@ class _Bounded:
     def write(self, data: bytes) -> int:
         self._written += len(data)
         if self._written > self._max_bytes:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the packed results have more than the {self._max_bytes} bytes allowed")
+            said = f"the packed results have more than the {self._max_bytes} bytes allowed"
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, said, exit_code=KILLED)
         if self._stopped():
             raise WorkStopped("the work is not wanted any more")
         return self._file.write(data)

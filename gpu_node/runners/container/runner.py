@@ -8,18 +8,19 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import NotFound
 
-from gpu_node.failures import FailureCode, WorkFailed
+from gpu_node.failures import KILLED, FailureCode, WorkFailed
 from gpu_node.runners.container import disk as disks
 from gpu_node.runners.container import gpus
 from gpu_node.runners.container.confinement import LABEL, Place, confine
 from gpu_node.runners.container.disk import RESULTS, Disk
-from gpu_node.runners.container.engine import TROUBLES, Engine
+from gpu_node.runners.container.engine import TROUBLES, Engine, words_of
 from gpu_node.runners.container.images import ImageRules, Images
 from gpu_node.runners.container.life import Life, Manners
 from gpu_node.runners.container.measures import Measures, Meter
@@ -44,6 +45,7 @@ class Rules:
     max_processes: int = 1024
     grace_seconds: float = 10.0
     max_log_bytes: int = 1024**2
+    must_bound_disk: bool = False
 
 
 class ContainerRunner:
@@ -53,33 +55,36 @@ class ContainerRunner:
         self.engine, self.rules = engine, rules
         self._folder, self._node = folder, node
         self._remove_leftovers()
-        self._room = Room(engine, folder)
-        self._images = Images(rules.images, engine.store if engine.store.exists() else folder, folder.parent / "images.json")
+        self._room = Room(engine, folder, engine.store if engine.store.exists() else folder)
+        self._images = Images(engine, rules.images, self._room, folder.parent / "images.json")
+        self._clean_images()
 
     def run(self, settings: dict[str, Any], limits: Limits, stopped: Callable[[], bool],
             on_lines: Callable[[list[Line]], None] = lambda lines: None,
-            on_measures: Callable[[Measures], None] = lambda measures: None) -> Output:
-        """One task, whole: its results packed, and how long the container ran. Raises WorkFailed, WorkStopped or HostBusy.
-        Thread-safe."""
+            on_measures: Callable[[Measures], None] = lambda measures: None,
+            on_running: Callable[[bool], None] = lambda is_running: None) -> Output:
+        """One task, whole: its results packed, and how long the container ran. `on_running` is told when it begins, its image
+        fetched, and when it is over. Raises WorkFailed, WorkStopped or HostBusy. Thread-safe."""
         order = read_order(settings)
         if order.has_network and self.rules.network is None:
             raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, "this host gives containers no network")
         printing = Printing(on_lines, self.rules.max_log_bytes)
-        manners = Manners(self.rules.grace_seconds, on_measures)
+        manners = Manners(self.rules.grace_seconds, on_measures, on_running)
         try:
-            with _engine_troubles(), self._room.promised(order), gpus.lent(order, self.engine.gives_gpus) as uuids:
+            with engine_troubles(), self._room.promised(order), gpus.lent(order, self.engine.gives_gpus) as uuids:
                 return self._run(order, limits, uuids, printing, manners, stopped)
         finally:
             printing.end()
 
     def _run(self, order: Order, limits: Limits, uuids: tuple[str, ...], printing: Printing, manners: Manners,
              stopped: Callable[[], bool]) -> Output:
-        with closing(self.engine.open()) as client:
-            image = self._images.get(client, order.image, stopped)
+        with closing(self.engine.open()) as client, self._images.lent(client, order.image, stopped) as image:
             config = image.get("Config") or {}
             check_start(order, config.get("Entrypoint") or [], config.get("Cmd") or [])
-            with Disk(self._folder / uuid.uuid4().hex, order.storage_bytes, config.get("Volumes") or ()) as disk:
+            folder, must = self._folder / uuid.uuid4().hex, self.rules.must_bound_disk
+            with Disk(folder, order.storage_bytes, config.get("Volumes") or (), must) as disk:
                 with self._made(client, order, disk, uuids) as container:
+                    disk.find_process = partial(_first_process, client, container)
                     meter = Meter(client, container, order, disk, uuids)
                     life = Life(self.engine, client, container, order, disk, printing, meter)
                     seconds = life.live(manners, stopped)
@@ -108,11 +113,18 @@ class ContainerRunner:
         try:
             left_out = pack(disk.results, target, limits.max_output_bytes, stopped)
         except RecursionError:
-            raise WorkFailed(FailureCode.OUTPUT_LIMIT, "folders in /results are nested too deeply") from None
+            raise WorkFailed(FailureCode.OUTPUT_LIMIT, "folders in /results are nested too deeply", exit_code=KILLED) from None
         if left_out:
             shown = ", ".join(left_out[:5])
             printing.say(f"{len(left_out)} entries of /results are neither files nor folders, and left out: {shown}")
         return target
+
+    def _clean_images(self) -> None:
+        try:
+            with closing(self.engine.open()) as client:
+                self._images.clean(client)
+        except TROUBLES as trouble:
+            log.error("old images could not be let go", extra={"reason": words_of(trouble)})
 
     def _remove_leftovers(self) -> None:
         """What a node before this one left when it was killed: containers, disks, archives."""
@@ -132,13 +144,23 @@ class ContainerRunner:
 
 
 @contextmanager
-def _engine_troubles() -> Iterator[None]:
+def engine_troubles() -> Iterator[None]:
     """What the engine refuses or does not answer is this host's trouble."""
     try:
         yield
     except TROUBLES as trouble:
-        said = str(getattr(trouble, "explanation", None) or trouble)
-        raise WorkFailed(FailureCode.SANDBOX_ERROR, f"the container engine failed: {said[:500]}") from trouble
+        # Its words name files and addresses of this host, which are no stranger's business.
+        log.error("the container engine failed", extra={"reason": words_of(trouble)})
+        raise WorkFailed(FailureCode.SANDBOX_ERROR, "the container engine of this host failed") from trouble
+
+
+def _first_process(client: docker.APIClient, container: str) -> int:
+    """Its number on this host; 0 before its start."""
+    try:
+        return int((client.inspect_container(container).get("State") or {}).get("Pid") or 0)
+    except TROUBLES as trouble:
+        log.debug("a container's process is not known", extra={"reason": words_of(trouble)})
+        return 0
 
 
 def _check_seen(client: docker.APIClient, container: str, disk: Disk) -> None:

@@ -8,6 +8,7 @@ import click
 
 from robocompute.cli.billing import billing, wallet
 from robocompute.cli.context import Session
+from robocompute.cli.disputing import disputes
 from robocompute.cli.lending import earnings, payouts, provider, resources, staking
 from robocompute.cli.searching import providers
 from robocompute.cli.tasks import tasks
@@ -38,7 +39,7 @@ def cli(
     context.obj = context.with_resource(Session(api_key, keypair, base_url, provider_id, as_json))
 
 
-for command in (tasks, wallet, billing, providers, provider, resources, earnings, payouts, staking):
+for command in (tasks, disputes, wallet, billing, providers, provider, resources, earnings, payouts, staking):
     cli.add_command(command)
 
 

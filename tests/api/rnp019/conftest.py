@@ -10,6 +10,7 @@ from solders.keypair import Keypair
 from solders.signature import Signature
 
 from app.core import accounts
+from app.models.account_scenes import AccountScene
 from app.models.jobs import Scene
 from app.values import clock
 from app.wiring import Hub
@@ -98,14 +99,14 @@ class Agent:
             return accounts.create_key(session, self.account_id, "test", list(scopes))
 
     def scene(self, report: dict[str, Any] | None = REPORT, **changes: Any) -> str:
-        """A scene of this account's, as it is once it was looked at."""
-        row = {"sha256": uuid.uuid4().hex * 2, "size_bytes": 1000, "storage_key": "scenes/x"}
-        row |= {"file_name": "a.blend", "format": ".blend"}
+        """A scene of this account's, as it is once it was looked at; `changes` are of its own row."""
+        own = {"id": uuid.uuid4(), "account_id": self.account_id, "sha256": uuid.uuid4().hex * 2, "size_bytes": 1000}
+        named = {"file_name": "a.blend", "storage_key": "scenes/x", "format": ".blend"}
+        waits = {"state": "ready", "extension": ".blend", "expires_at": clock.now()}
         with self.renders.database.unit_of_work() as session:
-            scene = Scene(account_id=self.account_id, facts={}, report=report, **row | changes)
-            session.add(scene)
-            session.flush()
-            return str(scene.id)
+            session.add(Scene(facts={}, report=report, **own, **named))
+            session.add(AccountScene(**own, file_name="a.blend", **waits | changes))
+            return str(own["id"])
 
     def post(self, path: str = "", body: dict[str, Any] | None = None, **headers: str) -> Any:
         return self.client.post(f"/rnp/v1/jobs{path}", json=body, headers={**self.head, **headers})

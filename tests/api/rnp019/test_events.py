@@ -86,7 +86,7 @@ def test_a_stream_tells_all_of_a_job_and_ends_with_it(renders: RenderedJobs) -> 
     ]  # fmt: skip
     assert {item["current_cost"] for item in frames} == {"0.10000000"} and frames[0]["asset"] == "RCREDIT"
     over = rest[-2]
-    assert (over.name, over.data["status"], over.data["paid"], over.data["completed"]) == ("job", "completed", True, 2)
+    assert (over.name, over.data["status"], over.data["settled"], over.data["frames_completed"]) == ("job", "completed", True, 2)
     assert (rest[-1].name, rest[-1].id, rest[-1].data) == ("end", None, {"status": "completed"})
     assert [item.id for item in rest[:-1]] == list(range(5, 5 + len(rest) - 1))
     assert renders.get(job_id, "/events", headers={"Last-Event-ID": str(over.id)}).status_code == 204
@@ -111,7 +111,7 @@ def test_a_client_that_is_cut_off_for_30_s_misses_nothing(renders: RenderedJobs)
     assert [item.id for item in seen] == list(range(1, len(seen) + 1))
     done = [item.data["frame"] for item in seen if item.name == "frame" and item.data["status"] == "completed"]
     assert sorted(done) == list(range(1, 10))
-    assert [item.data["completed"] for item in seen] == sorted(item.data["completed"] for item in seen)
+    assert [item.data["frames_completed"] for item in seen] == sorted(item.data["frames_completed"] for item in seen)
     assert seen[-1].data["current_cost"] == str(renders.order(job_id).charged_minor / 10**8).ljust(10, "0")
 
 
@@ -128,11 +128,11 @@ def test_a_pause_and_a_cap_are_told_as_they_happen(renders: RenderedJobs) -> Non
             render_orders.resume(session, renders.account_id, job_id)
         renders.complete(renders.claim(node, 2))
         ends = [item for item in take(told, 7) if item.name == "job"]
-        assert (ends[-1].data["status"], ends[-1].data["paid"]) == ("completed", False)
+        assert (ends[-1].data["status"], ends[-1].data["settled"]) == ("completed", False)
         with renders.database.unit_of_work() as session:  # as its payment does: until then there is more to come
             session.execute(update(RenderOrder).where(RenderOrder.job_id == job_id).values(settled_at=clock.now()))
         renders.hub.task_news._tell(None)
-        assert [(item.name, item.data.get("paid")) for item in told] == [("job", True), ("end", None)]
+        assert [(item.name, item.data.get("settled")) for item in told] == [("job", True), ("end", None)]
 
 
 def test_an_idle_stream_says_that_it_is_there_and_ends_in_time(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,14 +97,13 @@ def test_a_picture_is_the_very_bytes_that_were_accepted(renders: RenderedJobs, f
 def test_a_zip_has_what_was_asked_for_and_never_less(renders: RenderedJobs) -> None:
     node = renders.node()
     numbers = (-2, 1, 7, 12000)
-    units = [{"kind": "frame", "frame": frame, "tile": None} for frame in numbers]
-    wanted = replace(renders.placement(4, units=units, settings=renders.settings()), frames=numbers)
+    wanted = replace(renders.placement(4, settings=renders.settings()), frames=numbers)
     with renders.hub.database.unit_of_work() as session:
         job_id = render_orders.place(session, wanted).id
     renders.finish(renders.claim(node, 2))
     refused(renders.get(job_id, "/frames.zip"), 409, "JOB_NOT_OVER")
-    assert names(renders.get(job_id, "/frames.zip?frames=-2,1")) == ["frame_-0002.png", "frame_0001.png"]
-    assert "7,12000" in refused(renders.get(job_id, "/frames.zip?frames=-2,1,7,12000"), 404, "FRAME_NOT_RENDERED")
+    assert names(renders.get(job_id, "/frames.zip?frames=-2,7")) == ["frame_-0002.png", "frame_0007.png"]
+    assert "1,12000" in refused(renders.get(job_id, "/frames.zip?frames=-2,1,7,12000"), 404, "FRAME_NOT_RENDERED")
     refused(renders.get(job_id, "/frames.zip?frames=1-3"), 404, "FRAME_NOT_FOUND")
     renders.finish(renders.claim(node, 2))
     whole = renders.get(job_id, "/frames.zip")
@@ -135,12 +134,16 @@ def test_pictures_are_402_until_they_are_paid_and_previews_are_free(renders: Ren
         answer = renders.get(job_id, path)
         refused(answer, 402, "PAYMENT_REQUIRED")
         assert answer.json["error"]["details"] == {"amount": "0.15000000", "asset": "RCREDIT", "job_id": str(job_id)}
+    head = {"Authorization": f"Bearer {renders.key}"}
+    elsewhere = (f"/render/{job_id}/result", f"/render/{job_id}/result?frame=1", f"/api/v1/jobs/{job_id}/result")
+    assert [renders.client.get(path, headers=head).status_code for path in elsewhere] == [402, 402, 402]
     assert set(statuses(renders, job_id).values()) == {"completed"}
     shown = renders.get(job_id, "/frames/1/preview")
     assert (shown.status_code, shown.mimetype) == (200, "image/jpeg")
     with renders.hub.database.unit_of_work() as session:
         session.execute(update(RenderOrder).where(RenderOrder.job_id == job_id).values(settled_at=clock.now()))
     assert renders.get(job_id, "/frames/1").data == painted(1)
+    assert [renders.client.get(path, headers=head).status_code for path in elsewhere] == [200, 200, 200]
     assert len(names(renders.get(job_id, "/frames.zip"))) == 3
 
 

@@ -3,21 +3,32 @@
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from solders.keypair import Keypair
 
+from app.config import Settings
 from app.errors import PaymentRequired
 from app.flows import render_ordering
 from app.flows.render_ordering import Wanted
+from app.values import clock
 from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
 from tests.api.rnp019.conftest import Agent, refused
 from tests.factories.dispatching import Dispatcher
+from tests.factories.payouts import LOCAL_MINTS
 from tests.factories.task_market import moving_clock
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    mints = ",".join(f"{asset}={mint}" for asset, mint in LOCAL_MINTS.items())
+    return replace(settings, solana_wallet=str(Keypair().pubkey()), solana_mints=mints)
 
 
 def part(amount: str, share: str) -> str:
@@ -110,6 +121,7 @@ def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
         assert (found["status"], found["reason"]["code"]) == ("paused", "MAX_AMOUNT_REACHED")
         assert 0 < Decimal(found["current_cost"]) <= Decimal(cap)
         refused(agent.post(f"/{job['id']}/resume"), 409, "MAX_AMOUNT_REACHED")
+        assert agent.job(job["id"])["reason"]["message"]
         refused(agent.patch(job["id"], max_amount=0), 400, "INVALID_INPUT")
         assert agent.patch(job["id"], max_amount=first["estimated_cost"]).json["status"] == "rendering"
         while taken := renders.claim(node, 64):
@@ -136,13 +148,26 @@ def test_who_has_too_little_is_told_what_is_there(client: FlaskClient, hub: Hub)
     assert poor.get().json["count"] == 0
 
 
-def test_prepaid_jobs_wait_and_deferred_ones_begin_within_a_bound(agent: Agent) -> None:
+def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(client: FlaskClient, hub: Hub) -> None:
+    agent = Agent(client, hub, "10", "USDC")
+    job = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC", "max_amount": "0.004"})
+    assert (job["status"], job["asset"], job["rate"], job["allocation"]["nodes"]) == ("pending_payment", "USDC", "4", 1)
+    payment = job["payment"]
+    assert {"id", "status", "asset", "amount", "pay_to", "memo", "expires_at"} <= set(payment)
+    assert (payment["asset"], payment["amount"], payment["job_id"]) == ("USDC", "0.004000", job["id"])
+    assert agent.job(job["id"])["payment"] == payment
+    assert agent.renders.units(uuid.UUID(job["id"])) == [] and agent.renders.balance("held").minor == 0
+    refused(agent.post(f"/{job['id']}/pause"), 409, "JOB_NOT_PAID")
+    refused(agent.patch(job["id"], max_amount="1"), 409, "JOB_NOT_PAID")
+    assert agent.post(f"/{job['id']}/pay", {"from": "balance"}).status_code == 200
+    assert agent.job(job["id"])["status"] == "queued"
+    assert len(agent.renders.units(uuid.UUID(job["id"]))) == 10 and str(agent.renders.balance("held")) == "0.004000"
+    other = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC"})
+    assert agent.cancel(other["id"]).json["status"] == "cancelled"
+
+
+def test_jobs_that_are_paid_later_begin_within_a_bound(agent: Agent) -> None:
     renders = agent.renders
-    waiting = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC"})
-    assert (waiting["status"], waiting["asset"], waiting["rate"]) == ("pending_payment", "USDC", "4")
-    assert renders.units(uuid.UUID(waiting["id"])) == []
-    refused(agent.post(f"/{waiting['id']}/pause"), 409, "JOB_NOT_PAID")
-    refused(agent.patch(waiting["id"], max_amount="1"), 409, "JOB_NOT_PAID")
     later = agent.ordered("1-10", payment={"mode": "pay_before_download"})
     assert (later["status"], later["settled"]) == ("queued", False)
     assert renders.balance("held").minor == 0
@@ -151,7 +176,6 @@ def test_prepaid_jobs_wait_and_deferred_ones_begin_within_a_bound(agent: Agent) 
     refused(answer, 402, "UNPAID_LIMIT")
     assert Decimal(answer.json["error"]["details"]["available"]) == 5 - Decimal(later["estimated_cost"])
     assert agent.order(**heavy, payment={"mode": "pay_before_download", "max_amount": "1"}).status_code == 201
-    assert agent.cancel(waiting["id"]).json["status"] == "cancelled"
 
 
 def test_orders_that_are_paid_later_share_one_bound_however_many_come_at_once(agent: Agent, hub: Hub) -> None:
@@ -261,11 +285,10 @@ def test_what_cannot_be_ordered_is_a_clear_400(agent: Agent, members: dict[str, 
 
 
 def test_scenes_that_are_not_ready_are_said_to_be_so(agent: Agent) -> None:
-    unreadable = {"error": {"code": "SCENE_UNREADABLE", "message": "no file header"}}
     for scene_id, status, code in (
-        (agent.scene(report=None), 409, "SCENE_NOT_READY"),
-        (agent.scene(storage_key=""), 409, "SCENE_GONE"),
-        (agent.scene(report=unreadable), 400, "SCENE_UNREADABLE"),
+        (agent.scene(report=None, state="inspecting"), 409, "SCENE_NOT_READY"),
+        (agent.scene(state="rejected"), 400, "SCENE_REJECTED"),
+        (agent.scene(dropped_at=clock.now()), 404, "SCENE_NOT_FOUND"),
         (UNKNOWN, 404, "SCENE_NOT_FOUND"),
     ):
         refused(agent.post(body={"scene_id": scene_id}), status, code)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from app.adapters.storage.s3 import S3Store
 from app.config import Settings
 from app.core import account_scenes, inspections, scenes
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.factory import create_app
 from app.flows import scene_uploads
 from app.flows.scene_uploads import Scenes
@@ -25,10 +25,12 @@ from app.models.account_scenes import SceneChunk
 from app.models.jobs import Job, Scene, WorkUnit
 from app.values import clock
 from app.wiring import Hub
+from tests.api.rnp019.conftest import Agent as Buyer
 from tests.api.rnp019.conftest import refused
 from tests.api.test_openapi import Checked
 from tests.factories import stores
 from tests.factories.account_scenes import REPORT, SCENES, Agent, LookingNode, path_of, triangle
+from workers import sweeps
 
 DATA = triangle()
 
@@ -84,7 +86,7 @@ def test_a_scene_is_sent_looked_at_by_a_node_and_ready(agent: Agent, node: Looki
     sent = agent.send(DATA)
     assert (sent.status_code, sent.json["status"], sent.json["inspection"]) == (201, "inspecting", None)
     with hub.database.unit_of_work() as session, pytest.raises(Conflict, match="inspecting"):
-        account_scenes.use(session, agent.id, uuid.UUID(sent.json["id"]))
+        account_scenes.note_use(session, agent.id, uuid.UUID(sent.json["id"]))
     assert node.look() == DATA
     found = checked(client, agent, sent.json)
     assert (found["status"], found["format"], found["error"], "upload_url" in found) == ("ready", ".stl", None, False)
@@ -94,10 +96,23 @@ def test_a_scene_is_sent_looked_at_by_a_node_and_ready(agent: Agent, node: Looki
     assert seen["missing_files"] == ["//oak.png"] and seen["estimated_memory_bytes"] == REPORT["estimated_memory_bytes"]
     assert found["warnings"] == ["missing file: //oak.png"]
     with hub.database.unit_of_work() as session:
-        scene = account_scenes.use(session, agent.id, uuid.UUID(found["id"]))
+        scene = session.get_one(Scene, uuid.UUID(found["id"]))
         assert (scene.account_id, scene.sha256) == (agent.id, hashlib.sha256(DATA).hexdigest())
         (job,) = session.query(Job).all()
         assert (job.dialect, job.account_id, job.state, job.price_minor) == ("hub", None, "completed", 0) and job.ended_at
+
+
+def test_a_job_is_ordered_with_a_scene_once_it_is_ready(node: LookingNode, client: FlaskClient, hub: Hub) -> None:
+    buyer = Buyer(client, hub)
+    sent = client.post(SCENES, data={"file": (io.BytesIO(DATA), "part.stl")}, headers=buyer.head).json
+    order = {"scene_id": sent["id"], "frames": "1-3"}
+    refused(buyer.post(body=order), 409, "SCENE_NOT_READY")
+    node.look()
+    refused(buyer.post(body={**order, "settings": {"camera": "Nowhere"}}), 400, "NO_CAMERA")
+    assert buyer.post(body=order).status_code == 201
+    pass_time(hub.settings.scene_unused_seconds + 1)
+    assert scene_uploads.sweep(flow(hub)) == 0, "an open job needs it"
+    clock.replace_clock(None)
 
 
 def test_bytes_that_an_account_has_sent_are_not_asked_for_again(agent: Agent, node: LookingNode) -> None:
@@ -117,10 +132,8 @@ def test_a_hash_opens_nobodys_scene_and_tells_nothing(agent: Agent, node: Lookin
     refused(stranger.get(mine), 404, "SCENE_NOT_FOUND")
     told, unheard_of = stranger.announce(DATA).json, stranger.announce(b"never sent by anybody").json
     assert told["status"] == unheard_of["status"] == "uploading" and set(told) == set(unheard_of) and told["id"] != mine["id"]
-    with hub.database.unit_of_work() as session:
-        for scene_id in (mine["id"], told["id"]):
-            with pytest.raises((NotFound, Conflict)):
-                account_scenes.use(session, stranger.id, uuid.UUID(scene_id))
+    with hub.database.unit_of_work() as session, pytest.raises(Conflict, match="uploading"):
+        account_scenes.note_use(session, stranger.id, uuid.UUID(told["id"]))
     assert stranger.put(told, DATA).status_code == 204
     node.look()
     assert stranger.get(told).json["status"] == "ready"
@@ -165,6 +178,13 @@ def test_two_that_send_the_same_part_at_once_keep_one_of_it(agent: Agent, hub: H
         assert hub.store.stat(session.get_one(Scene, scene_id).storage_key).sha256 == scene["sha256"]  # type: ignore[union-attr]
 
 
+def test_one_file_that_is_sent_four_times_at_once_is_one_scene(agent: Agent, node: LookingNode, hub: Hub) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda _: scene_uploads.send(flow(hub), agent.id, io.BytesIO(DATA), "part.stl"), range(4)))
+    assert len({scene_id for scene_id, _ in told}) == 1 and sorted(is_new for _, is_new in told) == [False, False, False, True]
+    assert len(node.claim(64)[0]) == 1, "and is looked at once"
+
+
 def test_what_comes_must_be_what_was_announced(agent: Agent, hub: Hub) -> None:
     scene = agent.announce(DATA).json
     refused(agent.put(scene, triangle(7)), 400, "HASH_MISMATCH")
@@ -187,8 +207,9 @@ def test_what_is_no_scene_is_rejected_and_may_be_tried_again(agent: Agent, node:
     refused(agent.put(scene, junk), 409, "SCENE_UNREADABLE")
     assert agent.announce(junk, "a.blend").json["id"] != scene["id"]
     assert node.claim() == ([], {})
-    with hub.database.unit_of_work() as session, pytest.raises(Conflict, match="rejected"):
-        account_scenes.use(session, agent.id, uuid.UUID(scene["id"]))
+    with hub.database.unit_of_work() as session, pytest.raises(InvalidInput) as refusal:
+        account_scenes.note_use(session, agent.id, uuid.UUID(scene["id"]))
+    assert refusal.value.code == "SCENE_UNREADABLE"
 
 
 def test_one_node_alone_does_not_call_a_scene_broken(agent: Agent, node: LookingNode, client: FlaskClient, hub: Hub) -> None:
@@ -291,7 +312,8 @@ def test_what_nobody_needs_goes_and_what_a_job_needs_stays(agent: Agent, node: L
     junk = agent.announce(b"x" * 99, "a.blend").json
     agent.put(junk, b"x" * 99)
     with hub.database.unit_of_work() as session:
-        scene = account_scenes.use(session, agent.id, uuid.UUID(kept["used"]["id"]))
+        scene = session.get_one(Scene, uuid.UUID(kept["used"]["id"]))
+        account_scenes.note_use(session, agent.id, scene.id)
         job = Job(dialect="rnp019", kind="render", account_id=agent.id, scene_id=scene.id, asset="RENDER", units_total=1,
                   settings={}, payment_state="pending", state="cancelled")
         session.add(job)
@@ -325,9 +347,11 @@ def test_whoever_died_with_the_last_byte_is_followed_by_a_sweep(agent: Agent, hu
     with monkeypatch.context() as patch:
         patch.setattr(scene_uploads, "finish", lambda *_: None)
         assert agent.put(scene, DATA).status_code == agent.put(junk, b"y" * 99).status_code == 204
-    assert scene_uploads.finish_waiting(flow(hub)) == 0, "the request may still be at it"
+    monkeypatch.setattr(sweeps, "hub", lambda: hub)
+    sweeps.sweep_scenes()
+    assert agent.get(scene).json["status"] == "uploading", "the request may still be at it"
     pass_time(scene_uploads.QUIET_SECONDS + 1)
-    assert scene_uploads.finish_waiting(flow(hub)) == 2
+    sweeps.sweep_scenes()
     clock.replace_clock(None)
     assert (agent.get(scene).json["status"], agent.get(junk).json["status"], parts_left(hub)) == ("inspecting", "rejected", 0)
 

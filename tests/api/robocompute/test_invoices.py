@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.api.robocompute import invoice_pdf
 from app.config import Settings
-from app.core import invoices, ledger
+from app.core import disputes, invoices, ledger
+from app.core.disputes import Complaint
 from app.core.ledger import Party
 from app.db import Database, make_engine
 from app.flows import billing
@@ -75,6 +76,25 @@ def test_what_was_charged_is_invoiced_once_as_json_and_as_pdf(buyer: Person, pro
     for part in (short["number"], "Lightyard Ltd", "VAT 42", "Büro Жук 7", "train", "1.000001", "Total 1.500001 USDC", "3.60"):
         assert part in told, part
     assert buyer.get(f"billing/invoices/{short['id']}.pdf").data == answer.data
+
+
+def test_what_a_dispute_gives_back_is_a_credit_note_to_the_invoice_which_stays_as_it_was(buyer: Person, provider: Person) -> None:
+    tasks = charged(buyer, provider, "0.50", "1.25")
+    (short,) = buyer.post("billing/invoices").json["invoices"]
+    assert (short["total"], short["credited"], short["net"]) == ("1.75", "0.00", "1.75")
+    with buyer.hub.database.unit_of_work() as session:
+        dispute = disputes.open_dispute(session, tasks[1], Complaint("other", "garbage"), 48, buyer.account_id)
+        disputes.slash(session, dispute.id, "test", "its result is garbage")
+    invoice = buyer.get(f"billing/invoices/{short['id']}").json
+    (note,) = invoice["credit_notes"]
+    assert (note["number"], note["position"], note["task_id"]) == (f"{short['number']}-C1", 2, str(tasks[1]))
+    assert (note["amount"], note["reason"], note["dispute_id"]) == ("1.25", "its result is garbage", str(dispute.id))
+    assert (invoice["total"], invoice["credited"], invoice["net"], invoice["amount_due"]) == ("1.75", "1.25", "0.50", "0.00")
+    (listed,) = buyer.get("billing/invoices").json["invoices"]
+    assert listed == short | {"credited": "1.25", "net": "0.50"}
+    told = read_pdf(buyer.get(f"billing/invoices/{short['id']}.pdf").data)
+    for part in ("Total 1.75 USDC", "page 2 of 2", f"{short['number']}-C1", "-1.25", "Credited 1.25, net 0.50 USDC"):
+        assert part in told, part
 
 
 def test_accept_chooses_between_json_and_pdf(buyer: Person, provider: Person) -> None:

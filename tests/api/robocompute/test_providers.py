@@ -162,7 +162,8 @@ def test_metrics_tell_a_period_in_all_and_by_the_day(provider: Person, buyer: Pe
     told = provider.get(provider.own("metrics?period=7d")).json
     assert told["period"] == "7d" and told["success_rate"] == 66.67 and told["compute_seconds"] == 6 * 90
     assert (told["earned_usdc"], told["earned_usdt"]) == ("6.00", "0.00")
-    assert told["tasks"] == dict.fromkeys(("timeout", "late", "lost", "cancelled", "disputed"), 0) | {"completed": 4, "failed": 2}
+    others = ("timeout", "late", "lost", "cancelled", "exited", "disputed")
+    assert told["tasks"] == dict.fromkeys(others, 0) | {"completed": 4, "failed": 2}
     days = [{"date": f"2026-03-{day}", "completed": 2, "failed": 1, "compute_seconds": 270} for day in (10, 12)]
     assert told["days"] == days
     last = provider.get(provider.own("metrics?period=24h")).json

@@ -234,6 +234,32 @@ def test_a_form_is_signed_whole(person: Person, market: Market, triangles: int) 
     assert answer.json["code"] == CODE
 
 
+class Unread(io.RawIOBase):
+    """A form on its way that nobody should wait for."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        raise AssertionError("the form was read")
+
+
+@pytest.mark.parametrize(("path", "status", "code"), [
+    ("/render", 401, "INVALID_API_KEY"),  # which takes a form, of a key that works
+    (KEYS, 400, "INVALID_JSON"),  # which takes none
+    ("/rnp/v1/nowhere", 404, "NOT_FOUND"),
+    ("/provider/job/x/complete", 401, "INVALID_API_KEY"),
+])  # fmt: skip
+def test_a_large_form_that_does_no_good_is_not_read(person: Person, path: str, status: int, code: str) -> None:
+    key = person.key if path == KEYS else "rc_live_unknown"
+    head = version_2(person.keypair, key, "POST", path, b"whatever")
+    more = {"Content-Type": "multipart/form-data; boundary=x", "Idempotency-Key": "k"}
+    on_its_way = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(10**9)}
+    answer = person.client.post(path, headers=head | more, environ_overrides=on_its_way)
+    said = answer.json["error"]["code"] if isinstance(answer.json["error"], dict) else answer.json["code"]
+    assert (answer.status_code, said) == (status, code), answer.json
+
+
 def test_any_wallet_of_the_account_signs(person: Person, hub: Hub) -> None:
     second = Keypair()
     head = version_1(second, person.key, "GET", KEYS)

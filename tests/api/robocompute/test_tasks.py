@@ -157,6 +157,22 @@ def test_a_failed_task_waits_for_others_three_times_at_most(
     error(accept(other, task_id), 409, "TASK_OVER")
 
 
+def test_a_containers_own_end_is_its_tasks_end_and_is_charged(buyer: Person, provider: Person) -> None:
+    task_id = order(buyer)
+    accept(provider, task_id)
+    act(provider, task_id, "start")
+    said = {"error_code": "EXECUTION_ERROR", "error_message": "python: no such file"}
+    for nonsense in (0, "2", 2.5, 2**40):
+        assert act(provider, task_id, "fail", **said, exit_code=nonsense).status_code == 400
+    assert act(provider, task_id, "fail", **said, exit_code=2).json["status"] == "failed"
+    seen = buyer.get(f"tasks/{task_id}").json
+    assert (seen["status"], seen["exit_code"], seen["attempts"], seen["error"]["code"]) == ("failed", 2, 1, "EXECUTION_ERROR")
+    assert seen["billed_seconds"] >= 1 and float(seen["cost"]) > 0
+    error(act(provider, task_id, "fail", **said, exit_code=2), 409, "TASK_OVER")
+    dispute = buyer.post(f"tasks/{task_id}/dispute", json={"grounds": "other", "reason": "it runs elsewhere"})
+    assert dispute.json["amount"] == seen["cost"], dispute.json
+
+
 def test_last_words_are_kept_and_what_is_told_twice_under_one_key_once(buyer: Person, provider: Person) -> None:
     task_id = order(buyer)
     assert accept(provider, task_id).status_code == 200

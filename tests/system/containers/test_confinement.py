@@ -98,6 +98,23 @@ def test_where_the_kernel_keeps_no_bound_the_disk_is_measured(run: Run, monkeypa
     assert done.failure is not None and done.failure.code == "OUTPUT_LIMIT"
 
 
+@pytest.mark.parametrize("hider", [
+    "mkdir /results/x; cd /results/x; chmod 300 .; for n in 1 2 3 4; do dd if=/dev/zero of=$n bs=1M count=20; done; sleep 60",
+    "for n in 3 4 5 6; do eval \"exec $n>/tmp/$n; dd if=/dev/zero bs=1M count=20 >&$n\"; busybox rm /tmp/$n; done; sleep 60",
+])
+def test_what_is_locked_or_unlinked_is_measured_too(run: Run, monkeypatch: pytest.MonkeyPatch, hider: str) -> None:
+    monkeypatch.setattr(disk, "_mount_bounded", lambda *_: False)
+    done = run("sh", "-c", hider, ram_gb=0.5)
+    assert done.failure is not None and done.failure.code == "OUTPUT_LIMIT", done
+
+
+def test_what_is_unlinked_is_in_the_kernels_own_account(run: Run) -> None:
+    script = "exec 3>/tmp/x; dd if=/dev/zero bs=1M count=100 >&3; busybox rm /tmp/x; dd if=/dev/zero of=/tmp/y bs=1M; sleep 8"
+    done = run("sh", "-c", script, ram_gb=0.5)
+    assert any("No space" in line or "File too large" in line for line in done.printed), done
+    assert done.failure is None and done.measures[-1]["storage_used_bytes"] > 4 * 10**7  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("eater", ["tail /dev/zero", "for n in 1 2 3 4; do dd if=/dev/zero of=/dev/shm/$n bs=1M count=40; done"])
 def test_a_memory_eater_is_told_from_a_crash(run: Run, eater: str) -> None:
     done = run("sh", "-c", f"exec {eater}" if eater.startswith("tail") else eater)
@@ -130,7 +147,7 @@ def test_a_listener_is_heard_by_nobody(run: Run) -> None:
 def test_at_its_time_limit_a_container_is_asked_and_then_killed(run: Run) -> None:
     polite = run("sh", "-c", "trap 'echo leaving; exit 3' TERM; while true; do usleep 50000; done", timeout_seconds=1)
     assert polite.failure is not None and polite.failure.code == "TIME_LIMIT" and polite.printed == ["leaving"]
-    assert polite.failure.log_tail == "leaving\n"
+    assert polite.failure.log_tail == "leaving\n" and polite.failure.exit_code is None, "it is the limit that ended it"
     began = time.monotonic()
     deaf = run("sh", "-c", "trap '' TERM; while true; do sleep 1; done", timeout_seconds=1)
     assert deaf.failure is not None and deaf.failure.code == "TIME_LIMIT"
@@ -140,10 +157,12 @@ def test_at_its_time_limit_a_container_is_asked_and_then_killed(run: Run) -> Non
 def test_an_exit_status_is_told_with_the_last_words(run: Run) -> None:
     done = run("sh", "-c", "echo one; echo two >&2; exit 7")
     assert done.failure is not None and done.failure.code == "EXECUTION_ERROR" and "status 7" in done.failure.message
+    assert done.failure.exit_code == 7 and done.failure.seconds > 0
     assert sorted(done.failure.log_tail.split()) == ["one", "two"]
     missing = run("no-such-program")
     assert missing.failure is not None and missing.failure.code == "EXECUTION_ERROR"
-    assert "no-such-program" in missing.failure.message
+    assert "no such program" in missing.failure.message and "/" not in missing.failure.message
+    assert missing.failure.exit_code == 127
 
 
 def test_a_flood_of_lines_neither_stops_the_program_nor_reaches_the_hub(run: Run) -> None:

@@ -61,14 +61,14 @@ def test_a_program_runs_confined(runner: ContainerRunner) -> None:
         assert archive.getnames() == ["hello"]
 
 
-@pytest.mark.parametrize(("command", "code"), [
-    (["sh", "-c", "exit 7"], "EXECUTION_ERROR"), (["no-such-program"], "EXECUTION_ERROR"),
-    (["tail", "/dev/zero"], "OUT_OF_MEMORY"),
-    (["sh", "-c", "trap '' TERM; while true; do sleep 1; done"], "TIME_LIMIT"),
+@pytest.mark.parametrize(("command", "code", "exit_code"), [
+    (["sh", "-c", "exit 7"], "EXECUTION_ERROR", 7), (["no-such-program"], "EXECUTION_ERROR", 127),
+    (["tail", "/dev/zero"], "OUT_OF_MEMORY", 137),
+    (["sh", "-c", "trap '' TERM; while true; do sleep 1; done"], "TIME_LIMIT", None),
 ])
-def test_each_end_has_its_code(runner: ContainerRunner, command: list[str], code: str) -> None:
+def test_each_end_has_its_code(runner: ContainerRunner, command: list[str], code: str, exit_code: int | None) -> None:
     done = run_on(runner, *command, timeout_seconds=2)
-    assert done.failure is not None and done.failure.code == code, done.failure
+    assert done.failure is not None and (done.failure.code, done.failure.exit_code) == (code, exit_code), done.failure
 
 
 def test_what_cannot_be_had_is_refused(runner: ContainerRunner, docker: Docker) -> None:

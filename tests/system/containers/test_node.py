@@ -93,7 +93,7 @@ def test_each_failure_has_its_code_and_its_last_words(hub: FakeHub, node: Callab
     for code, job_id in tasks.items():
         hub.wait(ended(hub, job_id), 120)
         [failure] = hub.of(job_id)[0].failures
-        assert failure["code"] == code
+        assert failure["code"] == code and failure.get("exit_code") == (9 if code == "EXECUTION_ERROR" else None)
         assert code != "EXECUTION_ERROR" or ("status 9" in failure["message"] and failure["log_tail"] == "last words\n")
 
 

@@ -125,7 +125,10 @@ def test_what_a_container_does_wrong_is_told_to_its_owner(buyer: Person, node: A
     unknown = ordered(buyer, "true", docker_image="localhost/no-such-image")
     found = wait_for(buyer, unknown, is_over)
     assert found["status"] == "failed", found
-    assert balance_of(buyer) == 10**7, "what failed costs nothing"
+    assert balance_of(buyer) == 10**7, "what failed for want of its image costs nothing"
+    typo = wait_for(buyer, ordered(buyer, "sh", "-c", "sleep 1; exit 3"), is_over)
+    assert (typo["status"], typo["exit_code"], typo["attempts"]) == ("failed", 3, 1) and typo["billed_seconds"] >= 1, typo
+    assert balance_of(buyer) < 10**7, "the seconds that it ran"
 
 
 def test_a_running_task_can_be_called_off(buyer: Person, node: Agent) -> None:

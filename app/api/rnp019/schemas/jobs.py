@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from app.api.rnp019.job_words import WORDS
 from app.api.rnp019.schemas.amounts import Amount
 from app.api.rnp019.schemas.loose import Loose
+from app.api.rnp019.schemas.payments import PaymentSchema
 from app.api.rnp019.schemas.render_settings import RenderSettingsSchema
 from app.core.estimates import PAID_WITH
 from app.core.render_orders import CREDITS, MODES
@@ -125,18 +126,6 @@ class ReasonSchema(Schema):
     message = fields.String(required=True)
 
 
-class PaymentSchema(Schema):
-    """Where and what to pay."""
-
-    id = fields.UUID(required=True)
-    status = fields.String(required=True)
-    asset = fields.String(required=True)
-    amount = Amount(required=True)
-    pay_to = fields.String(required=True)
-    memo = fields.String(required=True)
-    expires_at = fields.String(required=True, metadata={"format": "date-time"})
-
-
 class JobSchema(Schema):
     """What only renders of this API have is null for a job of another one."""
 
@@ -163,7 +152,7 @@ class JobSchema(Schema):
     rate = fields.String(required=True, allow_none=True, metadata={"description": "of the asset for one RENDER, as ordered"})
     settled = fields.Boolean(required=True, allow_none=True, metadata={"description": "whether all that was charged is paid"})
     allocation = fields.Nested(AllocationSchema, required=True, allow_none=True)
-    payment = fields.Nested(PaymentSchema, metadata={"description": "where there is something to be paid on a chain"})
+    payment = fields.Nested(PaymentSchema, metadata={"description": "of one that is, or was, to be paid on a chain"})
     warnings = fields.List(fields.String(), required=True)
     created_at = _moment()
     started_at = _moment()

@@ -71,7 +71,8 @@ class UsageSchema(Schema):
 
 
 class InvoiceSchema(Schema):
-    """What was charged, and paid in advance: nothing of it is due. It never changes."""
+    """What was charged, and paid in advance: nothing of it is due. It never changes; what disputes give back later is `credited`
+    by credit notes to it."""
 
     id = fields.UUID(required=True)
     invoice_id = fields.UUID(required=True)
@@ -82,6 +83,8 @@ class InvoiceSchema(Schema):
     amount = Amount(required=True)
     total = Amount(required=True)
     amount_due = Amount(required=True)
+    credited = Amount(required=True, metadata={"description": "the sum of its credit notes"})
+    net = Amount(required=True, metadata={"description": "total less credited"})
     tasks = fields.Integer(required=True)
     period_start = fields.String(required=True, metadata={"format": "date-time"})
     period_end = fields.String(required=True, metadata={"format": "date-time"})
@@ -102,8 +105,21 @@ class InvoiceLineSchema(Schema):
     charged_at = fields.String(required=True, metadata={"format": "date-time"})
 
 
+class CreditNoteSchema(Schema):
+    """What the decision of a dispute gave back of one line."""
+
+    number = fields.String(required=True, metadata={"example": "RC-1f0e9a7c-000012-C1"})
+    position = fields.Integer(required=True, metadata={"description": "of the invoice's line"})
+    task_id = fields.UUID(required=True)
+    dispute_id = fields.UUID(required=True)
+    amount = Amount(required=True)
+    reason = fields.String(required=True)
+    issued_at = fields.String(required=True, metadata={"format": "date-time"})
+
+
 class InvoiceWithLinesSchema(InvoiceSchema):
     lines = fields.List(fields.Nested(InvoiceLineSchema), required=True)
+    credit_notes = fields.List(fields.Nested(CreditNoteSchema), required=True)
 
 
 class InvoicesSchema(Schema):

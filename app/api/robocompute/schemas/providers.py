@@ -142,13 +142,14 @@ class EndsSchema(Loose):
     late = fields.Integer(required=True, metadata={"description": "accepted, and not begun in time"})
     lost = fields.Integer(required=True, metadata={"description": "given back by silence"})
     cancelled = fields.Integer(required=True)
+    exited = fields.Integer(required=True, metadata={"description": "a container's own end, with another status than 0"})
     disputed = fields.Integer(required=True)
 
 
 class DaySchema(Loose):
     date = fields.String(required=True, metadata={"format": "date"})
     completed = fields.Integer(required=True)
-    failed = fields.Integer(required=True, metadata={"description": "all that did not end well and was not called off"})
+    failed = fields.Integer(required=True, metadata={"description": "all that did not end well, but for cancelled and exited"})
     compute_seconds = fields.Integer(required=True)
 
 

@@ -138,6 +138,9 @@ class TaskSchema(OfferedTaskSchema):
     container_id = fields.String(required=True, allow_none=True)
     attempts = fields.Integer(required=True, metadata={"description": "how often it was taken"})
     result_hash = fields.String(required=True, allow_none=True, metadata={"description": "SHA-256, hex"})
+    exit_code = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "of its container, once that has ended by itself"}
+    )
     error = fields.Nested(TaskErrorSchema, required=True, allow_none=True)
     accepted_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
     started_at = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
@@ -208,6 +211,13 @@ class FailSchema(Loose):
     logs = fields.String(
         load_default="", validate=validate.Length(max=65_536), metadata={"description": "its last lines, for the task's log"}
     )
+    exit_code = fields.Integer(
+        load_default=None,
+        allow_none=True,
+        strict=True,
+        validate=[validate.Range(-(2**31), 2**31 - 1), validate.NoneOf([0], error="a container that ended with 0 did not fail")],
+        metadata={"description": "of a container that ended by itself: the task is over, and paid for. Else others try"},
+    )
 
 
 class AssignmentSchema(Schema):
@@ -247,4 +257,4 @@ class CompletedSchema(Schema):
 
 class FailedSchema(Schema):
     task_id = fields.UUID(required=True)
-    status = fields.String(required=True, metadata={"description": "pending: others may have it; failed: it was tried too often"})
+    status = fields.String(required=True, metadata={"description": "pending: others may have it; failed: it is over"})
