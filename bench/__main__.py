@@ -1,4 +1,4 @@
-"""`python -m bench [a … n] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
+"""`python -m bench [a … p] [--rounds N] [--quick]`: measures, and writes bench/RESULTS.md after every part."""
 
 import argparse
 import sys
@@ -17,6 +17,8 @@ from bench import (
     recovery,
     relay,
     render_job,
+    render_scaling,
+    render_status,
     sdk_calls,
     transfers,
     unit_throughput,
@@ -43,6 +45,8 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "l": recovery.measure,
     "m": payouts.measure,
     "n": sdk_calls.measure,
+    "o": render_scaling.measure,
+    "p": render_status.measure,
 }
 
 

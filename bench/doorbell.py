@@ -1,13 +1,9 @@
 """(c) From the doorbell's ring to the claim."""
 
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -19,13 +15,16 @@ from app.adapters.publisher import Publisher
 from app.core import jobs
 from app.db import Database
 from app.models.jobs import Attempt, Job, WorkUnit
+from app.values import clock
 from app.wiring import make_celery
 from bench import seeding
-from bench.report import ROOT, Part, Series
+from bench.painters import painter, wait_for_nodes
+from bench.report import Part, Series
 from bench.rounds import Options
 from bench.stack import BenchError, BenchStack
 
-UNIT_SECONDS, JOIN_SECONDS = 20.0, 60.0
+UNIT_SECONDS = 20.0
+NEVER_SECONDS = "3600"  # only a ring may bring a claim
 HOW = (
     "A job is paid, its ring goes over Celery and Valkey to the real worker of an idle node (agent, client and claims "
     "of `gpu_node`; only Blender is left out: it hands in a plain picture), which claims over HTTP. From the moment "
@@ -36,9 +35,10 @@ HOW = (
 
 def measure(options: Options) -> Part:
     part = Part("c", "Ring → claim", HOW)
-    with BenchStack() as stack, _node(stack), _ringing(stack) as rung_at:
+    began = clock.now()
+    with BenchStack() as stack, painter(stack, "painter", NODE_POLL_SECONDS=NEVER_SECONDS), _ringing(stack) as rung_at:
         scene_id = seeding.store_scene(stack.database, stack.settings())
-        _wait_for_node(stack.database)
+        wait_for_nodes(stack, 1, began)
         _ring_once(stack.database, scene_id, rung_at)  # the first one connects everything
         rings = options.size(300, 20)
         milliseconds = sorted(
@@ -59,35 +59,6 @@ def _quantile(ordered: list[float], share: float) -> float:
 
 
 @contextmanager
-def _node(stack: BenchStack) -> Iterator[None]:
-    """The node's worker, as the stack starts its own."""
-    environment = {
-        **os.environ,
-        "HUB_URL": stack.api_url,
-        "BROKER_URL": stack.endpoints["redis_url"],
-        "NODE_HOME": str(stack.home / "painting-node"),
-        "NODE_NAME": "painter",
-        "ENROL_KEY": stack.endpoints["operator_api_key"],
-        "ENROL_PROVIDER_ID": seeding.local_provider_id(stack.database),
-        "NODE_POLL_SECONDS": "3600",  # only a ring may bring a claim
-    }
-    command = [sys.executable, "-m", "celery", "-A", "bench.painting_node", "worker", "-Q", "render", "-n", "painter@%h"]
-    with (stack.home / "painting-node.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        yield
-    except BenchError as error:
-        raise BenchError(f"{error}\n{_tail(stack.home / 'painting-node.log')}") from error
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def _tail(path: Path) -> str:
-    return path.read_text(errors="replace")[-1500:]
-
-
-@contextmanager
 def _ringing(stack: BenchStack) -> Iterator[list[float]]:
     """Let this process ring as the hub's processes do; the times of the rings are noted."""
     settings, rung_at = stack.settings(), list[float]()
@@ -104,15 +75,6 @@ def _ringing(stack: BenchStack) -> Iterator[list[float]]:
         yield rung_at
     finally:
         outbox.connect(before)
-
-
-def _wait_for_node(database: Database) -> None:
-    deadline = time.monotonic() + JOIN_SECONDS
-    while not seeding.has_live_node(database):
-        if time.monotonic() > deadline:
-            raise BenchError(f"the node did not join in {JOIN_SECONDS:g} s")
-        time.sleep(0.1)  # a worker that boots tells nobody: look again
-    time.sleep(2)  # it has joined the hub; its consumer is on the queue a moment later
 
 
 def _ring_once(database: Database, scene_id: uuid.UUID, rung_at: list[float]) -> float:

@@ -1,9 +1,12 @@
 """A real node of gpu_node, Celery worker, agent, claims and delivery, that paints a plain picture instead of starting Blender.
 
-`celery -A bench.painting_node worker -Q render`, with the node's own environment.
+`celery -A bench.painting_node worker -Q render`, with the node's own environment. PAINTING_SECONDS: it waits so long before each
+picture, as for a GPU; nothing by default.
 """
 
+import os
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +17,8 @@ from bench.fake_node import tiny_picture
 from gpu_node.config import NodeSettings
 from gpu_node.runners.blender.runner import Host, Picture, Scene
 from gpu_node.session import Limits
+
+PAINTING_SECONDS = float(os.environ.get("PAINTING_SECONDS", "0"))
 
 
 class PaintingRunner:
@@ -34,9 +39,11 @@ class PaintingRunner:
         stopped: Callable[[], bool] = lambda: False,
         on_progress: Callable[[float], None] = lambda share: None,
     ) -> Picture:
+        time.sleep(PAINTING_SECONDS)  # what a host's CPU does while its GPU renders
         path = self._folder / f"{uuid.uuid4().hex}.png"
         path.write_bytes(tiny_picture())
-        return Picture(path, 0.001, 0.001, "CPU", False, None, dict(settings))
+        seconds = PAINTING_SECONDS + 0.001
+        return Picture(path, seconds, seconds, "CPU", False, None, dict(settings))
 
     def prepare_spare(self) -> None:
         """There is no Blender to be kept warm."""

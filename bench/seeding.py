@@ -2,7 +2,7 @@
 
 import io
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import func, select, update
@@ -11,7 +11,7 @@ from app.adapters.storage.local import LocalStore
 from app.config import Settings
 from app.core import jobs, nodes, payments, pricing
 from app.db import Database, Session
-from app.models.jobs import Job, Scene
+from app.models.jobs import Attempt, Job, Scene, WorkUnit
 from app.models.ledger import Transfer
 from app.models.nodes import Node, Provider
 from app.models.payments import ChainTransaction, Payment
@@ -121,10 +121,18 @@ def store_scene(database: Database, settings: Settings) -> uuid.UUID:
         return scene.id
 
 
-def has_live_node(database: Database) -> bool:
-    """Whether some node has given a sign of life."""
+def live_nodes(database: Database, since: datetime) -> int:
+    """How many nodes have given a sign of life after `since`."""
     with database.unit_of_work() as session:
-        return session.scalar(select(Node.id).where(Node.last_heartbeat_at.is_not(None)).limit(1)) is not None
+        query = select(func.count()).select_from(Node).where(Node.last_heartbeat_at > since)
+        return int(session.scalar(query) or 0)
+
+
+def frames_by_node(database: Database, job_id: str) -> list[int]:
+    """How many of a job's units each node has done, the most first."""
+    done = select(func.count()).join(WorkUnit, WorkUnit.attempt_id == Attempt.id).where(WorkUnit.job_id == uuid.UUID(job_id))
+    with database.unit_of_work() as session:
+        return sorted(session.scalars(done.select_from(Attempt).group_by(Attempt.node_id)), reverse=True)
 
 
 def local_provider_id(database: Database) -> str:

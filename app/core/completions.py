@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import counts, outbox
 from app.core import credit_holds, credits, pricing, render_billing, render_probes, scene_timings, settlement, task_billing
+from app.core.scene_timings import Ended
 from app.db import after_commit
 from app.models.jobs import Job
 from app.values import clock, prompt_times
@@ -115,23 +116,26 @@ def complete(session: Session, finished: Sequence[Finished], terms: Terms | None
     rows = session.execute(_complete_statement(len(finished)), told | {"now": clock.now()}).all()
     if rows:
         after_commit(session, lambda: counts.add("attempts", AttemptState.COMPLETED.value, amount=len(rows)))
+    ended: list[Ended | None] = []
     for job_id, is_last, dialect in sorted({(row[1], row[2], row[3]) for row in rows}):
         if dialect == render_billing.DIALECT:
             render_billing.charge_done(session, job_id, [row[4] for row in rows if row[1] == job_id])
         if is_last:
-            _end(session, job_id, terms)
+            ended.append(_end(session, job_id, terms))
         outbox.announce(session, "job:completed" if is_last else "job:progress", job_id)
+    scene_timings.note(session, [item for item in ended if item is not None])
     return {row[0] for row in rows}
 
 
-def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
-    """All units are there: the job is completed, the fee is owed, and how long the scene took is remembered."""
+def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> Ended | None:
+    """All units are there: the job is completed, and the fee is owed. Returns what is to be remembered of its scene."""
+    ended = None
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
     if (of_prompt := prompt_times.timing_key(job.kind, job.settings)) is not None:
         scene_timings.note(session, job_id, *of_prompt)
     elif job.sha256 is not None:
         is_probe = job.dialect == render_probes.DIALECT
-        scene_timings.note(session, job_id, job.sha256, pricing.settings_key(job.settings), is_probe)
+        ended = Ended(job.sha256, pricing.settings_key(job.settings), job_id, is_probe)
         if is_probe:
             render_probes.conclude(session, job_id, job.sha256)
     if task_billing.is_task(job):
@@ -146,3 +150,4 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> None:
             raise RuntimeError("a dispatched job was completed where nobody knows how to share what was held for it")
         operator_id = session.execute(_OPERATOR, {"job_id": job_id}).scalar_one()
         credit_holds.capture(session, job_id, operator_id, terms.rates, terms.operator_percent)
+    return ended

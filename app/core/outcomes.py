@@ -19,6 +19,7 @@ from app.core import (
     nodes,
     render_billing,
     render_blocks,
+    scene_timings,
     settlement,
     task_billing,
     task_ends,
@@ -257,7 +258,8 @@ def fail_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> No
 
 def cancel(session: Session, job: Job, code: str, message: str) -> None:
     """End a job, locked by the caller, because its owner wants so: what nodes do for it now is lost by its state."""
-    _end_job(session, job.id, JobState.CANCELLED, code, message)
+    if _end_job(session, job.id, JobState.CANCELLED, code, message):
+        scene_timings.note_early(session, job)
     outbox.announce(session, "job:cancelled", job.id)
 
 

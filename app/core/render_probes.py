@@ -14,13 +14,14 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import doorbells, outcomes, scene_timings
+from app.core import doorbells, inspections, outcomes, scene_timings
+from app.errors import Conflict
 from app.models.jobs import Job, Scene, WorkUnit
 from app.models.render_probes import RenderProbe
 from app.values import clock
 from app.values.states import JobState, PaymentState, UnitState
 
-DIALECT, KIND, UNIT_KIND = "hub", "render", "frame"  # a job of nobody's
+DIALECT, KIND, UNIT_KIND = inspections.HUB, "render", "frame"  # a job of nobody's
 SAMPLES = (4, 32)
 SIDE_MOST_PIXELS = 192
 SECONDS_MOST = 120  # a node gives up a probe that takes longer
@@ -51,7 +52,14 @@ def signal_key(sha256: str) -> str:
 def order(
     session: Session, account_id: uuid.UUID, scene: Scene, settings: Mapping[str, Any], frame: int, most_a_day: int
 ) -> Probe:
-    """Have a scene probed that is ready, with these settings but for size and samples; nothing is done twice."""
+    """Have a scene probed with these settings but for size and samples; nothing is done twice.
+
+    Conflict SCENE_NOT_READY for a scene that no node has looked at, SCENE_GONE for one whose file is not there any more.
+    """
+    if scene.report is None:
+        raise Conflict("this scene is still looked at; ask for a probe once its status is ready", code="SCENE_NOT_READY")
+    if scene.storage_key == "":
+        raise Conflict("this scene's file is gone; send it again", code="SCENE_GONE")
     engine = settings["engine"]
     if any(item.load.engine == engine for item in scene_timings.of_scene(session, scene.sha256)):
         return Probe(NOT_NEEDED)

@@ -2,23 +2,29 @@
 
 import math
 import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.models.jobs import SceneTiming
+from app.core import pricing
+from app.models.jobs import Job, Scene, SceneTiming
 from app.values.frame_times import Load, Timing
 
 MOST = 100  # settings of one scene that are looked at
 
-# Seconds are what a node says, and they make later prices: no unit can have taken longer than the hub saw go by. A frame in tiles
-# took what they took together, and is left out while one of them is missing.
+# Seconds are what a node says, and they make later prices: no unit can have taken longer than the hub saw go by, and what a
+# client's own nodes say of its scene does not count. A frame in tiles took what they took together, and is left out while one of
+# them is missing.
 _NOTE = text("""
 INSERT INTO scene_timings AS t (sha256, settings_key, frames, seconds_total, seconds_squared, probes)
 SELECT :sha256, :key, count(*), sum(f.seconds), sum(f.seconds * f.seconds), CASE WHEN :is_probe THEN count(*) ELSE 0 END
 FROM (SELECT sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))) AS seconds
-    FROM work_units u LEFT JOIN attempts a ON a.id = u.attempt_id WHERE u.job_id = :job_id AND u.ordinal >= 0
-    GROUP BY u.frame HAVING bool_and(u.state = 'completed')) f
+    FROM work_units u JOIN jobs j ON j.id = u.job_id LEFT JOIN attempts a ON a.id = u.attempt_id
+        LEFT JOIN nodes n ON n.id = a.node_id
+    WHERE u.job_id = :job_id AND u.ordinal >= 0
+    GROUP BY u.frame HAVING bool_and(u.state = 'completed' AND (n.account_id = j.account_id) IS NOT TRUE)) f
 HAVING count(*) > 0
 ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.frames,
     seconds_total = t.seconds_total + excluded.seconds_total, probes = t.probes + excluded.probes,
@@ -27,9 +33,28 @@ ON CONFLICT (sha256, settings_key) DO UPDATE SET frames = t.frames + excluded.fr
 """)
 
 
-def note(session: Session, job_id: uuid.UUID, sha256: str, key: str, is_probe: bool = False) -> None:
-    """Remember how long each finished frame of a job took; once, when the job is over."""
-    session.execute(_NOTE, {"job_id": job_id, "sha256": sha256, "key": key, "is_probe": is_probe})
+@dataclass(frozen=True, slots=True, order=True)
+class Ended:
+    """A job that is over: the bytes that it rendered, and by which settings they are remembered."""
+
+    sha256: str
+    key: str
+    job_id: uuid.UUID
+    is_probe: bool = False
+
+
+def note(session: Session, ended: Iterable[Ended]) -> None:
+    """Remember how long each finished frame of these jobs took, once for each; the last thing that is locked, in one order."""
+    for item in sorted(ended):
+        values = {"job_id": item.job_id, "sha256": item.sha256, "key": item.key, "is_probe": item.is_probe}
+        session.execute(_NOTE, values)
+
+
+def note_early(session: Session, job: Job) -> None:
+    """The same of a job that was called off: what was finished of it."""
+    sha256 = session.scalar(select(Scene.sha256).where(Scene.id == job.scene_id))
+    if sha256 is not None and job.units_completed:
+        note(session, [Ended(sha256, pricing.settings_key(job.settings), job.id)])
 
 
 def of_scene(session: Session, sha256: str | None) -> list[Timing]:

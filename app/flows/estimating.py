@@ -8,7 +8,6 @@ from app.core import render_probes, scene_estimates
 from app.core.render_probes import Probe
 from app.core.scene_estimates import SceneEstimate, Terms, Wanted
 from app.db import Database
-from app.errors import Conflict
 
 WAITS = (render_probes.ORDERED, render_probes.UNDER_WAY)
 
@@ -29,11 +28,9 @@ def estimate_probed(
     database: Database, signals: Signals, terms: Terms, limits: ProbeLimits, wanted: Wanted
 ) -> tuple[SceneEstimate, str]:
     """The estimate, and what became of the probe (`render_probes`): one that is not done by then goes on, and whoever asks again
-    finds it. Conflict SCENE_NOT_READY for a scene that no node has looked at."""
+    finds it. Refusals are those of `scene_estimates.for_scene` and `render_probes.order`."""
     with database.unit_of_work() as session:
         found = scene_estimates.for_scene(session, terms, wanted)
-        if found.scene.report is None:
-            raise Conflict("this scene is still looked at; ask for a probe once its status is ready", code="SCENE_NOT_READY")
         frame = wanted.frames.frames[len(wanted.frames) // 2]
         probe = render_probes.order(session, wanted.account_id, found.scene, found.settings, frame, limits.most_a_day)
     if probe.status not in WAITS or not _wait(signals, probe, found.scene.sha256, limits.wait_seconds):

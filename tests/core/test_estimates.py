@@ -6,11 +6,12 @@ from decimal import Decimal
 import pytest
 
 from app.config import Settings
-from app.core import estimates, render_nodes
+from app.core import estimates, render_nodes, render_orders
 from app.core.estimates import Work
 from app.db import Database
 from app.errors import InvalidInput
 from app.models.jobs import Scene, SceneTiming
+from app.models.nodes import Node
 from app.values import clock
 from app.values.money import Money, parse
 from app.values.rates import read_table
@@ -73,6 +74,25 @@ def test_what_a_render_took_is_what_the_next_one_is_estimated_at(renders: Render
     assert economy.seconds_low < economy.seconds == 100 < economy.seconds_high
     larger = tiers(database, made.sha256, samples=4)["economy"]
     assert (larger.basis, larger.frame_seconds) == ("measured", 0.5 + 9.5 * 4)
+
+
+def test_frames_of_a_render_that_was_called_off_count_and_what_its_owners_node_says_does_not(renders: Renders) -> None:
+    database, made = renders.database, scene(renders.database)
+    with moving_clock() as hours:
+        for is_own in (True, False):
+            node, job_id = renders.node(), renders.place(4, scene_id=made.id, window_units=1)
+            if is_own:
+                with database.unit_of_work() as session:
+                    session.get_one(Node, node).account_id = renders.account_id
+            taken = renders.claim(node)
+            hours.wait(1 if is_own else 9)
+            renders.complete(taken)
+            with database.unit_of_work() as session:
+                render_orders.cancel(session, renders.account_id, job_id)
+                render_orders.cancel(session, renders.account_id, job_id)
+    with database.unit_of_work() as session:
+        row = session.query(SceneTiming).filter_by(sha256=made.sha256).one()
+        assert (row.frames, row.seconds_total) == (1, 9.0)
 
 
 def test_a_price_is_in_what_it_is_paid_with_and_render_credits_are_one_for_one(database: Database) -> None:

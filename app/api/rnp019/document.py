@@ -24,6 +24,11 @@ with the reason. A zip holds one scene with the files that it needs. A scene tha
 Earnings go to the newest usable of one's `payout-addresses` on their chain: a wallet that has signed in to the account or was
 linked to it. The wallet that the account began with counts at once, another one after a cool-off.
 
+Ask `POST /rnp/v1/estimates` first, with the body of the job: for each tier the `cost`, which is the most that it will cost, what
+it will probably cost, and the time until the last frame with its error bar. They come from frames of these very bytes that were
+rendered before; with `probe`, two small ones are rendered to see, free and so many a day; else from a guess. `GET /rnp/v1/tiers`
+tells what is free now. Frames of the tier `economy` come after all others, until they have waited for `wait_seconds_most`.
+
 Order a render of a scene with `POST /rnp/v1/jobs`: frames, settings, a tier and how it is paid. It is priced by the hours of
 nodes, in RENDER, and paid in RCREDIT, RENDER, USDC, USDT or SOL at the rate of that moment. What was quoted is never exceeded,
 nor is `max_amount`: a job that reaches it pauses and asks. Frames are charged as they come in; what is left comes back. Jobs

@@ -16,7 +16,8 @@ class Word(fields.String):
 
     def __init__(self, known: tuple[str, ...], **options: Any) -> None:
         self._known = {word.upper(): word for word in known}
-        super().__init__(metadata={"enum": list(known), **options.pop("metadata", {})}, **options)
+        said = [*known, None] if options.get("allow_none") else list(known)
+        super().__init__(metadata={"enum": said, **options.pop("metadata", {})}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> str:
         text = super()._deserialize(value, attr, data, **more) or ""
