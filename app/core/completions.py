@@ -132,7 +132,7 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> Ended | No
     ended = None
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
     if (of_prompt := prompt_times.timing_key(job.kind, job.settings)) is not None:
-        scene_timings.note(session, job_id, *of_prompt)
+        ended = Ended(*of_prompt, job_id)
     elif job.sha256 is not None:
         is_probe = job.dialect == render_probes.DIALECT
         ended = Ended(job.sha256, pricing.settings_key(job.settings), job_id, is_probe)
