@@ -172,7 +172,7 @@ def test_half_a_character_is_refused(agent: Agent) -> None:
 
 
 def test_a_prompt_of_the_longest_kind_reaches_its_node_letter_by_letter(agent: Agent, market: Market) -> None:
-    node, text = maker(market, "images"), "\u5bff\U0001f680" + "x" * 7994 + "\r\n\ttab"
+    node, text = maker(market, "images"), "\u5bff\U0001f680" + "x" * 7993 + "\r\n\ttab"
     job = ordered(agent, "1", prompt=f"  {text}\n")
     told = node.post("claims", capabilities=["inference"], limit=1).json["jobs"][job["id"]]
     assert told["settings"]["prompt"] == job["prompt"] == text.replace("\r", "")
