@@ -198,6 +198,10 @@ class Settings:
     render_probes_a_day: int = setting(
         20, "scenes that an account may have probed in 24 hours, to see how long a frame takes; free", "scenes", most=100_000
     )
+    image_guess_seconds: int = setting(20, "a 1024x1024 picture of a prompt takes so long, until some were made", "s", least=1)
+    video_guess_seconds: int = setting(60, "and 24 frames of a 1280x720 video", "s", least=1)
+    prompt_video_seconds: int = setting(60, "longest video that may be ordered with a prompt", "s", least=1)
+    prompt_most_chars: int = setting(8000, "longest prompt of RNP-019", "characters", least=1, most=250_000)
     probe_wait_seconds: int = setting(5, "an estimate waits so long for each small frame of its probe", "s", most=60)
     economy_wait_seconds: int = setting(
         900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400

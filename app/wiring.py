@@ -58,6 +58,8 @@ from app.values.money import Money
 from app.values.networks import read_networks
 from app.values.payouts import OPENS_FROM, SOLANA, read_limits, read_minimums, read_mints
 from app.values.prices import read_prices
+from app.values.prompt_times import Guesses
+from app.values.prompts import Limits as PromptLimits
 from app.values.rates import RateSource, read_table
 from app.values.render_settings import Limits as RenderLimits
 from app.values.render_tiers import read_tariff
@@ -123,7 +125,14 @@ class Hub:
         tariff = read_tariff(settings.render_price_per_hour, settings.tier_multipliers)
         wait, guess = settings.economy_wait_seconds, settings.render_guess_seconds
         nodes = RenderNodeTerms(settings.node_unhealthy_seconds, settings.open_nodes, guess, wait)
-        return estimates.Terms(tariff, nodes, settings.unit_max_seconds)
+        guesses = Guesses(settings.image_guess_seconds, settings.video_guess_seconds)
+        return estimates.Terms(tariff, nodes, settings.unit_max_seconds, guesses)
+
+    @property
+    def prompt_limits(self) -> PromptLimits:
+        """What is made of prompts here."""
+        settings = self.settings
+        return PromptLimits(settings.prompt_most_chars, settings.max_pixels, settings.prompt_video_seconds)
 
     @property
     def scene_estimate_terms(self) -> scene_estimates.Terms:
@@ -145,6 +154,7 @@ class Hub:
             self.estimate_terms,
             self.rates,
             limits,
+            self.prompt_limits,
             settings.max_frames,
             settings.quote_seconds,
             pay_later.read_most(settings.pay_later_most),

@@ -61,7 +61,8 @@ class Agent:
         if host is None:
             host, blender_version = find_host(settings)
         self._machine = {**describe_machine(host, blender_version), "slots": settings.slots,
-                         "container_engine": describe_engine(engine, settings.container_network)}
+                         "container_engine": describe_engine(engine, settings.container_network),
+                         "offers": offer.of_models(settings)}
         self.stopping, self.draining, self.changed = threading.Event(), threading.Event(), threading.Event()
         self._grace_ends = float("inf")
         self.held = HeldAttempts()

@@ -51,6 +51,11 @@ class NodeSettings:
     inference_model: str | None = None
     inference_key: str | None = None
     inference_seconds: float = 300.0
+    images_url: str | None = None
+    images_model: str | None = None
+    video_url: str | None = None
+    video_model: str | None = None
+    video_seconds: float = 1800.0
     container_engine: str = "auto"
     container_network: str | None = None
     container_pull: bool = True
@@ -100,6 +105,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> NodeSettings:
         inference_model=env.get("NODE_INFERENCE_MODEL") or None,
         inference_key=env.get("NODE_INFERENCE_KEY") or None,
         inference_seconds=_seconds(env, "NODE_INFERENCE_SECONDS", 300.0),
+        images_url=(env.get("NODE_IMAGES_URL") or "").rstrip("/") or None,
+        images_model=env.get("NODE_IMAGES_MODEL") or None,
+        video_url=(env.get("NODE_VIDEO_URL") or "").rstrip("/") or None,
+        video_model=env.get("NODE_VIDEO_MODEL") or None,
+        video_seconds=_seconds(env, "NODE_VIDEO_SECONDS", 1800.0),
         container_engine=env.get("NODE_CONTAINER_ENGINE") or "auto",
         container_network=env.get("NODE_CONTAINER_NETWORK") or None,
         container_pull=_switch(env, "NODE_CONTAINER_PULL", True),
@@ -144,9 +154,22 @@ def _check(settings: NodeSettings) -> None:
         raise SettingError(f"HUB_URL is {settings.hub_url!r}: give the hub's address, http:// or https://")
     if settings.sandbox not in ("auto", "bubblewrap", "none"):
         raise SettingError(f"NODE_SANDBOX is {settings.sandbox!r}: use auto, bubblewrap or none")
-    if "inference" in settings.capabilities and not (settings.inference_url or "").startswith(("http://", "https://")):
-        raise SettingError("NODE_CAPABILITIES has inference: give NODE_INFERENCE_URL, such as http://127.0.0.1:8080/v1")
+    _check_servers(settings)
     _check_containers(settings)
+
+
+def _check_servers(settings: NodeSettings) -> None:
+    """Of models, where this host is to ask any."""
+    servers = {"NODE_INFERENCE_URL": settings.inference_url, "NODE_IMAGES_URL": settings.images_url,
+               "NODE_VIDEO_URL": settings.video_url}
+    if "inference" not in settings.capabilities:
+        return
+    for name, url in servers.items():
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise SettingError(f"{name} is {url!r}: give an address such as http://127.0.0.1:8080/v1")
+    if not any(servers.values()):
+        raise SettingError("NODE_CAPABILITIES has inference: give NODE_INFERENCE_URL, such as http://127.0.0.1:8080/v1, or "
+                           "NODE_IMAGES_URL or NODE_VIDEO_URL")
 
 
 def _check_containers(settings: NodeSettings) -> None:

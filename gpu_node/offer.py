@@ -11,10 +11,12 @@ from gpu_node.runners.container.engine import Engine, EngineMissing, find_engine
 from gpu_node.runners.container.images import ImageRules
 from gpu_node.runners.container.registries import RegistryRules
 from gpu_node.runners.container.runner import Rules
+from gpu_node.runners.prompts import IMAGES, VIDEO
 
 log = logging.getLogger(__name__)
 
-COMPUTE, BOUNDED = "compute", "bounded"
+COMPUTE, INFERENCE, BOUNDED = "compute", "inference", "bounded"
+PROMPTED = (IMAGES, VIDEO)
 WITHOUT_CONTAINERS = ("echo", "cpu_benchmark")
 
 
@@ -43,6 +45,12 @@ def offered(names: Iterable[str], has_engine: bool) -> tuple[str, ...]:
     """`compute` means containers, and some small runs that need none: without an engine those alone are left of it."""
     found = [one for name in names for one in (WITHOUT_CONTAINERS if name == COMPUTE and not has_engine else (name,))]
     return tuple(dict.fromkeys(found))
+
+
+def of_models(settings: NodeSettings) -> list[str]:
+    """What the servers of models on this host do, as the machine's report says it."""
+    servers = {"chat": settings.inference_url, IMAGES: settings.images_url, VIDEO: settings.video_url}
+    return [word for word, url in servers.items() if url] if INFERENCE in settings.capabilities else []
 
 
 def rules(settings: NodeSettings) -> Rules:

@@ -1,4 +1,4 @@
-"""Runs: work that is no picture. The payload is fetched, the runner of its kind does it, a file is handed over."""
+"""Runs: work that Blender has no part in. What it needs is fetched, the runner of its kind does it, a file is handed over."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gpu_node.runners.benchmark.runner import BenchmarkRunner
 from gpu_node.runners.echo import EchoRunner
 from gpu_node.runners.inference import InferenceRunner, ModelServer
 from gpu_node.runners.outputs import Output
+from gpu_node.runners.prompts import IMAGES, VIDEO, ImageRunner, VideoRunner, read_wanted
 from gpu_node.scenes import sha256_hex
 from gpu_node.session import Limits
 
@@ -39,6 +40,13 @@ class Runs:
             server = ModelServer(settings.inference_url, settings.inference_model, settings.inference_key,
                                  settings.inference_seconds)
             self._runners["inference"] = InferenceRunner(server)
+        self._makers: dict[str, ImageRunner | VideoRunner] = {}
+        if settings.images_url:
+            self._makers[IMAGES] = ImageRunner(ModelServer(settings.images_url, settings.images_model, settings.inference_key,
+                                                           settings.inference_seconds))
+        if settings.video_url:
+            self._makers[VIDEO] = VideoRunner(ModelServer(settings.video_url, settings.video_model, settings.inference_key,
+                                                          settings.video_seconds))
 
     def run(self, job: Job, stopped: Callable[[], bool]) -> Output:
         """One run, whole. Raises WorkFailed, WorkStopped or HubAway."""
@@ -50,6 +58,15 @@ class Runs:
         data = self._fetch(payload) if payload.get("url") else None
         path, content_type = runner.run(str(payload.get("ref") or ""), data, job.limits, self._folder, stopped)
         return Output(path, content_type, time.monotonic() - started)
+
+    def make(self, job: Job, frame: int | None, stopped: Callable[[], bool]) -> Output:
+        """A picture or a video of the job's prompt. Raises WorkFailed or WorkStopped."""
+        maker = self._makers.get(job.kind)
+        if maker is None:
+            raise WorkFailed(FailureCode.ENGINE_UNSUPPORTED, f"this node makes no {job.kind} of prompts")
+        started = time.monotonic()
+        path = maker.run(read_wanted(job.settings, frame), job.limits, self._folder, stopped)
+        return Output(path, maker.content_type, time.monotonic() - started)
 
     def _fetch(self, payload: dict[str, object]) -> bytes:
         """The payload's bytes, their size and hash checked where the hub knows them."""

@@ -18,6 +18,7 @@ from gpu_node.client import HubAway, HubRefused
 from gpu_node.delivery import Parcel
 from gpu_node.failpoints import failpoint
 from gpu_node.failures import FailureCode, WorkFailed, WorkStopped
+from gpu_node.offer import PROMPTED
 from gpu_node.runners.blender.runner import BlenderRunner
 
 if TYPE_CHECKING:
@@ -175,6 +176,11 @@ class Slot(threading.Thread):
         if attempt.kind == "run":
             with trail.step(attempt, "run"):
                 return Parcel(attempt, output=self._agent.runs.run(job, stopped))
+        if job.kind in PROMPTED and attempt.kind != "inspection":
+            with trail.step(attempt, "run"):
+                made = self._agent.runs.make(job, attempt.frame, stopped)
+            self._batch.measure(job.job_id, made.seconds)
+            return Parcel(attempt, output=made)
         if attempt.kind == "container":
             with trail.step(attempt, "run"):
                 return Parcel(attempt, output=self._agent.run_container(attempt, stopped))

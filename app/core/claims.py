@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import attempts, task_fit, tasks
+from app.core import attempts, prompts, task_fit, tasks
 from app.core.nodes import CallingNode
 from app.values import capabilities, clock
 
@@ -143,7 +143,7 @@ def claim(
     The caller has asked `nodes.assert_may_work`.
     """
     now = clock.now()
-    kinds = capabilities.offered(name for name in ask["capabilities"] if name in node.capabilities)
+    kinds = capabilities.asked(ask["capabilities"], node.capabilities)
     base = {
         "provider_id": node.provider_id,
         "open_nodes": open_nodes,
@@ -169,7 +169,7 @@ def claim(
                 statement = _claim_statement(left, bool(job_id), not has_looked, bool(ask.get("inspects", True)), has_tasks)
                 rows += session.execute(statement, found).all()
                 has_looked = True
-    claimed = {row[7]: ClaimedJob(*row[7:-1]) for row in rows}
+    claimed = prompts.told(session, {row[7]: ClaimedJob(*row[7:-1]) for row in rows})
     for job_id in {row[7] for row in rows if row[6]}:
         outbox.announce(session, "job:started", job_id)
     handed = [Claim(row[0], row[1], row[2], row[3], row[4], row[5], claimed[row[7]], row[-1]) for row in rows]

@@ -14,7 +14,7 @@ from app.core import credit_holds, credits, pricing, render_billing, render_prob
 from app.core.scene_timings import Ended
 from app.db import after_commit
 from app.models.jobs import Job
-from app.values import clock
+from app.values import clock, prompt_times
 from app.values.rates import RateSource
 from app.values.states import AttemptState
 
@@ -54,7 +54,8 @@ FROM done JOIN counted ON counted.id = done.job_id
 _END = text("""
 UPDATE jobs j SET state = 'completed', ended_at = :now WHERE j.id = :job_id AND j.state IN ('open', 'paused')
 RETURNING j.id, j.dialect, j.price_minor, j.asset, j.units_total, j.breakdown, j.units_completed,
-    j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256, j.provider_id,
+    j.kind, j.settings - 'frame_list' AS settings, (SELECT s.sha256 FROM scenes s WHERE s.id = j.scene_id) AS sha256,
+    j.provider_id,
     (SELECT p.account_id FROM providers p WHERE p.id = j.provider_id) AS debtor_id
 """)
 _COUNT_JOB = text("UPDATE providers SET completed_jobs = completed_jobs + 1 WHERE id = :provider_id")
@@ -130,7 +131,9 @@ def _end(session: Session, job_id: uuid.UUID, terms: Terms | None) -> Ended | No
     """All units are there: the job is completed, and the fee is owed. Returns what is to be remembered of its scene."""
     ended = None
     job = session.execute(_END, {"job_id": job_id, "now": clock.now()}).one()
-    if job.sha256 is not None:
+    if (of_prompt := prompt_times.timing_key(job.kind, job.settings)) is not None:
+        ended = Ended(*of_prompt, job_id)
+    elif job.sha256 is not None:
         is_probe = job.dialect == render_probes.DIALECT
         ended = Ended(job.sha256, pricing.settings_key(job.settings), job_id, is_probe)
         if is_probe:

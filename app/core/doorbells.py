@@ -25,7 +25,8 @@ RINGS_AT_ONCE = 8
 
 def queue_of(capability: str, provider_id: uuid.UUID | None, is_trusted: bool) -> str:
     """The queue a node listens to: hosts that the operator trusts share one, a stranger's have their provider's own."""
-    return capability if is_trusted or provider_id is None else f"{capability}.{provider_id}"
+    name = capabilities.queue(capability)
+    return name if is_trusted or provider_id is None else f"{name}.{provider_id}"
 
 
 def is_rung(capability: str, provider_id: uuid.UUID | None, is_trusted: bool) -> bool:
@@ -64,7 +65,8 @@ def ring_for(session: Session, kind: str, node_id: uuid.UUID, unit_id: uuid.UUID
     for name in capabilities.fitting(kind):
         if name in node.capabilities and is_rung(name, node.provider_id, node.is_trusted):
             queue = queue_of(name, node.provider_id, node.is_trusted)
-            idle = _idle(session, kind, None if queue == name else node.provider_id).get((queue, False), 0)
+            is_shared = queue == capabilities.queue(name)
+            idle = _idle(session, kind, None if is_shared else node.provider_id).get((queue, False), 0)
             for _ in range(max(1, min(idle, RINGS_AT_ONCE))):
                 outbox.ring(session, queue, unit_id)
             return

@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 from app.core import render_nodes, render_orders, scene_timings
 from app.core.render_nodes import Availability
 from app.errors import InvalidInput
-from app.values import frame_times, tiles
+from app.values import frame_times, prompt_times, tiles
+from app.values.capabilities import PROMPTED
 from app.values.frame_times import FrameTime
 from app.values.money import NEAREST, UP, Money, from_decimal
+from app.values.prompt_times import Guesses
 from app.values.rates import RateSource, convert
 from app.values.render_prices import SECONDS_PER_HOUR
 from app.values.render_tiers import TIERS, Tariff
@@ -26,23 +28,26 @@ AT_PAR = frozenset({"RENDER", "RCREDIT"})
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be rendered: of which bytes (None of a prompt), how many frames, with which settings; `report` is what a node
-    saw in the scene, which fills in what the settings leave open."""
+    """What is to be rendered: of which bytes (None of a prompt), how many frames (a video of a prompt is one), with which
+    settings; `report` is what a node saw in the scene, which fills in what the settings leave open. `kind` is what nodes need to
+    offer."""
 
     sha256: str | None
     size_bytes: int
     frames: int
     settings: Mapping[str, Any]
     report: Mapping[str, Any] | None
+    kind: str = render_nodes.KIND
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The hub's prices, how it judges nodes, and the longest that a node may work on one frame."""
+    """The hub's prices, how it judges nodes, the longest that a node may work on one frame, and what is guessed of prompts."""
 
     tariff: Tariff
     nodes: render_nodes.Terms
     unit_max_seconds: int
+    guesses: Guesses = Guesses()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,18 @@ class TierEstimate:
 
 def estimate(session: Session, work: Work, terms: Terms) -> list[TierEstimate]:
     """One for each tier, in the order of `TIERS`."""
-    load = frame_times.load_of(work.settings, work.report)
-    timings = scene_timings.of_scene(session, work.sha256)
-    frame = frame_times.expect(timings, load, terms.nodes.guess_seconds)
+    frame = _frame_time(session, work, terms)
     memory = (work.report or {}).get("estimated_memory_bytes")
-    there = render_nodes.availability(session, terms.nodes, memory if isinstance(memory, int) else 0)
+    there = render_nodes.availability(session, terms.nodes, memory if isinstance(memory, int) else 0, work.kind)
     return [_of_tier(tier, work, frame, terms, there[tier]) for tier in TIERS]
+
+
+def _frame_time(session: Session, work: Work, terms: Terms) -> FrameTime:
+    if work.kind in PROMPTED:
+        timings = scene_timings.of_scene(session, prompt_times.name_of(work.kind))
+        return prompt_times.expected(timings, work.kind, prompt_times.load_of(work.kind, work.settings), terms.guesses)
+    timings = scene_timings.of_scene(session, work.sha256)
+    return frame_times.expect(timings, frame_times.load_of(work.settings, work.report), terms.nodes.guess_seconds)
 
 
 def decide_tiles(session: Session, work: Work, terms: Terms) -> Work:
@@ -87,7 +98,7 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
     frames, parts = work.frames, work.frames * tiles.count(work.settings)
     units = parts + (1 if work.settings.get("video") else 0)
     most = float(units * terms.unit_max_seconds)
-    more, more_high = frame_times.extra_seconds(work.settings, frames)
+    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else frame_times.extra_seconds(work.settings, frames)
     low, expected, high = (
         min(most, seconds)
         for seconds in (frame.total_low(frames), frame.seconds * frames + more, frame.total_high(frames) + more_high)

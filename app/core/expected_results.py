@@ -17,7 +17,8 @@ from app.values.states import AttemptState
 _EXPECTED = text("""
 SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
     CASE u.kind WHEN 'run' THEN coalesce(j.settings ->> 'output_format', 'BYTES') WHEN 'container' THEN 'ARCHIVE'
-        WHEN 'join' THEN j.settings -> 'video' ->> 'format' ELSE j.settings ->> 'output_format' END AS format,
+        WHEN 'join' THEN j.settings -> 'video' ->> 'format' WHEN 'video' THEN 'VIDEO'
+        ELSE j.settings ->> 'output_format' END AS format,
     CAST(j.settings ->> 'width' AS int) AS width, CAST(j.settings ->> 'height' AS int) AS height,
     u.tile, CASE u.kind WHEN 'join' THEN j.settings -> 'video' END AS video,
     j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
@@ -28,7 +29,7 @@ FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.jo
 @dataclass(frozen=True, slots=True)
 class ExpectedResult:
     """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), a film (MP4) of so many
-    `frames`, JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
+    `frames`, a VIDEO of a prompt (an MP4, too), JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
 
     upload_key: str
     format: str

@@ -42,7 +42,7 @@ def _row(node: Node, provider: str | None, live: int, silence_seconds: int) -> d
         "is_draining": node.is_draining,
         "drained_at": _moment(node.drained_at),
         "capabilities": node.capabilities,
-        "queues": [queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities],
+        "queues": list(dict.fromkeys(queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities)),
         "gpus": [gpu.get("name") for gpu in nodes.gpus_of(node.machine)],
         "load": node.current_load,
         "units": live,

@@ -15,7 +15,7 @@ from app.core import accounts
 from app.core.pricing import Tariff
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from app.models.nodes import Node, NodeToken, Provider
-from app.values import clock, node_keys
+from app.values import capabilities, clock, node_keys
 
 TOKEN_HOURS = 24
 FAILURES_IN_A_ROW = 3
@@ -161,7 +161,8 @@ def register(
 def _described(told: Mapping[str, Any]) -> dict[str, Any]:
     """What a node said of itself, as columns of its row."""
     words = {key: told[key] for key in ("name", "capabilities", "machine", "agent")}
-    return words | {"gpu_memory_bytes": _largest_gpu_bytes(told["machine"])}
+    found = capabilities.told(told["capabilities"], told["machine"])
+    return words | {"capabilities": found, "gpu_memory_bytes": _largest_gpu_bytes(told["machine"])}
 
 
 def _may_enrol(provider_id: uuid.UUID) -> ColumnElement[bool]:
@@ -230,8 +231,19 @@ def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any], pr
         changes["machine"] = Node.machine.op("||")(func.jsonb_build_object("metadata", cast(report["metadata"], JSONB)))
     if report.get("machine"):
         changes |= {"machine": report["machine"], "gpu_memory_bytes": _largest_gpu_bytes(report["machine"])}
+        changes |= _new_offers(node, report["machine"])
     session.execute(update(Node).where(Node.id == node.id).values(changes))
     return _state(node, now)
+
+
+def _new_offers(node: CallingNode, machine: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node's `inference` means from now on, where its machine says that anew."""
+    known = (capabilities.INFERENCE, *capabilities.PROMPTED)
+    if capabilities.OFFERS not in machine or not any(name in known for name in node.capabilities):
+        return {}
+    others = [name for name in node.capabilities if name not in known]
+    found = [*others, *capabilities.of_inference(machine)]
+    return {} if sorted(found) == sorted(node.capabilities) else {"capabilities": found}
 
 
 def _state(node: CallingNode, now: datetime) -> str:

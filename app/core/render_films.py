@@ -11,6 +11,7 @@ from app.core import jobs, render_units
 from app.core.render_frames import Ordered
 from app.errors import Conflict, Forbidden, NotFound
 from app.models.jobs import Attempt, WorkUnit
+from app.values.render_settings import VIDEO
 from app.values.states import HELD, AttemptState, UnitState
 
 
@@ -48,10 +49,11 @@ def inputs(
 def video(session: Session, ordered: Ordered) -> File:
     """The job's video. NotFound NO_VIDEO for a job without one, VIDEO_NOT_READY while it is not there."""
     job = ordered.job
-    if not job.settings.get("video"):
+    if not job.settings.get("video") and job.settings.get("output_format") != VIDEO:
         message = "this job makes no video; order one with settings.output_format MP4. Its pictures are at /frames"
         raise NotFound(message, code="NO_VIDEO")
-    query = select(WorkUnit).where(WorkUnit.job_id == job.id, WorkUnit.kind == render_units.JOIN_KIND)
+    makes_it = WorkUnit.kind.in_((render_units.JOIN_KIND, render_units.VIDEO_KIND))
+    query = select(WorkUnit).where(WorkUnit.job_id == job.id, makes_it)
     unit = session.scalars(query.where(WorkUnit.state == UnitState.COMPLETED)).one_or_none()
     if unit is None:
         said = "will not come any more" if jobs.is_over(job) else "is not there yet"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, ColumnElement, Integer, any_, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from app.core import jobs, render_billing
+from app.core import jobs, render_billing, render_units
 from app.errors import Conflict, NotFound, PaymentRequired
 from app.models.job_events import JobStream
 from app.models.jobs import Attempt, Job, WorkUnit
@@ -94,7 +94,7 @@ def rows(session: Session, ordered: Ordered, frames: Sequence[int] | None = None
     )
     found = session.execute(query if frames is None else query.where(_among(frames))).all()
     if not found:
-        return _planned(job, frames)
+        return _planned(session, job, frames)
     return [
         FrameRow(
             frame=row[0],
@@ -111,11 +111,13 @@ def _among(frames: Iterable[int]) -> ColumnElement[bool]:
     return WorkUnit.frame == any_(bindparam("frames", list(frames), type_=ARRAY(Integer)))
 
 
-def _planned(job: Job, frames: Collection[int] | None) -> list[FrameRow]:
-    """Of a job whose units are made when it is paid."""
+def _planned(session: Session, job: Job, frames: Collection[int] | None) -> list[FrameRow]:
+    """Of a job whose units are made when it is paid, or whose frames are made all in one, as the video of a prompt."""
     planned = set(job.settings.get("frame_list", ()))
     planned &= planned if frames is None else set(frames)
-    state = UnitState.CANCELLED if jobs.is_over(job) else UnitState.QUEUED
+    of_video = select(WorkUnit.state).where(WorkUnit.job_id == job.id, WorkUnit.kind == render_units.VIDEO_KIND)
+    made = session.scalar(of_video)
+    state = UnitState(made) if made else UnitState.CANCELLED if jobs.is_over(job) else UnitState.QUEUED
     return [FrameRow(frame, frozenset({state}), None, None, 0) for frame in sorted(planned)]
 
 

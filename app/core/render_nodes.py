@@ -58,13 +58,13 @@ class Availability:
     wait_high_seconds: float | None
 
 
-def availability(session: Session, terms: Terms, memory_bytes: int = 0) -> dict[str, Availability]:
-    """Of every tier; `memory_bytes` is what the scene needs, 0 for any."""
+def availability(session: Session, terms: Terms, memory_bytes: int = 0, kind: str = KIND) -> dict[str, Availability]:
+    """Of every tier, for a kind of work; `memory_bytes` is what the scene needs, 0 for any."""
     now = clock.now()
-    values = {"now": now, "alive_since": now - timedelta(seconds=terms.silence_seconds), "kind": KIND}
+    values = {"now": now, "alive_since": now - timedelta(seconds=terms.silence_seconds), "kind": kind}
     values |= {"open_nodes": terms.open_nodes, "memory_bytes": memory_bytes}
     nodes, free = session.execute(_NODES, values).one()
-    asked = {"kind": KIND, "guess_seconds": terms.guess_seconds, "economy_most": ECONOMY_MOST}
+    asked = {"kind": kind, "guess_seconds": terms.guess_seconds, "economy_most": ECONOMY_MOST}
     ahead = {(row[0], row[1]): (int(row[2]), float(row[3])) for row in session.execute(_AHEAD, asked)}
     return {tier: _of_tier(tier, nodes, free, ahead, terms) for tier in TIERS}
 

@@ -12,7 +12,7 @@ from app.values.render_tiers import ECONOMY_MOST, OVERDUE
 _RAISE = text("""
 UPDATE work_units SET priority = :overdue WHERE id = ANY(ARRAY(
     SELECT id FROM work_units WHERE state = 'queued' AND NOT is_parked AND provider_id IS NULL
-        AND capability IN ('render', 'inference') AND priority <= :economy_most AND queued_at < :before
+        AND capability IN ('render', 'images', 'video') AND priority <= :economy_most AND queued_at < :before
     ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED))
 RETURNING id
 """)

@@ -18,10 +18,11 @@ from app.models.render_orders import RenderOrder
 from app.values import clock, tiles
 from app.values.frame_order import early_look
 from app.values.render_prices import frame_share, may_begin
+from app.values.render_settings import VIDEO
 from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, PaymentState, UnitState
 
-KIND, JOIN_KIND = "frame", "join"
+KIND, JOIN_KIND, VIDEO_KIND = "frame", "join", "video"
 HUB = "hub"  # what the hub does itself needs a capability that no node has
 
 _FEED = text("""
@@ -38,7 +39,9 @@ RETURNING id, capability
 def plan(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The units of a job with these settings, {kind, frame, tile, capability}, in the order in which they are to be done: what
     its client sees early comes first. `frame_list` are its frames. With `tiles`, {columns, rows}, the only one is rendered in so
-    many parts, and the hub stitches them; with `video` a node joins them in the end."""
+    many parts, and the hub stitches them; with `video` a node joins them in the end. A video of a prompt is made in one."""
+    if settings.get("output_format") == VIDEO:
+        return [{"kind": VIDEO_KIND, "frame": None, "tile": None}]
     frames, parts = early_look(settings["frame_list"]), settings.get("tiles")
     if parts is not None:
         grid = [{"column": column, "row": row, **parts} for row in range(parts["rows"]) for column in range(parts["columns"])]
@@ -55,6 +58,8 @@ def count(settings: Mapping[str, Any]) -> int:
 
 def nodes_count(settings: Mapping[str, Any]) -> int:
     """Those of them that nodes do, and that are charged for."""
+    if settings.get("output_format") == VIDEO:
+        return 1
     return len(settings["frame_list"]) * tiles.count(settings) + (1 if settings.get("video") else 0)
 
 

@@ -74,8 +74,13 @@ def for_scene(session: Session, terms: Terms, wanted: Wanted) -> SceneEstimate:
     work = Work(scene.sha256, scene.size_bytes, frames, settings, scene.report)
     work = estimates.decide_tiles(session, work, terms.estimates)
     found = estimates.estimate(session, work, terms.estimates)
-    offers = [_offer(item, wanted.asset, terms.rates) for item in found]
+    offers = offers_of(found, wanted.asset, terms.rates)
     return SceneEstimate(scene, work.settings, offers, _warnings(scene, found[0], terms.estimates))
+
+
+def offers_of(found: Sequence[TierEstimate], asset: str, rates: RateSource) -> list[Offer]:
+    """What was estimated, in what it would be paid with."""
+    return [_offer(item, asset, rates) for item in found]
 
 
 def _offer(found: TierEstimate, asset: str, rates: RateSource) -> Offer:

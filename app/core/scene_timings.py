@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core import pricing
 from app.models.jobs import Job, Scene, SceneTiming
+from app.values import prompt_times
 from app.values.frame_times import Load, Timing
 
 MOST = 100  # settings of one scene that are looked at
@@ -52,9 +53,11 @@ def note(session: Session, ended: Iterable[Ended]) -> None:
 
 def note_early(session: Session, job: Job) -> None:
     """The same of a job that was called off: what was finished of it."""
-    sha256 = session.scalar(select(Scene.sha256).where(Scene.id == job.scene_id))
-    if sha256 is not None and job.units_completed:
-        note(session, [Ended(sha256, pricing.settings_key(job.settings), job.id)])
+    found = prompt_times.timing_key(job.kind, job.settings)
+    if found is None and (sha256 := session.scalar(select(Scene.sha256).where(Scene.id == job.scene_id))) is not None:
+        found = sha256, pricing.settings_key(job.settings)
+    if found is not None and job.units_completed:
+        note(session, [Ended(*found, job.id)])
 
 
 def of_scene(session: Session, sha256: str | None) -> list[Timing]:

@@ -13,10 +13,12 @@ from app.core import figures
 from app.core.figures import Figure
 from app.core.nodes import gpus_of
 from app.core.worker_gpus import MOST_GPUS, figure
+from app.values import capabilities
 
 MOST_NODES, MOST_QUEUES, ENTRIES_AT_ONCE = 500, 1000, 50_000
 HEARD_SECONDS = 3600
 SHARED = ("render", "inference", "compute")
+_LISTENED = (*SHARED, *capabilities.PROMPTED)  # whose queue is one of them
 
 _USERS = text("SELECT kind, asset, sum(balance_minor) FROM ledger_accounts WHERE balance_minor IS NOT NULL GROUP BY kind, asset")
 _PLATFORMS = text("""
@@ -87,8 +89,8 @@ def tell_sums(sums: Mapping[tuple[str, str], int]) -> Iterator[Figure]:
 
 def providers_queues(session: Session) -> list[tuple[str, str]]:
     """(capability, queue) of providers whose nodes were heard of in the last day."""
-    rows = session.execute(_QUEUES, {"shared": list(SHARED), "most": MOST_QUEUES})
-    return [(row[0], f"{row[0]}.{row[1]}") for row in rows]
+    rows = session.execute(_QUEUES, {"shared": list(_LISTENED), "most": MOST_QUEUES})
+    return list(dict.fromkeys((capabilities.queue(row[0]), f"{capabilities.queue(row[0])}.{row[1]}") for row in rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from app.core.expected_results import ExpectedResult
 from app.db import Database
 from app.errors import InvalidInput, NotFound, TooLarge
 from app.failpoints import failpoint
-from app.formats import film, image
+from app.formats import film, image, video
 from app.values.attempt_steps import Steps
 from app.values.json_text import read_json
 from app.values.states import AttemptState
@@ -95,7 +95,7 @@ class Judged:
 log = structlog.get_logger()
 BATCH_BYTES = 64 * 1024 * 1024
 JSON_TYPE = "application/json"
-ARCHIVE = "ARCHIVE"
+ARCHIVE, PROMPT_VIDEO = "ARCHIVE", "VIDEO"
 FILM = "MP4"
 FPS_TOLERANCE = 0.001  # of the rate: Blender's is a fraction of small numbers
 RUN_FORMATS = ("JSON", "BYTES", ARCHIVE)
@@ -268,6 +268,8 @@ def _check(item: Announced, path: Path, expected: ExpectedResult, max_pixels: in
         return _check_run(item, path, expected)
     if expected.format == FILM:
         return _check_film(item, path, expected)
+    if expected.format == PROMPT_VIDEO:
+        return _check_video(item, path)
     return check_picture(item.attempt_id, path, expected, max_pixels)
 
 
@@ -292,6 +294,15 @@ def _check_film(item: Announced, path: Path, expected: ExpectedResult) -> Judged
     if expected.fps is None or abs(facts.fps - expected.fps) > FPS_TOLERANCE * expected.fps:
         return Judged(item.attempt_id, "RESULT_UNREADABLE", f"the film shows {facts.fps:g} a second, not {expected.fps}")
     return _check_size(item.attempt_id, facts.width, facts.height, expected)
+
+
+def _check_video(item: Announced, path: Path) -> Judged | None:
+    """What a model made of a prompt is looked at, and not decoded: how long it is and how large, the model has decided."""
+    try:
+        video.check_mp4(path)
+    except InvalidInput as error:
+        return Judged(item.attempt_id, "RESULT_UNREADABLE", error.message)
+    return None
 
 
 def check_picture(

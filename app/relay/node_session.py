@@ -55,7 +55,7 @@ class Held:
 
 
 def _queues_of(node: CallingNode) -> tuple[str, ...]:
-    return tuple(queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities)
+    return tuple(dict.fromkeys(queue_of(name, node.provider_id, node.is_trusted) for name in node.capabilities))
 
 
 def give_back_unheard(hub: Hub, begun: relays.Begun) -> None:

@@ -41,7 +41,7 @@ def dispatch(claim: Claim, attempt: Mapping[str, Any], job: Mapping[str, Any]) -
         "result_ref": None if claim.kind == "inspection" else result_ref(claim.upload_key),
         "lease_seconds": attempt["lease_seconds"],
     }
-    if claim.kind == "frame":
+    if claim.kind in ("frame", "video"):
         message["settings"] = {**job["settings"], "frame": claim.frame}
     return {**message, "work": {"job": job, "attempt": attempt}}
 

@@ -17,7 +17,7 @@ NONE = "^$"
 _NAME = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}"
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # A stranger may name any kind of work; each queue costs the broker a process and a file, so only these get one.
-KNOWN = frozenset({"render", "inference", *capabilities.offered(capabilities.COVERED)})
+KNOWN = frozenset({"render", capabilities.INFERENCE, *capabilities.PROMPTED, *capabilities.offered(capabilities.COVERED)})
 
 
 def provider_user(provider_id: uuid.UUID) -> str:
@@ -34,8 +34,8 @@ def readable(provider_id: uuid.UUID | None) -> str:
 def queues(provider_id: uuid.UUID | None, names: Iterable[str]) -> dict[str, str]:
     """The queue of each capability that has one: the shared queues, or a provider's own."""
     if provider_id is None:
-        return {name: name for name in names}
-    return {name: f"{name}.{provider_id}" for name in names if name in KNOWN}
+        return {name: capabilities.queue(name) for name in names}
+    return {name: f"{capabilities.queue(name)}.{provider_id}" for name in names if name in KNOWN}
 
 
 def password(secret_key: str, user: str, generation: int) -> str:

@@ -97,15 +97,18 @@ def _whole(*given: object) -> int:
     return next(item for item in given if isinstance(item, int) and not isinstance(item, bool) and item > 0)
 
 
-def expect(timings: Sequence[Timing], wanted: Load, guess_seconds: float) -> FrameTime:
-    """The best that can be said of one frame of a scene; `guess_seconds` are of a Full HD frame with 128 samples."""
+def expect(
+    timings: Sequence[Timing], wanted: Load, guess_seconds: float, guessed_work: float = GUESSED_WORK
+) -> FrameTime:
+    """The best that can be said of one frame of a scene; `guess_seconds` are of a Full HD frame with 128 samples, or of other
+    `guessed_work`."""
     known = [item for item in timings if item.load.engine == wanted.engine and item.frames > 0]
     same = [item for item in known if item.load == wanted]
     if same:
         return _measured(max(same, key=lambda item: item.frames))
     if known:
         return _scaled(known, wanted)
-    return FrameTime(_proportional(guess_seconds, wanted.work / GUESSED_WORK), GUESSED_MARGIN, GUESSED)
+    return FrameTime(_proportional(guess_seconds, wanted.work / guessed_work), GUESSED_MARGIN, GUESSED)
 
 
 def _measured(found: Timing) -> FrameTime:

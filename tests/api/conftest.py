@@ -114,14 +114,21 @@ def market(client: FlaskClient, hub: Hub, solana_url: str) -> Market:
 class FakeNode:
     """Speaks gpu_node/PROTOCOL.md without a GPU: it paints plain pictures."""
 
-    def __init__(self, market: Market, name: str = "node") -> None:
-        self.client, self.key = market.client, SigningKey.generate()
+    def __init__(
+        self,
+        market: Market,
+        name: str = "node",
+        capabilities: tuple[str, ...] = ("render",),
+        machine: dict[str, Any] | None = None,
+    ) -> None:
+        self.client, self.key, self.capabilities = market.client, SigningKey.generate(), list(capabilities)
         with market.hub.database.unit_of_work() as session:
             secret = accounts.ensure_operator(session)
         body = {
             "name": name,
             "public_key": base64.b64encode(bytes(self.key.verify_key)).decode(),
-            "capabilities": ["render"],
+            "capabilities": self.capabilities,
+            "machine": machine or {},
             "provider_id": market.provider_id,
         }
         made = self.client.post("/node/v1/nodes", json=body, headers={"Authorization": f"Bearer {secret}"})
@@ -155,7 +162,7 @@ class FakeNode:
         return frames
 
     def claim_anything(self, limit: int = 1) -> list[dict[str, Any]]:
-        answer = self.post("claims", capabilities=["render"], limit=limit)
+        answer = self.post("claims", capabilities=self.capabilities, limit=limit)
         assert answer.status_code == 200, answer.json
         return answer.json["attempts"]  # type: ignore[no-any-return]
 
@@ -170,7 +177,9 @@ class FakeNode:
         """Upload a plain picture; returns what is announced of it."""
         picture = io.BytesIO()
         Image.new("RGB", size, (attempt["frame"] or 0, 0, 0)).save(picture, "PNG")
-        data = picture.getvalue()
+        return self.upload_bytes(attempt, picture.getvalue())
+
+    def upload_bytes(self, attempt: dict[str, Any], data: bytes) -> dict[str, Any]:
         assert self.client.put(attempt["upload"]["url"], data=data).status_code == 201
         import_hash = hashlib.sha256(data).hexdigest()
         item = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "sha256": import_hash}

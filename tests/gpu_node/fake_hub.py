@@ -359,7 +359,8 @@ class FakeHub:
         if unit is None:
             return _refused(item, "ATTEMPT_NOT_LIVE", False)
         if unit.kind != "inspection":
-            self._demand(item, RESULT_FIELDS if unit.kind in ("frame", "tile") else RUN_FIELDS, "result")
+            is_rendered = self.jobs[unit.job_id]["kind"] == "render" and unit.kind in ("frame", "tile")
+            self._demand(item, RESULT_FIELDS if is_rendered else RUN_FIELDS, "result")
             data = self.files.get(f"/files/result/{item['attempt_id']}")
             if data is None:
                 return _refused(item, "RESULT_MISSING", True)

@@ -25,12 +25,14 @@ from app.failpoints import failpoint
 from app.flows import results
 from app.models.nodes import Provider
 from app.values import clock, node_keys, signatures
+from app.values.capabilities import PROMPTED
 
 blueprint = Blueprint("node", __name__, url_prefix="/node/v1", description="How GPU hosts talk to the hub")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()
 PICTURE_SETTINGS = ("width", "height", "samples", "engine", "output_format", "camera")
 SPECIAL_SETTINGS = ("denoise", "adaptive_sampling", "video")  # where they were asked for
 INPUTS_AT_ONCE = 500
+SEEDS = 2**31
 TASK_SETTINGS = (
     "docker_image", "command", "environment", "has_network", "cpu_cores", "gpu_count", "gpu_memory_gb", "ram_gb", "storage_gb",
     "timeout_seconds",
@@ -146,8 +148,7 @@ def _describe(item: Claim) -> dict[str, Any]:
         "request_id": job.request_id,
         "traceparent": job.traceparent,
         "kind": job.kind,
-        "settings": {key: job.settings.get(key) for key in PICTURE_SETTINGS}
-        | {key: job.settings[key] for key in SPECIAL_SETTINGS if key in job.settings},
+        "settings": _of_prompt(job) if job.kind in PROMPTED else _of_picture(job),
         "inputs": [] if job.storage_key is None else [_scene(job, job.storage_key)],
         "limits": {
             "max_seconds": min(job.settings.get("max_seconds", settings.unit_max_seconds), settings.unit_max_seconds),
@@ -156,6 +157,18 @@ def _describe(item: Claim) -> dict[str, Any]:
             "max_pixels": settings.max_pixels,
         },
     } | ({"payload": _payload(job)} if "payload_ref" in job.settings else {})
+
+
+def _of_picture(job: ClaimedJob) -> dict[str, Any]:
+    return {key: job.settings.get(key) for key in PICTURE_SETTINGS} | {
+        key: job.settings[key] for key in SPECIAL_SETTINGS if key in job.settings
+    }
+
+
+def _of_prompt(job: ClaimedJob) -> dict[str, Any]:
+    """What is to be made of a prompt. The seed is the job's, so that whoever tries a frame again makes the same picture."""
+    said = {name: job.settings.get(name) for name in ("prompt", "width", "height", "quality", "output_format", "video")}
+    return {**said, "seed": job.id.int % SEEDS}
 
 
 def _describe_task(job: ClaimedJob) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from app.api.rnp019.schemas import jobs as schemas
 from app.core import account_jobs, render_orders, render_payments
 from app.core.render_orders import CREDITS
 from app.db import Session
-from app.errors import InvalidInput
 from app.flows import render_ordering
 from app.flows.render_ordering import Wanted
 from app.values.money import parse
@@ -40,13 +39,12 @@ def create(body: dict[str, Any]) -> dict[str, Any]:
     begins, and is paid when it is done."""
     with read_only() as session:
         caller = security.caller(session, "jobs:write")
-    if body["scene_id"] is None:
-        raise InvalidInput("text prompts are not rendered here yet; give a scene_id", code="PROMPTS_UNSUPPORTED")
     payment = body["payment"]
     wanted = Wanted(
         account_id=caller.account_id,
         name=body["name"],
         scene_id=body["scene_id"],
+        prompt=body["prompt"],
         frames=body["frames"],
         settings=body["settings"],
         tier=body["tier"],

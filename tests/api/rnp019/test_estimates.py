@@ -71,7 +71,8 @@ def test_what_nobody_has_looked_at_and_nobody_is_there_for_is_said(agent: Agent)
     [
         ({"scene_id": UNKNOWN}, 404, "SCENE_NOT_FOUND"),
         ({"scene_id": None}, 400, "INVALID_INPUT"),
-        ({"scene_id": None, "prompt": "a cat"}, 400, "PROMPTS_UNSUPPORTED"),
+        ({"scene_id": None, "prompt": " "}, 400, "PROMPT_EMPTY"),
+        ({"scene_id": None, "prompt": "a cat", "probe": True}, 400, "PROBE_OF_PROMPT"),
         ({"frames": "9-1"}, 400, "FRAMES_INVALID"),
         ({"frames": "1-1000000000"}, 400, "FRAMES_INVALID"),
         ({"frames": "1-10001"}, 400, "TOO_MANY_FRAMES"),

@@ -24,7 +24,7 @@ class EstimateOrderSchema(Loose):
     """The body of the job that would be ordered; what does not matter for its price is passed over."""
 
     scene_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "of POST /rnp/v1/scenes"})
-    prompt = fields.String(load_default=None, allow_none=True)
+    prompt = fields.String(load_default=None, allow_none=True, metadata={"description": "as in a job"})
     frames = fields.String(
         load_default="1", validate=validate.Length(max=TEXT_LIMIT_CHARS), metadata={"example": "1,3,5-9:2"}
     )
@@ -75,7 +75,7 @@ class TierEstimateSchema(Schema):
 
 
 class EstimatesSchema(Schema):
-    scene_id = fields.UUID(required=True)
+    scene_id = fields.UUID(required=True, allow_none=True, metadata={"description": "null of a prompt"})
     frames_total = fields.Integer(required=True)
     settings = fields.Dict(required=True, metadata={"description": "with what was left out as the scene has it"})
     basis = fields.String(
@@ -83,7 +83,8 @@ class EstimatesSchema(Schema):
         validate=validate.OneOf((MEASURED, PROBED, GUESSED)),
         metadata={
             "description": "`measured`: frames of these very bytes were rendered before, with these settings or others; "
-            "`probed`: one small frame was, to see; `guessed`: from resolution and samples alone"
+            "`probed`: one small frame was, to see; `guessed`: from resolution and samples alone. Of a prompt: pictures or "
+            "videos were made before, or none"
         },
     )
     probe = fields.String(

@@ -14,7 +14,7 @@ from app.core.render_orders import CREDITS, MODES
 from app.values.frames import TEXT_LIMIT_CHARS
 from app.values.render_tiers import BAND, PRIORITY, TIERS
 
-NAME_LIMIT_CHARS, PROMPT_LIMIT_CHARS = 200, 8000
+NAME_LIMIT_CHARS = 200
 PAGE_MOST, OFFSET_MOST = 1000, 10_000_000
 
 
@@ -54,7 +54,15 @@ class JobOrderSchema(Loose):
 
     name = _name(load_default="")
     scene_id = fields.UUID(load_default=None, allow_none=True, metadata={"description": "of POST /rnp/v1/scenes"})
-    prompt = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, PROMPT_LIMIT_CHARS))
+    prompt = fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "example": "a lighthouse in a storm, oil on canvas",
+            "description": "each frame is a picture of its own (PNG), or with `output_format` MP4 all are one video; of "
+            "`settings` width, height, quality, output_format and fps count",
+        },
+    )
     frames = fields.String(
         load_default="1",
         validate=validate.Length(max=TEXT_LIMIT_CHARS),
