@@ -21,8 +21,8 @@ from app.values.states import PaymentState, advance
 
 # Where what a provider owes is taken from, in this order; a slash takes the stake first.
 BALANCE_FIRST = ("balance", "stake", "unstaking")
-LOCK_TRIES = 10
 STAKE_FIRST = ("stake", "unstaking", "balance")
+LOCK_TRIES = 10  # of accounts whose creditors change while they are waited for
 REFUNDED_FROM = ("balance", "debt")  # what a refund may open of its debtor's; a stake that is not there is not opened
 
 

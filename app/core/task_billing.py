@@ -23,7 +23,8 @@ from app.values.task_states import TIMED_OUT
 
 PLATFORM_FEE_PERCENT = 5
 
-# A node's time begins with its claim, for it claims only what it begins at once; that of a provider's software when it says so.
+# What the hub sees of a node's time begins with its claim, and of that count the seconds that the node says its container ran;
+# that of a provider's software begins when it says so.
 _RUN = text("""
 SELECT a.id AS attempt_id, u.state, u.seconds, u.lease_until, a.started_at, a.node_id, t.running_at, t.claimed_seconds,
     t.timeout_seconds, coalesce(t.price_minor, t.max_price_minor) AS price_minor, coalesce(n.account_id, p.account_id) AS payee
@@ -33,8 +34,9 @@ WHERE u.job_id = :job_id AND u.kind = 'container'
 """)
 _NOTE = text("""
 UPDATE tasks t SET claimed_seconds = CAST(ceil(CAST(:seconds AS float8)) AS int),
-    running_at = coalesce(t.running_at, CAST(:now AS timestamptz) - make_interval(secs => :seconds))
-FROM work_units u WHERE u.attempt_id = :attempt_id AND u.kind = 'container' AND t.job_id = u.job_id
+    running_at = coalesce(t.running_at, greatest(CAST(:now AS timestamptz) - make_interval(secs => :seconds), a.started_at))
+FROM work_units u JOIN attempts a ON a.id = u.attempt_id
+WHERE u.attempt_id = :attempt_id AND u.kind = 'container' AND t.job_id = u.job_id
 """)
 _COUNT = text("""
 UPDATE providers SET completed_jobs = completed_jobs + 1 WHERE id = (SELECT provider_id FROM tasks WHERE job_id = :job_id)

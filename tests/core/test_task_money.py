@@ -279,6 +279,15 @@ def test_a_task_that_is_called_off_while_its_image_is_fetched_costs_nothing(mark
         market.assert_settled(task_id, farm.account_id)
 
 
+def test_no_node_says_that_it_ran_before_it_had_the_task(market: Compute, hours: Hours) -> None:
+    node_id, task_id = market.node(market.provider()), market.order()
+    [claim] = market.claim(node_id)
+    claimed_at = hours.now
+    hours.wait(5)
+    assert market.renew(node_id, claim, 1e300)
+    assert market.view(task_id).task.running_at == claimed_at
+
+
 def test_silence_after_the_last_sign_of_life_is_not_paid_for(market: Compute, hours: Hours) -> None:
     farm, task_id = market.provider(), market.order()
     market.accept(farm, task_id)

@@ -87,7 +87,10 @@ def assert_booked_once(crashing: Crashing, job_id: uuid.UUID, signature: str) ->
             " WHERE u.job_id = %s AND u.kind = 'frame' GROUP BY u.frame ORDER BY u.frame",
             [job_id],
         ).fetchall()
-        live = connection.execute("SELECT count(*) FROM attempts WHERE state = 'live'").fetchone()
+        live = connection.execute(  # of its frames: a scene of the quote that the crash cut off may be looked at yet
+            "SELECT count(*) FROM work_units u JOIN attempts a ON a.unit_id = u.id AND a.state = 'live'"
+            " WHERE u.job_id = %s AND u.kind = 'frame'", [job_id]
+        ).fetchone()
     assert references == [f"fee:{job_id}:debt", f"payment:solana:{signature}"]
     assert counted == [(frame, 1) for frame in range(1, FRAMES + 1)]
     assert live == (0,)

@@ -88,8 +88,12 @@ class ContainerRunner:
                     meter = Meter(client, container, order, disk, uuids)
                     life = Life(self.engine, client, container, order, disk, printing, meter)
                     seconds = life.live(manners, stopped)
-                disk.check(is_due=True)
-                return Output(self._pack(disk, limits, printing, stopped), GZIP_TYPE, seconds)
+                try:
+                    disk.check(is_due=True)
+                    return Output(self._pack(disk, limits, printing, stopped), GZIP_TYPE, seconds)
+                except WorkFailed as failed:  # what it left is too much: it has run all the same
+                    failed.seconds = seconds
+                    raise
 
     @contextmanager
     def _made(self, client: docker.APIClient, order: Order, disk: Disk, uuids: tuple[str, ...]) -> Iterator[str]:

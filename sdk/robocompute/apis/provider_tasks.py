@@ -63,8 +63,8 @@ class ProviderTaskCalls(ProvidersNoun[Answer]):
     def fail(
         self, task_id: str, error_code: str, error_message: str, logs: str | None = None, exit_code: int | None = None
     ) -> Answer:
-        """Give the task back; others may try it. With `exit_code`, not 0, the container ended by itself, or was killed for its
-        own memory limit (137): the task is over, and the seconds since `start` are paid."""
+        """Give the task back; others may try it. With `exit_code`, not 0, the container ended by itself, or at its own
+        limit of memory or disk (137): the task is over, and the seconds since `start` are paid."""
         body = {"error_code": error_code, "error_message": error_message, "logs": logs, "exit_code": exit_code}
         return self._send(post(self._path(task_id, "fail"), body))
 

@@ -176,6 +176,7 @@ def test_a_flood_of_lines_neither_stops_the_program_nor_reaches_the_hub(run: Run
 def test_results_over_the_hubs_limit_are_refused_here(run: Run) -> None:
     done = run("sh", "-c", "head -c 2000000 /dev/urandom > /results/noise", limits=Limits(max_output_bytes=10**6))
     assert done.failure is not None and done.failure.code == "OUTPUT_LIMIT"
+    assert done.failure.exit_code == 137 and done.failure.seconds > 0, "it has run, and is paid"
 
 
 def test_a_gpu_that_is_not_there_is_an_error_before_anything_starts(run: Run) -> None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import amqp
 import httpx
@@ -241,8 +242,18 @@ def test_a_handshake_that_was_held_back_ends_with_the_revocation(
     url = str(farm.register(SigningKey.generate())["broker"]["url"])
     engine = make_engine(Settings(database_url=endpoints["database_url"]))
     office = Office(Database(engine), Administration(rabbit.api_url, rabbit.url, "", "nodes", CONNECTIONS), "")
+    user = unquote(urlsplit(url).username or "")
+
+    def is_listed() -> bool:
+        return any(found.get("user") == user for found in rabbit.http.get("/connections").raise_for_status().json())
+
+    def open_meanwhile(_: float) -> None:
+        """And so early that the broker's list of connections, which comes after them, has it when the wait is over."""
+        held.open("nodes")
+        wait_until(is_listed, "the broker lists the connection that has opened")
+
     with HeldHandshake(rabbit.port, url) as held:
-        broker_access.revoke(office, uuid.UUID(farm.provider_id), lambda _: held.open("nodes"))
+        broker_access.revoke(office, uuid.UUID(farm.provider_id), open_meanwhile)
         assert held.is_closed()
     engine.dispose()
 
