@@ -74,10 +74,10 @@ def _show(payment_id: uuid.UUID, signature: str) -> dict[str, Any]:
 def _hand_over(payment_id: uuid.UUID, description: str, brought: Brought) -> Any:
     with unit_of_work() as session:
         settlement_id = x402_payments.begin(session, session.get_one(Payment, payment_id), brought, description)
-    is_booked = x402_payments.wait(settlement_id)
+    booked_id = x402_payments.wait(settlement_id)
     with read_only() as session:
         found = told(session, payment_id)
-    return found if is_booked else make_response(PaymentSchema().dump(found), NOT_OVER)
+    return found if booked_id else make_response(PaymentSchema().dump(found), NOT_OVER)
 
 
 def told(session: Session, payment_id: uuid.UUID) -> dict[str, Any]:
