@@ -31,6 +31,7 @@ from app.core import (
     task_logs,
     ton_hub,
     wallet_challenges,
+    x402_settlements,
 )
 from app.core.anchors import Rules
 from app.errors import ChainUnreadable, LightyardError
@@ -236,6 +237,8 @@ def sweep_renders() -> None:
         with hub().database.unit_of_work() as session:
             forgotten = job_events.forget_old(session, settings.job_event_kept_days, AT_ONCE)
     hub().store.delete_older(previews.PREFIX, settings.preview_kept_days * DAY_SECONDS)
+    with hub().database.unit_of_work() as session:
+        x402_settlements.forget_refused(session, DAY_SECONDS)
 
 
 @shared_task(name="hub.keep_books")

@@ -76,9 +76,9 @@ def refused(error: LightyardError) -> PaymentRequired:
     return PaymentRequired(error.message, code=REFUSED, details={"reason": error.code})
 
 
-def wait(settlement_id: uuid.UUID) -> bool:
-    """Wait for a settlement, and say in PAYMENT-RESPONSE how it stands. Whether it is booked; False: nobody knows yet, and it
-    goes on by itself. PaymentRequired X402_REFUSED for one that will never be."""
+def wait(settlement_id: uuid.UUID) -> uuid.UUID | None:
+    """Wait for a settlement, and say in PAYMENT-RESPONSE how it stands. The transaction as it was shown for the payment, once it
+    is booked; None: nobody knows yet, and it goes on by itself. PaymentRequired X402_REFUSED for one that will never be."""
     parts = hub()
     row = flow.wait(parts.database, parts.chain, parts.signals, settlement_id, parts.settings.x402_wait_seconds)
     with read_only() as session:
@@ -86,13 +86,13 @@ def wait(settlement_id: uuid.UUID) -> bool:
         shown = None if shown_id is None else payments.get_shown(session, shown_id)
     if shown is not None and shown.state in payments.BOOKED:
         _respond(row, None)
-        return True
+        return shown_id
     ended = row if row.state in x402_settlements.ENDED else shown if shown is not None and shown.state == "refused" else None
     if ended is not None and ended.code != payments.NEVER_SEEN:
         _respond(row, ended.code)
         raise PaymentRequired(ended.message or "nothing was paid by this", code=REFUSED, details={"reason": ended.code})
     _respond(row, x402_settlements.PENDING)
-    return False
+    return None
 
 
 def _respond(row: X402Settlement, problem: str | None) -> None:

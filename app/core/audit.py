@@ -33,6 +33,24 @@ WHOLE = {
     "what a task cost and nobody got": """
         SELECT t.job_id::text FROM tasks t JOIN task_holds h ON h.job_id = t.job_id
         WHERE t.billed_minor <> coalesce(h.earned_minor + h.fee_minor, 0)""",
+    "a render that is over and still holds money": """
+        SELECT h.job_id::text FROM render_holds h JOIN jobs j ON j.id = h.job_id
+        WHERE h.amount_minor > 0 AND j.state IN ('completed', 'failed', 'cancelled')""",
+    "what is held for a render and is not in the ledger": """
+        SELECT h.job_id::text FROM render_holds h LEFT JOIN transfers t ON t.job_id = h.job_id
+        LEFT JOIN ledger_accounts s ON s.id = t.source_id AND s.kind = 'held'
+        LEFT JOIN ledger_accounts d ON d.id = t.destination_id AND d.kind = 'held'
+        GROUP BY h.id HAVING h.amount_minor <> coalesce(sum(t.amount_minor) FILTER (WHERE d.id IS NOT NULL), 0)
+            - coalesce(sum(t.amount_minor) FILTER (WHERE s.id IS NOT NULL), 0)""",
+    "what a render was charged and its frames do not cost": """
+        SELECT o.job_id::text FROM render_orders o LEFT JOIN work_units u ON u.job_id = o.job_id
+        GROUP BY o.job_id HAVING o.charged_minor <> coalesce(sum(u.cost_minor), 0)""",
+    "what a render was charged and nobody got": """
+        SELECT o.job_id::text FROM render_orders o LEFT JOIN transfers t ON t.job_id = o.job_id
+        LEFT JOIN ledger_accounts s ON s.id = t.source_id AND s.kind = 'held'
+        WHERE o.mode <> 'pay_before_download' OR o.settled_at IS NOT NULL
+        GROUP BY o.job_id HAVING o.charged_minor <> coalesce(
+            sum(t.amount_minor) FILTER (WHERE s.id IS NOT NULL AND t.reference NOT LIKE 'render:release:%'), 0)""",
 }
 
 FRESH = "SELECT entry_id FROM entry_numbers WHERE number >= :first"

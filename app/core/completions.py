@@ -116,6 +116,9 @@ def complete(session: Session, finished: Sequence[Finished], terms: Terms | None
     rows = session.execute(_complete_statement(len(finished)), told | {"now": clock.now()}).all()
     if rows:
         after_commit(session, lambda: counts.add("attempts", AttemptState.COMPLETED.value, amount=len(rows)))
+    renders = [row for row in rows if row[3] == render_billing.DIALECT]
+    if len({row[1] for row in renders}) > 1:
+        render_billing.lock_money(session, [row[4] for row in renders])
     ended: list[Ended | None] = []
     for job_id, is_last, dialect in sorted({(row[1], row[2], row[3]) for row in rows}):
         if dialect == render_billing.DIALECT:

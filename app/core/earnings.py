@@ -1,4 +1,4 @@
-"""What a provider earned: its tasks and dispatched jobs, by time and by resource, and what clients paid it directly."""
+"""What a provider earned: its tasks, dispatched jobs and renders, by time and by resource, and what clients paid it directly."""
 
 import uuid
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Span:
 
 @dataclass(slots=True)
 class Sum:
-    """What was earned of each asset, and by how many tasks."""
+    """What was earned of each asset, and by how many tasks; a job that went on counts when it began to earn."""
 
     minor: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ASSETS, 0))
     tasks: int = 0
@@ -36,6 +36,11 @@ class Sum:
 
     def amount(self, asset: str) -> Money:
         return Money(self.minor.get(asset, 0), asset)
+
+    @property
+    def others(self) -> list[Money]:
+        """What is neither of ASSETS."""
+        return [self.amount(asset) for asset in sorted(self.minor) if asset not in ASSETS and self.minor[asset]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Earnings:
 
 _IN_SPAN = """(CAST(:since AS timestamptz) IS NULL OR {moment} >= :since)
     AND (CAST(:until AS timestamptz) IS NULL OR {moment} <= :until)"""
-# A provider's part of the work is told by the task, or, where it was dispatched, by the node that did it.
+# A provider's part of the work is told by the task, or, where it was dispatched, by the node that did it. A render is paid for by
+# the attempt; one that is paid when it is done by the account, of which a provider with a node at it has earned it.
 _EARNED = text(f"""
 SELECT h.asset, date_trunc(:interval, h.ended_at, 'UTC') AS period, t.resource_id, t.type,
     count(*) AS tasks, coalesce(sum(h.earned_minor), 0) AS minor
@@ -73,6 +79,19 @@ FROM credit_holds c JOIN jobs j ON j.id = c.job_id JOIN work_units u ON u.job_id
 JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
 WHERE c.operator_id = :account_id AND n.provider_id = :provider_id AND c.state = 'captured' AND c.earned_asset IS NOT NULL
     AND {_IN_SPAN.format(moment="c.ended_at")}
+GROUP BY 1, 2, 3, 4
+UNION ALL
+SELECT r.asset, date_trunc(:interval, r.created_at, 'UTC'), CAST(NULL AS uuid), r.kind, count(*) FILTER (WHERE r.nth = 1),
+    sum(r.amount_minor)
+FROM (SELECT t.asset, e.created_at, j.kind, t.amount_minor, row_number() OVER (PARTITION BY j.id ORDER BY e.sequence) AS nth
+    FROM ledger_accounts l JOIN entries e ON e.account_id = l.id AND e.direction = 'CREDIT'
+    JOIN transfers t ON t.id = e.transfer_id AND t.reference LIKE 'render:earning:%' JOIN jobs j ON j.id = t.job_id
+    LEFT JOIN attempts a ON a.id = CASE WHEN length(t.reference) = 51 THEN CAST(right(t.reference, 36) AS uuid) END
+    LEFT JOIN nodes n ON n.id = a.node_id
+    WHERE l.kind = 'balance' AND l.owner_id = :account_id AND {_IN_SPAN.format(moment="e.created_at")}
+        AND (n.provider_id = :provider_id OR a.id IS NULL AND EXISTS (
+            SELECT FROM work_units u JOIN attempts b ON b.id = u.attempt_id JOIN nodes m ON m.id = b.node_id
+            WHERE u.job_id = j.id AND m.account_id = :account_id AND m.provider_id = :provider_id))) r
 GROUP BY 1, 2, 3, 4
 """)  # noqa: S608  the parts are ours
 _SLASHED = text(f"""

@@ -24,6 +24,7 @@ NEVER_SEEN = "never_seen"
 TRANSACTION_USED = "TRANSACTION_USED"
 BOOKED = ("accepted", "refundable")
 SHOWN_AT_MOST = 100
+HANDED_OVER = timedelta(minutes=10)  # what was handed over in time by x402 may land so much later; no block hash lives so long
 ASKED_ABOUT = ("solana",)  # on the others nobody is sent to ask: the walk over an address decides what it finds
 
 
@@ -153,7 +154,7 @@ def expectation(session: Session, transaction_id: uuid.UUID) -> Expected | None:
         payment.amount_minor,
         memo or payment.memo,
         payment.created_at,
-        payment.expires_at,
+        payment.expires_at + (HANDED_OVER if mint else timedelta()),
         payment.job_id,
         request_id,
         traceparent,

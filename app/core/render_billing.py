@@ -32,6 +32,11 @@ SELECT u.id, u.attempt_id, least(u.seconds, extract(epoch FROM u.completed_at - 
 FROM work_units u JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
 WHERE u.id = ANY(:units) ORDER BY u.ordinal
 """)
+_MOVED = text("""
+SELECT DISTINCT o.account_id, n.account_id, j.asset FROM work_units u JOIN render_orders o ON o.job_id = u.job_id
+JOIN jobs j ON j.id = u.job_id JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
+WHERE u.id = ANY(:units) AND o.mode <> :deferred
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,13 @@ def order_of(session: Session, job_id: uuid.UUID) -> RenderOrder:
     return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
+def lock_money(session: Session, unit_ids: Sequence[uuid.UUID]) -> None:
+    """Lock what charging for units of several jobs will move, before any of it is: nodes that work for the same clients then
+    don't wait in a ring. The jobs are locked."""
+    rows = session.execute(_MOVED, {"units": list(unit_ids), "deferred": DEFERRED}).all()
+    render_holds.lock_money(session, [(row[0], row[1], row[2]) for row in rows])
+
+
 def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUID]) -> None:
     """Charge for units that were finished just now, whose job is locked, and hand out what may follow them."""
     job = session.get_one(Job, job_id, populate_existing=True)
@@ -73,10 +85,10 @@ def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUI
 
 def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: int) -> None:
     measured = cost(Money(order.price_per_hour_minor, job.asset), item.seconds)
-    is_funded = order.limit_minor == order.bound_minor
-    others = left if is_funded else min(left, render_units.units_out(session, job.id))
-    reserved = others * render_units.share(job, order)
-    price = Money(charge(measured.minor, order.limit_minor, order.charged_minor, reserved), job.asset)
+    is_funded, share = order.limit_minor == order.bound_minor, render_units.share(job, order)
+    out = left if is_funded else min(left, render_units.units_out(session, job.id))
+    bound, limit = (order.bound_minor, left), (order.limit_minor, out)
+    price = Money(charge(measured.minor, order.charged_minor, share, bound, limit), job.asset)
     unit = session.get_one(WorkUnit, item.unit_id)
     unit.cost_minor = price.minor
     order.charged_minor += price.minor

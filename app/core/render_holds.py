@@ -1,11 +1,16 @@
-"""Money set aside for a render: from the client's balance, to whoever renders frame by frame, and back."""
+"""Money set aside for a render: from the client's balance, to whoever renders frame by frame, and back.
+
+Credits are good for renders alone, and no chain knows them: whoever renders for them has the RENDER that they were redeemed of.
+"""
 
 import uuid
+from collections import defaultdict
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import ledger, settlement
+from app.core import ledger, redeem, settlement
 from app.core.ledger import Party
 from app.models.render_orders import RenderHold
 from app.values import clock
@@ -13,7 +18,23 @@ from app.values.money import DOWN, Money, share
 from app.values.purposes import Purpose
 
 PLATFORM_FEE_PERCENT = 5
-PAYER_KINDS = ("balance", "held")
+PAYER_KINDS, PAYEE_KINDS = ("balance", "held"), ("balance",)
+
+
+def earned_in(asset: str) -> str:
+    """The asset that whoever renders gets, one for one, for a job that is paid with this one."""
+    return redeem.SOURCE if asset == redeem.CREDITS else asset
+
+
+def lock_money(session: Session, payments: Iterable[tuple[uuid.UUID, uuid.UUID, str]]) -> None:
+    """Lock all that paying for units will move, before any of it is: (payer, payee, the job's asset) each. One asset after the
+    other, in the one order: RENDER before credits, as who redeems."""
+    wanted: dict[str, dict[uuid.UUID, tuple[str, ...]]] = defaultdict(dict)
+    for payer, payee, asset in payments:
+        wanted[earned_in(asset)].setdefault(payee, PAYEE_KINDS)
+        wanted[asset][payer] = PAYER_KINDS
+    for asset in sorted(wanted, reverse=True):
+        settlement.lock(session, wanted[asset], asset)
 
 
 def add(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, amount: Money) -> None:
@@ -36,17 +57,24 @@ def pay(session: Session, job_id: uuid.UUID, payee: uuid.UUID, cost: Money, name
     row = _lock(session, job_id)
     if row is None or row.amount_minor < cost.minor:
         raise RuntimeError(f"job {job_id} was charged more than lies aside for it")
-    settlement.lock(session, {row.account_id: PAYER_KINDS, payee: ("balance",)}, row.asset)
+    lock_money(session, [(row.account_id, payee, row.asset)])
     fee = share(cost, PLATFORM_FEE_PERCENT, DOWN)
     held = Party("held", row.account_id)
     if fee.minor:
         ledger.post(session, held, Party("fees"), fee, f"render:fee:{name}", job_id)
-    earned = cost - fee
-    if earned.minor:
-        purpose, description = Purpose.EARNING, "A frame rendered"
-        ledger.post(session, held, Party("balance", payee), earned, f"render:earning:{name}", job_id, purpose, description)
-        settlement.settle_debts(session, payee, row.asset)
+    if (cost - fee).minor:
+        _earn(session, held, payee, cost - fee, name, job_id)
     row.amount_minor -= cost.minor
+
+
+def _earn(session: Session, source: Party, payee: uuid.UUID, earned: Money, name: str, job_id: uuid.UUID) -> None:
+    paid = Money(earned.minor, earned_in(earned.asset))
+    if paid.asset != earned.asset:
+        ledger.post(session, source, Party("exchange"), earned, f"render:share:{name}", job_id)
+        source = Party("exchange")
+    reference, description = f"render:earning:{name}", "A frame rendered"
+    ledger.post(session, source, Party("balance", payee), paid, reference, job_id, Purpose.EARNING, description)
+    settlement.settle_debts(session, payee, paid.asset)
 
 
 def give_back(session: Session, job_id: uuid.UUID, amount: Money) -> None:

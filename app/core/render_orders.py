@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import jobs, outcomes, render_billing, render_holds, render_units
+from app.core import jobs, outcomes, pay_later, render_billing, render_holds, render_units
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
@@ -23,6 +23,7 @@ from app.values.states import JobState, PaymentState, UnitState, advance
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
 MODES = (CREDITS, PREPAY, DEFERRED)
 PAUSED_BY_OWNER = "PAUSED_BY_OWNER"
+PAY_LATER_NOTHING = Money(0, pay_later.PRICED_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +190,12 @@ def resume(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
     return job
 
 
-def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Money) -> Job:
+def set_cap(
+    session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Money, pay_later_most: Money = PAY_LATER_NOTHING
+) -> Job:
     """Let the job cost so much at most. A higher cap sets more aside, and a job that paused for it goes on; a lower one gives
-    back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`."""
+    back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`; of a job that
+    is paid when it is done as `pay_later.assert_within`: raised, it is one more order within `pay_later_most`."""
     job, order = lock_own(session, account_id, job_id)
     _assert_not_over(job)
     _assert_cap(cap)
@@ -205,6 +209,8 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
         message = f"{Money(least, job.asset)} {job.asset} are spent or under way; pause the job to lower max_amount further"
         raise Conflict(message, code="MAX_AMOUNT_TOO_LOW")
     change = limit - order.limit_minor
+    if order.mode == DEFERRED and change > 0:
+        pay_later.assert_within(session, account_id, Money(change, job.asset), order.rate, pay_later_most)
     if order.mode != DEFERRED and job.payment_state == PaymentState.CONFIRMED:
         if change > 0:
             render_holds.add(session, order.account_id, job.id, Money(change, job.asset))

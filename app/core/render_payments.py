@@ -26,6 +26,7 @@ from app.values.purposes import Purpose
 from app.values.states import PaymentState
 
 PURPOSE, MEMO_PREFIX = "render", "rnp:"
+QUOTE_LIVES = 4  # times as long as a quote is good it may be asked for again: its rate is the order's, and rates move
 LEDGER, OWN_BALANCE = "ledger", "balance"  # chain and payee of what was paid from the balance, and was never asked for on a chain
 
 _SHARES = text("""
@@ -55,12 +56,13 @@ def find(session: Session, job_id: uuid.UUID) -> Payment | None:
 def ask(session: Session, hub: SolanaHub, job: Job, seconds: int) -> Payment:
     """The payment that a job, locked by the caller or new, waits for; asked for again, it is the same one with more time.
 
-    Conflict where nothing is to be paid: JOB_PAID, JOB_OVER, or JOB_NOT_FINISHED (its price is not known yet). Errors as
-    `solana_deposits.till`. Credits are paid in RENDER, one for one.
+    Conflict where nothing is to be paid: JOB_PAID, JOB_OVER, or JOB_NOT_FINISHED (its price is not known yet); QUOTE_EXPIRED for
+    one that was asked for long ago. Errors as `solana_deposits.till`. Credits are paid in RENDER, one for one.
     """
     amount = amount_due(session, job)
     if amount is None:
         raise _nothing_due(session, job)
+    _assert_quoted(job, seconds)
     expires_at = clock.now() + timedelta(seconds=seconds)
     payment = _lock(session, job.id)
     if payment is None:
@@ -107,6 +109,12 @@ def _lock(session: Session, job_id: uuid.UUID) -> Payment | None:
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
+def _assert_quoted(job: Job, seconds: int) -> None:
+    """Nobody waits for a better rate at the hub's cost."""
+    if job.payment_state == PaymentState.PENDING and clock.now() > job.created_at + timedelta(seconds=QUOTE_LIVES * seconds):
+        raise Conflict("this was quoted too long ago; cancel the job, and order it anew", code="QUOTE_EXPIRED")
+
+
 def _nothing_due(session: Session, job: Job) -> Conflict:
     order = render_billing.order_of(session, job.id)
     if order.mode == render_orders.DEFERRED and not jobs.is_over(job):
@@ -124,7 +132,7 @@ def book(session: Session, payment: Payment, job: Job, shown: ChainTransaction) 
     received = Money(shown.received_minor, payment.asset)
     order = render_billing.order_of(session, job.id)
     account_id = order.account_id
-    _lock_money(session, job, order, payment.asset)
+    _lock_money(session, job, order)
     reference, description = f"payment:{payment.chain}:{shown.signature}", f"payment {payment.memo}"
     own = Party("balance", account_id)
     ledger.post(session, Party("chain"), own, received, reference, job.id, Purpose.PURCHASE, description)
@@ -138,23 +146,23 @@ def book(session: Session, payment: Payment, job: Job, shown: ChainTransaction) 
     settlement.settle_debts(session, account_id, payment.asset)
 
 
-def pay_from_balance(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Payment:
+def pay_from_balance(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, seconds: int) -> Payment:
     """Pay an own job from the balance in its asset. PaymentRequired says what is there: roll back. Conflict as `ask`."""
     job, order = render_orders.lock_own(session, account_id, job_id)
     amount = amount_due(session, job)
     if amount is None:
         raise _nothing_due(session, job)
+    _assert_quoted(job, seconds)
     payment = _lock(session, job.id) or _row(session, job, amount, LEDGER, OWN_BALANCE, None)
     _lock_money(session, job, order)
     _settle(session, payment, job)
     return payment
 
 
-def _lock_money(session: Session, job: Job, order: RenderOrder, *assets: str) -> None:
-    """All that may be moved for a job, before any of it is, an asset after the other."""
-    owners = {payee: ("balance",) for payee in _shares(session, job)} if order.mode == render_orders.DEFERRED else {}
-    for asset in dict.fromkeys((*assets, job.asset)):
-        settlement.lock(session, {**owners, order.account_id: render_holds.PAYER_KINDS}, asset)
+def _lock_money(session: Session, job: Job, order: RenderOrder) -> None:
+    """All that may be moved for a job, before any of it is; also what it is paid with on a chain."""
+    payees = _shares(session, job) if order.mode == render_orders.DEFERRED else {}
+    render_holds.lock_money(session, [(order.account_id, payee, job.asset) for payee in (*payees, order.account_id)])
 
 
 def _shares(session: Session, job: Job) -> dict[uuid.UUID, Money]:

@@ -7,9 +7,9 @@ says what became of it, and what landed is booked like any other transaction tha
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,7 @@ LIVE, ENDED = (RECEIVED, SIGNED), (REFUSED, FAILED, EXPIRED)  # may land yet; ne
 FRESH = timedelta(minutes=5)  # a wallet that pays fees is believed in so long after a sweep saw it
 TOPIC = "x402.settle"
 MEMO_CHARS = 30  # more do not fit into what clients of x402 allow a transaction (app/values/memos.py)
+TRANSACTION_FAILED = "transaction_failed"  # x402's word, and the judge's of payments
 PENDING = "settlement_pending"  # x402's word for what nobody knows yet
 
 
@@ -106,7 +107,7 @@ def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, 
     _assert_payable(session, payment)
     found = ways(payment, place)
     if place is None or not found:
-        raise _not_taken(payment)
+        raise _not_taken(payment, place)
     assert_accepted(offer, found[0])
     assert_pays(transfer, found[0])
     row = {
@@ -163,9 +164,13 @@ def _in_progress(session: Session, payment: Payment) -> Conflict:
     return Conflict(message, code="SETTLEMENT_IN_PROGRESS", details={"tx_signature": signature})
 
 
-def _not_taken(payment: Payment) -> Exception:
-    if payment.mint is None and payment.purpose != "job":
-        return Unfit("x402 moves tokens, and this is paid in SOL: pay it by memo", code="unsupported_scheme")
+def _not_taken(payment: Payment, place: Desk | None) -> Exception:
+    if payment.chain != SOLANA or (payment.mint is None and payment.purpose != "job"):
+        said = f"x402 moves tokens on {SOLANA}, and this is paid in {payment.asset} on {payment.chain}: pay it by memo"
+        return Unfit(said, code="unsupported_scheme")
+    if place is not None and _is_too_small(payment, place):
+        said = f"the hub pays the fee of {place.minimums[payment.asset]} {payment.asset} and more: pay it by memo"
+        return Unfit(said, code="invalid_exact_svm_payload_amount_insufficient")
     return Unavailable("payments by x402 are not taken now; pay by memo", code="X402_NOT_TAKEN")
 
 
@@ -218,9 +223,31 @@ def waiting(session: Session, older_than_seconds: int, limit: int = 20) -> list[
 
 
 def undecided(session: Session, limit: int = 20) -> list[Signing]:
-    """Settlements that may land, or have."""
-    query = select(X402Settlement).where(X402Settlement.state == SIGNED).order_by(X402Settlement.created_at).limit(limit)
+    """Settlements that may land, or have, by lot: a heap of those that nobody can decide keeps no other waiting."""
+    query = select(X402Settlement).where(X402Settlement.state == SIGNED).order_by(func.random()).limit(limit)
     return [_signing(row) for row in session.scalars(query)]
+
+
+def is_signed_before(session: Session, settlement_id: uuid.UUID, moment: datetime) -> bool:
+    """Whether a settlement was signed so long ago."""
+    query = select(X402Settlement.id).where(X402Settlement.id == settlement_id, X402Settlement.signed_at < moment)
+    return session.scalar(query) is not None
+
+
+def judged(session: Session, settlement_id: uuid.UUID) -> SigningOutcome | None:
+    """What became of a transaction by the verdict on it as a payment, which needs it to be final; None while there is none."""
+    found = shown_id(session, get(session, settlement_id))
+    shown = None if found is None else payments.get_shown(session, found)
+    if shown is None or shown.code == payments.NEVER_SEEN or shown.state == "pending":
+        return None
+    return SigningOutcome.FAILED if shown.code == TRANSACTION_FAILED else SigningOutcome.LANDED
+
+
+def forget_refused(session: Session, older_than_seconds: int) -> int:
+    """Drop what was never signed, long after its block hash has expired: handed over again it would be refused again."""
+    before = clock.now() - timedelta(seconds=older_than_seconds)
+    old = delete(X402Settlement).where(X402Settlement.state == REFUSED, X402Settlement.decided_at < before)
+    return len(session.scalars(old.returning(X402Settlement.id)).all())
 
 
 def _signing(row: X402Settlement) -> Signing:
@@ -238,7 +265,7 @@ def decide(session: Session, settlement_id: uuid.UUID, fate: Fate) -> uuid.UUID 
     if row.state == SIGNED:
         row.state, row.decided_at = _STATES[fate.outcome], clock.now()
         if fate.outcome != SigningOutcome.LANDED:
-            row.code, row.message = "transaction_failed", fate.error
+            row.code, row.message = TRANSACTION_FAILED, fate.error
         outbox.signal(session, signal_key(row.id))
     return shown_id(session, row) if row.state == LANDED else None
 

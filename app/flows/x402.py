@@ -7,7 +7,7 @@ failed for silence: the same bytes are sent again until they have landed or can'
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -23,11 +23,14 @@ from app.flows.payments import Chain as Payments
 from app.models.x402 import X402Settlement
 from app.values import clock
 from app.values.payouts import Fate, Refusal, Refused, Signing, Terms
+from app.values.states import SigningOutcome
 from app.values.x402 import FEE_PER_SIGNATURE, SIGNERS, signature_of
 
 T = TypeVar("T")
 log = structlog.get_logger()
-LEAST_LAMPORTS = 100 * SIGNERS * FEE_PER_SIGNATURE  # a wallet with less is as good as empty
+RENT_LAMPORTS = 890_880  # a wallet must keep so much, or every transaction that it pays for fails
+LEAST_LAMPORTS = RENT_LAMPORTS + 100 * SIGNERS * FEE_PER_SIGNATURE  # with less it is as good as empty
+UNKNOWN_FOR = timedelta(hours=1)  # so long after it was signed nobody waits for a node's word any more, once its end is past
 RECEIVED_FOR = timedelta(seconds=150)  # its block hash is as good as gone then
 DESK_SECONDS = 60  # the wallet that pays fees is looked at so often
 TAKEN_SECONDS = 5  # whoever took a settlement has had his chance then
@@ -50,6 +53,8 @@ class Chain(Protocol):
     def send(self, raw: bytes) -> str: ...
 
     def fate(self, signing: Signing) -> Fate: ...
+
+    def is_past(self, terms: Terms) -> bool: ...
 
 
 class Signer(Protocol):
@@ -128,14 +133,23 @@ class Facilitator:
         log.info("x402.sent", tx_hash=signing.signed.tx_hash, answer=answer[:200])
 
     def follow(self) -> None:
-        """Look after all that is not decided: sign what was left lying, send again what no node knows, book what has landed."""
+        """Look after all that is not decided."""
+        self.follow_signed()
+        self.follow_received()
+
+    def follow_signed(self) -> None:
+        """Send again what no node knows, book what has landed, end what can't any more."""
         with self.database.unit_of_work() as session:
-            waiting = x402_settlements.waiting(session, TAKEN_SECONDS)
             undecided = x402_settlements.undecided(session)
-        for settlement_id in waiting:
-            self._alone(self.settle, settlement_id)
         for signing in undecided:
             self._alone(self._follow, signing)
+
+    def follow_received(self) -> None:
+        """Sign what was left lying, and refuse what has lain for too long."""
+        with self.database.unit_of_work() as session:
+            waiting = x402_settlements.waiting(session, TAKEN_SECONDS)
+        for settlement_id in waiting:
+            self._alone(self.settle, settlement_id)
 
     def _alone(self, step: Callable[[T], None], item: T) -> None:
         """One that a node can make nothing of keeps no other waiting; a node or a signer that is away does."""
@@ -147,6 +161,8 @@ class Facilitator:
     def _follow(self, signing: Signing) -> None:
         fate = self.chain.fate(signing)
         if fate.outcome is None:
+            fate = self._end(signing, fate)
+        if fate.outcome is None:
             if not fate.is_known:
                 self._send(signing)
             return
@@ -156,9 +172,22 @@ class Facilitator:
         if shown_id is not None:
             payments.verify(self.database, self.payments, shown_id)
 
+    def _end(self, signing: Signing, fate: Fate) -> Fate:
+        """What nodes can't agree about, its payment may have been judged by. What none of them knows so long after its end is
+        over, though their history may not reach back to it: its payer may pay anew, and should it be found after all, it is
+        booked as whatever else comes with the payment's memo."""
+        with self.database.unit_of_work() as session:
+            judged = x402_settlements.judged(session, signing.id)
+            is_old = x402_settlements.is_signed_before(session, signing.id, clock.now() - UNKNOWN_FOR)
+        if judged is not None:
+            return replace(fate, outcome=judged)
+        if is_old and not fate.is_known and self.chain.is_past(signing.signed.terms):
+            return Fate(SigningOutcome.EXPIRED, error="no node has it, long after its block hash expired")
+        return fate
+
     def follow_if_possible(self) -> None:
-        """`open_desk` and `follow`; who is away is said, and asked again by the next sweep."""
-        for step in (self.open_desk, self.follow):
+        """What a sweep does; who is away is said, keeps no other step from being done, and is asked again by the next."""
+        for step in (self.open_desk, self.follow_signed, self.follow_received):
             try:
                 step()
             except LightyardError as error:

@@ -26,6 +26,11 @@ def may_begin(limit_minor: int, charged_minor: int, share_minor: int, units_out:
     return max(0, (limit_minor - charged_minor) // share_minor - units_out)
 
 
-def charge(measured_minor: int, limit_minor: int, charged_minor: int, reserved_minor: int) -> int:
-    """What a finished unit costs: its measured price, or what is left when the others that wait have their shares."""
-    return max(0, min(measured_minor, limit_minor - charged_minor - reserved_minor))
+def charge(
+    measured_minor: int, charged_minor: int, share_minor: int, bound: tuple[int, int], limit: tuple[int, int]
+) -> int:
+    """What a finished unit costs: its measured price, or what is left when others have their shares. `bound` and `limit` are
+    each (minor units, how many others): of what was quoted every unit that is still to be rendered keeps its share, so that a cap
+    that is raised later finds them there; of what may be spent now those that are out."""
+    rest = min(most - charged_minor - share_minor * others for most, others in (bound, limit))
+    return max(0, min(measured_minor, rest))

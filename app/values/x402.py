@@ -19,6 +19,7 @@ from solders.transaction import VersionedTransaction
 
 from app.errors import InvalidInput
 from app.values import token_accounts
+from app.values.money import MAX_MINOR
 from app.values.solana_payouts import MEMO, TOKEN, TRANSFER_CHECKED
 
 VERSION, SCHEME = 2, "exact"
@@ -169,6 +170,8 @@ def assert_pays(transfer: Transfer, way: Requirement) -> None:
     if transfer.amount_minor < way.amount_minor:
         said = f"{transfer.amount_minor} of {way.amount_minor} minor units would be paid"
         raise Unfit(said, code="invalid_exact_svm_payload_amount_insufficient")
+    if transfer.amount_minor > MAX_MINOR:
+        raise Unfit("nobody has so much", code="invalid_exact_svm_payload_amount_out_of_range")
     if len(transfer.memos) != 1:
         raise Unfit(f"there must be one memo: {way.memo}", code="invalid_exact_svm_payload_memo_count")
     if transfer.memos[0] != way.memo:
@@ -181,6 +184,8 @@ def read_transfer(raw: bytes) -> Transfer:
     transaction = _transaction(raw)
     message = transaction.message
     keys = list(message.account_keys)
+    if len(set(keys)) != len(keys):
+        raise _undecodable("an account may stand in the list once")
     _assert_signed(transaction, keys)
     instructions = list(message.instructions)
     if not 3 <= len(instructions) <= 6:

@@ -13,6 +13,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
 from app.config import Settings
+from app.models.payments import ChainTransaction
 from app.stack.stack import SOLANA_DEVNET
 from app.values.x402 import REQUIRED_HEADER, RESPONSE_HEADER, SIGNATURE_HEADER, WRAPPED_SOL, Requirement
 from devnet.payer import Payer
@@ -78,6 +79,10 @@ def test_a_render_is_paid_by_the_same_form_and_a_payment(
             paid = submit(market, payer, **{SIGNATURE_HEADER: header})
             assert paid.status_code == 200, paid.json
             assert paid.json["data"]["jobId"] == payment["jobId"] and opened(paid.headers[RESPONSE_HEADER])["success"] is True
+        with market.hub.database.unit_of_work() as session:
+            session.query(ChainTransaction).update({"state": "refundable", "message": "it is owed back"})
+        late = submit(market, payer, **{SIGNATURE_HEADER: header})
+        assert (late.status_code, late.json["error"]) == (400, "it is owed back"), "what pays no job is not told as if it did"
         job = market.job(payment)
         assert job["paymentStatus"] == "confirmed" and len(node.claim(5)) == 1
         account = associated_address(Pubkey.from_string(payment["payTo"]), Pubkey.from_string(WRAPPED_SOL))

@@ -1,10 +1,17 @@
 """The money of a render that is paid frame by frame: held, charged as frames come in, capped, given back."""
 
-import pytest
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from app.core import render_orders, stale_jobs
+import pytest
+from sqlalchemy import update
+
+from app.core import audit, render_orders, stale_jobs
+from app.core.claims import Claim
 from app.db import Database
 from app.errors import Conflict, PaymentRequired
+from app.models.jobs import Job
+from app.models.render_orders import RenderHold, RenderOrder
 from app.values.money import parse
 from tests.factories.render_market import Renders
 from tests.factories.task_market import moving_clock
@@ -73,6 +80,62 @@ def test_a_cap_pauses_the_job_before_it_is_crossed_and_a_higher_one_goes_on(rend
         renders.assert_conserved(job_id, node)
 
 
+def test_a_cap_takes_nothing_from_the_frames_that_it_holds_up(renders: Renders) -> None:
+    """However long the first ones took: when it is raised, whoever renders the others is paid for them, too."""
+    with moving_clock() as hours:
+        node = renders.node()
+        job_id = renders.place(10, max_amount=parse("0.45", "RCREDIT"), window_units=1)
+        for cap in ("5", "5"):
+            while taken := renders.claim(node, 64):
+                hours.wait(300)
+                renders.complete(taken)
+            with renders.database.unit_of_work() as session:
+                if renders_on := session.get_one(Job, job_id).state == "paused":
+                    render_orders.set_cap(session, renders.account_id, job_id, parse(cap, "RCREDIT"))
+        assert not renders_on
+        assert [unit.cost_minor for unit in renders.units(job_id)] == [parse("0.1", "RCREDIT").minor] * 10
+        renders.assert_conserved(job_id, node)
+
+
+def test_a_raised_cap_owes_no_more_than_an_account_may(renders: Renders) -> None:
+    cap = parse("0.1", "RCREDIT")
+    job_id = renders.place(100, mode="pay_before_download", max_amount=cap)
+
+    def raised(to: str, most: str) -> int:
+        with renders.database.unit_of_work() as session:
+            render_orders.set_cap(session, renders.account_id, job_id, parse(to, "RCREDIT"), parse(most, "RENDER"))
+        return renders.order(job_id).limit_minor
+
+    for to, most in (("10", "5"), ("0.2", "0")):
+        with pytest.raises(PaymentRequired) as refused:
+            raised(to, most)
+        assert refused.value.code == "UNPAID_LIMIT"
+    assert raised("5", "5") == parse("5", "RCREDIT").minor
+    with pytest.raises(PaymentRequired) as refused:
+        raised("5.00000001", "5")
+    assert refused.value.details["available"] == "0.00000000"
+    assert raised("4", "0") == parse("4", "RCREDIT").minor
+
+
+def test_nodes_that_work_for_the_same_clients_never_wait_in_a_ring(database: Database) -> None:
+    """Each books results of many clients' jobs at once, in the order of the jobs: that of their money is another one."""
+    renders = Renders(database)
+    nodes, owners = [renders.node() for _ in range(4)], [renders.account("9") for _ in range(6)]
+    for turn in range(24):
+        renders.place(4, account_id=owners[turn * 5 % 6], window_units=4)
+    taken = [renders.claim(node, 24) for node in nodes]
+    gate = threading.Barrier(len(nodes))
+
+    def book(mine: list[Claim]) -> int:
+        gate.wait()
+        return renders.complete(mine)
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        assert list(pool.map(book, taken)) == [24] * 4
+    with database.unit_of_work() as session:
+        assert audit.differences(session) == []
+
+
 def test_a_pause_hands_out_nothing_more_and_a_cancel_charges_what_is_done(renders: Renders) -> None:
     with moving_clock() as hours:
         node, other = renders.node(), renders.node()
@@ -115,3 +178,23 @@ def test_nobody_orders_what_he_cannot_pay(renders: Renders) -> None:
     with pytest.raises(PaymentRequired) as refused:
         renders.place(10, max_amount=None, account_id=renders.account("0.5"))
     assert refused.value.details == {"available": "0.50000000", "requested": "1.00000000"}
+
+
+def test_the_books_notice_a_render_that_does_not_add_up(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, job_id = renders.node(), renders.place(4)
+        taken = renders.claim(node, 2)
+        hours.wait(5)
+        renders.complete(taken)
+    tricks = {
+        "still holds money": (Job, {"state": "cancelled"}),
+        "is not in the ledger": (RenderHold, {"amount_minor": RenderHold.amount_minor + 1}),
+        "frames do not cost": (RenderOrder, {"charged_minor": RenderOrder.charged_minor - 1}),
+        "nobody got": (RenderOrder, {"charged_minor": RenderOrder.charged_minor - 1}),
+    }
+    for words, (table, values) in tricks.items():
+        with renders.database.unit_of_work() as session:
+            assert audit.differences(session) == []
+            session.execute(update(table).values(**values))
+            assert any(words in found and str(job_id) in found for found in audit.differences(session)), words
+            session.rollback()

@@ -14,6 +14,7 @@ from app.core.solana_hub import SolanaHub
 from app.db import Database
 from app.errors import Conflict, InvalidInput, PaymentRequired
 from app.models.jobs import Job
+from app.models.nodes import Node
 from app.models.payments import ChainTransaction, Payment
 from app.values import memos
 from app.values.money import Money, parse
@@ -45,7 +46,7 @@ class Till(Renders):
 
     def pay(self, job_id: uuid.UUID, account_id: uuid.UUID | None = None) -> Payment:
         with self.database.unit_of_work() as session:
-            return render_payments.pay_from_balance(session, account_id or self.account_id, job_id)
+            return render_payments.pay_from_balance(session, account_id or self.account_id, job_id, 900)
 
     def render_all(self, node_id: uuid.UUID, hours: Hours) -> None:
         while taken := self.claim(node_id, 64):
@@ -96,6 +97,21 @@ def test_what_is_short_late_or_doubled_is_on_the_balance_and_pays_from_there(til
     till.assert_conserved(job_id)
 
 
+def test_a_quote_is_not_kept_for_ever_by_asking_again(till: Till, hours: Hours) -> None:
+    job_id = till.place(10, mode="prepay")
+    payment = till.ask(job_id)
+    for _ in range(4):
+        hours.wait(900)
+        assert till.ask(job_id).expires_at > payment.expires_at
+    hours.wait(1)
+    for act in (till.ask, till.pay):
+        with pytest.raises(Conflict) as refused:
+            act(job_id)
+        assert refused.value.code == "QUOTE_EXPIRED"
+    till.arrives(payment)
+    assert till.job(job_id).payment_state == "confirmed", "what was sent in time still counts"
+
+
 def test_a_job_that_was_called_off_takes_no_money(till: Till) -> None:
     job_id = till.place(10, mode="prepay")
     payment = till.ask(job_id)
@@ -130,6 +146,25 @@ def test_a_render_paid_before_download_pays_its_nodes_then(till: Till, hours: Ho
     till.assert_conserved(job_id, *nodes)
     with pytest.raises(Conflict):
         till.pay(job_id)
+
+
+def test_who_renders_for_credits_has_render_that_a_chain_knows(database: Database, hours: Hours) -> None:
+    """Whenever it is paid, and whichever node it was: else nobody could pay out what it has earned."""
+    till = Till(database, balance="3", asset="RCREDIT")
+    node, later = till.node(), till.place(10, mode="pay_before_download")
+    till.render_all(node, hours)
+    payment = till.ask(later)
+    assert (payment.asset, payment.amount_minor) == ("RENDER", 50_000_000)
+    now = till.place(10)
+    till.render_all(node, hours)
+    till.pay(later)
+    with database.unit_of_work() as session:
+        account = Party("balance", session.get_one(Node, node).account_id)
+        assert ledger.balance(session, account, "RENDER") == parse("0.95", "RENDER")
+        assert ledger.balance(session, account, "RCREDIT").minor == 0
+        assert ledger.balance(session, Party("exchange"), "RCREDIT") == parse("0.95", "RCREDIT")
+    for job_id in (now, later):
+        till.assert_conserved(job_id, node)
 
 
 def test_credits_are_paid_in_render_one_for_one(database: Database) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from app.core import accounts, audit, claims, completions, ledger, nodes, outcomes, render_orders
+from app.core import accounts, audit, claims, completions, ledger, nodes, outcomes, render_holds, render_orders
 from app.core.claims import Claim
 from app.core.completions import Finished
 from app.core.ledger import Party
@@ -100,9 +100,10 @@ class Renders:
             return ledger.balance(session, Party(kind, owner_id or self.account_id), self.asset)
 
     def earned(self, node_id: uuid.UUID) -> Money:
+        """What a node's account has, as so much of what its jobs were paid with: for credits it has RENDER, one for one."""
         with self.database.unit_of_work() as session:
-            owner_id = session.get_one(Node, node_id).account_id
-        return self.balance("balance", owner_id)
+            account = Party("balance", session.get_one(Node, node_id).account_id)
+            return Money(ledger.balance(session, account, render_holds.earned_in(self.asset)).minor, self.asset)
 
     def fees(self) -> Money:
         with self.database.unit_of_work() as session:

@@ -1,10 +1,12 @@
 """Transactions as clients of x402 sign them, and as those sign them who try something else."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from nacl import bindings as ed25519
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -71,6 +73,25 @@ def payment(payer: Keypair, way: Requirement, blockhash: str, **changes: Any) ->
     """What a well-behaved client signs."""
     instructions = [*budget(), transfer(payer, way, **changes), memo(way.memo)]
     return signed(payer, way.fee_payer, instructions, blockhash)
+
+
+def signed_otherwise(raw: bytes, payer: Keypair) -> bytes:
+    """The same message, with another signature of the same payer's, which holds as well: the number that a signature begins with
+    is the signer's to choose."""
+    transaction = VersionedTransaction.from_bytes(raw)
+    message = to_bytes_versioned(transaction.message)
+    seed = hashlib.sha512(bytes(payer)[:32]).digest()
+    secret = bytearray(seed[:32])
+    secret[0], secret[31] = secret[0] & 248, secret[31] & 127 | 64
+    number = ed25519.crypto_core_ed25519_scalar_reduce(hashlib.sha512(seed + message).digest())
+    point = ed25519.crypto_scalarmult_ed25519_base_noclamp(number)
+    hashed = hashlib.sha512(point + bytes(payer.pubkey()) + message).digest()
+    product = ed25519.crypto_core_ed25519_scalar_mul(
+        ed25519.crypto_core_ed25519_scalar_reduce(hashed), ed25519.crypto_core_ed25519_scalar_reduce(bytes(secret) + bytes(32))
+    )
+    own = Signature.from_bytes(point + ed25519.crypto_core_ed25519_scalar_add(number, product))
+    assert own != transaction.signatures[1] and own.verify(payer.pubkey(), message)
+    return bytes(VersionedTransaction.populate(transaction.message, [transaction.signatures[0], own]))
 
 
 def header(raw: bytes, way: Requirement, **changes: Any) -> str:

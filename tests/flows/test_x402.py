@@ -1,5 +1,6 @@
 """Settling payments by x402 while nodes swallow, drop and refuse, processes die, and others try at the same time."""
 
+import base64
 import os
 import signal
 import uuid
@@ -19,10 +20,11 @@ from app.core.ledger import Party
 from app.core.solana_hub import SolanaHub
 from app.db import Database
 from app.errors import ChainUnavailable, Conflict, LightyardError
+from app.flows.payments import verify
 from app.flows.x402 import Facilitator
 from app.models.payments import Payment
 from app.models.x402 import X402Settlement
-from app.values import x402
+from app.values import clock, x402
 from app.values.money import Money
 from app.values.x402 import Requirement
 from tests.factories import x402_payments as made
@@ -234,4 +236,63 @@ def test_one_that_no_node_can_read_keeps_no_other_waiting(shop: Shop) -> None:
         session.get_one(X402Settlement, bad).created_at -= timedelta(seconds=100)
     shop.follow()
     assert (shop.row(bad).state, shop.row(bad).code, shop.row(good).state) == ("refused", "not_settled", "landed")
+    with shop.database.unit_of_work() as session:
+        assert [x402_settlements.forget_refused(session, seconds) for seconds in (60, 0)] == [0, 1]
+    shop.assert_paid_once()
+
+
+def test_what_the_nodes_have_forgotten_ends_and_its_payer_pays_anew(shop: Shop) -> None:
+    """A node without the blocks of then can't prove that it never landed; who pays is not kept waiting for ever all the same."""
+    payment = shop.ask()
+    settlement_id = shop.begin(payment)
+    shop.mischief.drop = 10**6
+    shop.worker.settle(settlement_id)
+
+    def grow_old(hours: int) -> str:
+        with shop.database.unit_of_work() as session:
+            row = session.get_one(X402Settlement, settlement_id)
+            row.slot, row.signed_at = -1, clock.now() - timedelta(hours=hours)  # before the first block that any node has
+        shop.worker.follow()
+        return shop.row(settlement_id).state
+
+    assert grow_old(2) == "signed", "it may land yet"
+    shop.node.pass_slots(800)
+    assert grow_old(0) == "signed", "it may have landed"
+    assert grow_old(2) == "expired"
+    shop.mischief.drop = 0
+    shop.worker.settle(shop.begin(payment))
+    shop.follow()
+    assert shop.state(payment) == "confirmed"
+    shop.assert_paid_once()
+
+
+def test_a_payer_who_signs_it_otherwise_keeps_nothing_open(shop: Shop) -> None:
+    """He sends the hub's transaction himself, with another signature of his own; and it lands after the payment had expired."""
+    payment, other = shop.ask(), shop.ask()
+    settlement_id, waiting = shop.begin(payment), shop.begin(other)
+    shop.mischief.drop = 10**6
+    for each in (settlement_id, waiting):
+        shop.worker.settle(each)
+    with shop.database.unit_of_work() as session:
+        session.get_one(Payment, payment.id).expires_at = clock.now() - timedelta(seconds=30)
+        drawn = {x402_settlements.undecided(session, 1)[0].id for _ in range(60)}
+    assert drawn == {settlement_id, waiting}, "each has its turn, however many wait before it"
+    raw = made.signed_otherwise(shop.row(settlement_id).raw, shop.payer)
+    shop.node.rpc("sendTransaction", base64.b64encode(raw).decode(), {"encoding": "base64"})
+    shop.follow()
+    assert (shop.row(settlement_id).state, shop.state(payment)) == ("landed", "confirmed"), "it was handed over in time"
+    shop.assert_paid_once()
+
+
+def test_nodes_that_differ_for_ever_are_not_asked_for_ever(shop: Shop) -> None:
+    """What the payment was judged by decides."""
+    settlement_id = shop.begin(shop.ask())
+    shop.worker.settle(settlement_id)
+    shop.node.pass_slots(40)
+    with shop.database.unit_of_work() as session:
+        shown_id = x402_settlements.shown_id(session, x402_settlements.get(session, settlement_id))
+    assert shown_id is not None and verify(shop.database, shop.worker.payments, shown_id) == "accepted"
+    shop.mischief.forget = True
+    shop.worker.follow()
+    assert shop.row(settlement_id).state == "landed"
     shop.assert_paid_once()

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
+from solders.message import MessageHeader, MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from solders.system_program import TransferParams
 from solders.system_program import transfer as send_sol
 from solders.transaction import VersionedTransaction
@@ -57,7 +59,22 @@ STEAL = send_sol(TransferParams(from_pubkey=FEES.pubkey(), to_pubkey=PAYER.pubke
 OWN_TOKENS = made.transfer(PAYER, WAY, owner=FEES.pubkey(), source=token_account(FEES.pubkey(), Pubkey.from_string(MINT)))
 TWO_SIGN = Instruction(MEMO, WAY.memo.encode(), [AccountMeta(OTHER.pubkey(), True, False)])
 MULTISIG = Instruction(TOKEN, bytes(PAY.data), [*PAY.accounts, AccountMeta(PAYER.pubkey(), True, False)])
+
+
+def _listed_twice() -> bytes:
+    """Who pays the fee, once more at the end of the accounts, where an instruction might name it."""
+    plain = VersionedTransaction.from_bytes(made.payment(PAYER, WAY, BLOCKHASH)).message
+    assert isinstance(plain, MessageV0)
+    kinds = plain.header
+    header = MessageHeader(2, kinds.num_readonly_signed_accounts, kinds.num_readonly_unsigned_accounts + 1)
+    keys = [*plain.account_keys, plain.account_keys[0]]
+    message = MessageV0(header, keys, plain.recent_blockhash, plain.instructions, [])
+    own = PAYER.sign_message(to_bytes_versioned(message))
+    return bytes(VersionedTransaction.populate(message, [Signature.default(), own]))
+
+
 TRICKS: dict[str, tuple[bytes, str]] = {
+    "an account twice": (_listed_twice(), "could_not_be_decoded"),
     "nothing": (b"", "could_not_be_decoded"),
     "noise": (b"\x00" * 300, "could_not_be_decoded"),
     "too long": (b"\x01" * 1233, "could_not_be_decoded"),
@@ -79,6 +96,7 @@ TRICKS: dict[str, tuple[bytes, str]] = {
     "an approval": (_with(*BUDGET, made.transfer(PAYER, WAY, data=b"\x0d" + bytes(9)), SAY), "no_transfer_instruction"),
     "several owners": (_with(*BUDGET, MULTISIG, SAY), "no_transfer_instruction"),
     "too little": (made.payment(PAYER, WAY, BLOCKHASH, minor=249_999), "amount_insufficient"),
+    "more than there is": (made.payment(PAYER, WAY, BLOCKHASH, minor=2**63), "amount_out_of_range"),
     "another token": (made.payment(PAYER, replace(WAY, asset=SHOP), BLOCKHASH), "mint_mismatch"),
     "another shop": (made.payment(PAYER, replace(WAY, pay_to=MINT), BLOCKHASH), "recipient_mismatch"),
     "another memo": (made.payment(PAYER, replace(WAY, memo="x"), BLOCKHASH), "memo_mismatch"),

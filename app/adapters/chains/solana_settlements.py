@@ -1,6 +1,7 @@
 """The hub's door to Solana for payments by x402: would a stranger's transaction land, and what became of it."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -68,5 +69,11 @@ class SolanaSettlements:
         return self._payouts.send(raw)
 
     def fate(self, signing: Signing) -> Fate:
-        """What became of bytes that were signed; undecided while the nodes differ."""
-        return self._payouts.fate(signing)
+        """What became of bytes that were signed; undecided while the nodes differ. The hub's own signature names the message,
+        whichever signature of its payer's stands beside it: he can make others."""
+        return self._payouts.fate(replace(signing, signed=replace(signing.signed, raw=b"")))
+
+    def is_past(self, terms: Terms) -> bool:
+        """Whether the nodes, all of them of now, are past the last block in which a transaction may stand."""
+        newest = self._payouts.terms("")
+        return (newest.expires_at_height or 0) > (terms.expires_at_height or 0) + LIFE_BLOCKS

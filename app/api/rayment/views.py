@@ -27,6 +27,7 @@ from app.values.states import UnitState
 
 blueprint = Blueprint("rayment", __name__, description="Pay-per-render on Solana")
 MEMO_PREFIX = "rayment:"
+NOT_FINAL = "Payment not finalized yet; it confirms by itself, watch GET /render/:jobId"
 PAGE_LIMIT = 1000
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "EXR": "image/x-exr", "JSON": "application/json",
                  "BYTES": "application/octet-stream"}
@@ -123,14 +124,13 @@ def _paid_with(brought: Brought) -> ResponseReturnValue:
         if payment is None or payment.job_id is None or jobs.get(session, payment.job_id).dialect != "rayment":
             raise NotFound("No quote of this hub asks for this payment: send the form without PAYMENT-SIGNATURE first")
         job_id, settlement_id = payment.job_id, x402_payments.begin(session, payment, brought, "A render")
-    is_booked = x402_payments.wait(settlement_id)
+    booked_id = x402_payments.wait(settlement_id)
+    if booked_id is not None:
+        return _payment_answer(job_id, booked_id)
     with unit_of_work() as session:
         job = jobs.get(session, job_id)
         word = bodies.status_word(job.state, job.payment_state, job.started_at is not None)
-    if not is_booked:
-        said = "Payment not finalized yet; it confirms by itself, watch GET /render/:jobId"
-        return bodies.answer({"success": True, "data": {"jobId": str(job_id), "status": word, "message": said}}, NOT_OVER)
-    return bodies.success({"jobId": str(job_id), "status": word, "message": "Payment confirmed, render queued"})
+    return bodies.answer({"success": True, "data": {"jobId": str(job_id), "status": word, "message": NOT_FINAL}}, NOT_OVER)
 
 
 def _settings_text() -> str | bytes | None:
@@ -173,7 +173,7 @@ def _payment_answer(job_id: uuid.UUID, shown_id: uuid.UUID) -> Response:
         raise InvalidInput(shown.message or "this transaction does not pay the job", code=shown.code)
     message = "Payment confirmed, render queued"
     if shown.state == "pending":
-        message = "Payment not finalized yet; it confirms by itself, watch GET /render/:jobId"
+        message = NOT_FINAL
     return bodies.success({"jobId": str(job_id), "status": word, "message": message})
 
 

@@ -14,7 +14,7 @@ from app.api.idempotency import NOT_OVER
 from app.api.rnp019 import payment_bodies
 from app.api.rnp019.schemas.payments import PaymentSchema
 from app.api.x402_payments import Brought
-from app.core import deposit_records, payments, x402_settlements
+from app.core import deposit_records, payments, render_payments, x402_settlements
 from app.db import Session
 from app.errors import Conflict, InvalidInput, LightyardError, PaymentRequired
 from app.flows import payments as payment_flows
@@ -56,8 +56,10 @@ def _show(payment_id: uuid.UUID, signature: str) -> dict[str, Any]:
     """Ask the chain about a transaction. One that is not final yet is decided by itself."""
     with unit_of_work() as session:
         payment = session.get_one(Payment, payment_id)
-        if payment.chain != SOLANA:
+        if payment.chain == render_payments.LEDGER:
             raise Conflict("this was paid from the balance", code="ALREADY_PAID")
+        if payment.chain != SOLANA:
+            raise Conflict(f"a payment on {payment.chain} is found by its memo alone", code="FOUND_BY_MEMO")
         shown_id = payments.present(session, payment, signature).id
     try:
         payment_flows.verify(hub().database, hub().chain, shown_id)
@@ -72,10 +74,10 @@ def _show(payment_id: uuid.UUID, signature: str) -> dict[str, Any]:
 def _hand_over(payment_id: uuid.UUID, description: str, brought: Brought) -> Any:
     with unit_of_work() as session:
         settlement_id = x402_payments.begin(session, session.get_one(Payment, payment_id), brought, description)
-    is_booked = x402_payments.wait(settlement_id)
+    booked_id = x402_payments.wait(settlement_id)
     with read_only() as session:
         found = told(session, payment_id)
-    return found if is_booked else make_response(PaymentSchema().dump(found), NOT_OVER)
+    return found if booked_id else make_response(PaymentSchema().dump(found), NOT_OVER)
 
 
 def told(session: Session, payment_id: uuid.UUID) -> dict[str, Any]:

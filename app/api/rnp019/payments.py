@@ -31,12 +31,13 @@ def pay(body: dict[str, Any], job_id: str) -> Any:
     """Pay a job of one's own that is paid first, or one that is paid before download and over: from the balance, by a transaction
     that was sent, or by x402. With none of them the answer is 402: how it can be paid."""
     wanted, brought = identifiers.read(job_id, "job_id"), x402_payments.brought()
+    seconds = hub().settings.quote_seconds
     with unit_of_work() as session, paying.short_of_credits():
         caller = security.caller(session, "jobs:write")
         if body.get("source") == schemas.BALANCE:
-            return paying.told(session, render_payments.pay_from_balance(session, caller.account_id, wanted).id)
+            return paying.told(session, render_payments.pay_from_balance(session, caller.account_id, wanted, seconds).id)
         job, _ = render_orders.lock_own(session, caller.account_id, wanted)
         known = render_payments.find(session, job.id)
         if known is None or not paying.is_about(session, known, body, brought):
-            known = render_payments.ask(session, solana_hub.read(hub().settings), job, hub().settings.quote_seconds)
+            known = render_payments.ask(session, solana_hub.read(hub().settings), job, seconds)
     return paying.pay(known.id, "A render", body, brought)

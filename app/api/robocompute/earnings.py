@@ -45,6 +45,7 @@ def _shown(found: Earnings) -> dict[str, Any]:
     return {
         "total_usdc": found.total.amount("USDC"),
         "total_usdt": found.total.amount("USDT"),
+        "total_others": _others(found.total),
         "total_tasks": found.total.tasks,
         "slashed_usdc": found.slashed.get("USDC", Money(0, "USDC")),
         "slashed_usdt": found.slashed.get("USDT", Money(0, "USDT")),
@@ -55,7 +56,11 @@ def _shown(found: Earnings) -> dict[str, Any]:
 
 
 def _sum(item: Sum) -> dict[str, Any]:
-    return {"usdc": item.amount("USDC"), "usdt": item.amount("USDT"), "tasks": item.tasks}
+    return {"usdc": item.amount("USDC"), "usdt": item.amount("USDT"), "others": _others(item), "tasks": item.tasks}
+
+
+def _others(item: Sum) -> list[dict[str, Any]]:
+    return [{"currency": amount.asset, "amount": amount} for amount in item.others]
 
 
 def _direct(rows: list[Direct]) -> dict[str, Any]:

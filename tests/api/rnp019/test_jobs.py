@@ -175,7 +175,10 @@ def test_jobs_that_are_paid_later_begin_within_a_bound(agent: Agent) -> None:
     answer = agent.order(**heavy, payment={"mode": "pay_before_download"})
     refused(answer, 402, "UNPAID_LIMIT")
     assert Decimal(answer.json["error"]["details"]["available"]) == 5 - Decimal(later["estimated_cost"])
-    assert agent.order(**heavy, payment={"mode": "pay_before_download", "max_amount": "1"}).status_code == 201
+    capped = agent.order(**heavy, payment={"mode": "pay_before_download", "max_amount": "1"})
+    assert capped.status_code == 201
+    refused(agent.patch(capped.json["id"], max_amount=capped.json["estimated_cost"]), 402, "UNPAID_LIMIT")
+    assert agent.patch(capped.json["id"], max_amount="2").json["max_amount"] == "2.00000000"
 
 
 def test_orders_that_are_paid_later_share_one_bound_however_many_come_at_once(agent: Agent, hub: Hub) -> None:

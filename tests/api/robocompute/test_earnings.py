@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from app.core import credit_holds, disputes
+from app.core import credit_holds, disputes, render_payments
 from app.core.disputes import Complaint
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
@@ -16,6 +16,8 @@ from tests.api.conftest import FakeNode, Market
 from tests.api.robocompute.conftest import Person, become_provider
 from tests.api.test_paid_render import paid
 from tests.factories.finished_tasks import Seller, finished_task
+from tests.factories.render_market import Renders
+from tests.factories.task_market import moving_clock
 
 
 def summary(person: Person, **query: str) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def test_a_summary_says_what_was_earned_when_and_with_what(hub: Hub, buyer: Pers
     january = summary(provider, start_date="2025-01-01", end_date="2025-01-31")
     # 95 % of each, what is less than a minor unit favours the provider.
     assert [january[name] for name in ("total_usdc", "total_usdt", "total_tasks")] == ["28.617285", "3.80", 3]
-    assert january["by_period"] == [{"period": "2025-01-01", "usdc": "28.617285", "usdt": "3.80", "tasks": 3}]
+    assert january["by_period"] == [{"period": "2025-01-01", "usdc": "28.617285", "usdt": "3.80", "others": [], "tasks": 3}]
     found = {(item["resource_id"], item["type"]): (item["usdc"], item["usdt"], item["tasks"]) for item in january["by_resource"]}
     assert found == {(str(resource), "gpu"): ("9.50", "3.80", 2), (None, "cpu"): ("19.117285", "0.00", 1)}
     by_day = summary(provider, interval="day", start_date="2025-01-31")["by_period"]
@@ -111,7 +113,31 @@ def test_work_dispatched_by_credits_is_earned_by_whose_node_did_it(hub: Hub, buy
         credit_holds.capture(session, job.id, provider.account_id, hub.rates, 70)
     found = summary(provider)
     assert (found["total_usdc"], found["total_tasks"]) == ("0.70", 1)
-    assert found["by_resource"] == [{"resource_id": None, "type": "render", "usdc": "0.70", "usdt": "0.00", "tasks": 1}]
+    row = {"resource_id": None, "type": "render", "usdc": "0.70", "usdt": "0.00", "others": [], "tasks": 1}
+    assert found["by_resource"] == [row]
+
+
+def test_a_render_is_earned_by_whose_nodes_rendered_it_however_it_is_paid(hub: Hub, provider: Person) -> None:
+    renders = Renders(hub.database)
+    node, other = renders.node(), renders.node()
+    with hub.database.unit_of_work() as session:
+        own = session.get_one(Node, node)
+        own.account_id, own.provider_id = provider.account_id, provider.provider_id
+    with moving_clock() as hours:
+        now, later = renders.place(4), renders.place(2, mode="pay_before_download")
+        for each, count in ((node, 3), (other, 1), (node, 2)):
+            taken = renders.claim(each, count)
+            hours.wait(5)
+            assert renders.complete(taken) == count
+        total = [{"currency": "RENDER", "amount": "0.1425"}]
+        assert (summary(provider)["total_others"], summary(provider)["total_tasks"]) == (total, 1)
+        with hub.database.unit_of_work() as session:
+            render_payments.pay_from_balance(session, renders.account_id, later, 900)
+    found = summary(provider)
+    assert (found["total_others"], found["total_tasks"]) == ([{"currency": "RENDER", "amount": "0.2375"}], 2)
+    assert found["by_resource"][0]["others"] == found["total_others"] and found["total_usdc"] == "0.00"
+    for job_id in (now, later):
+        renders.assert_conserved(job_id, node, other)
 
 
 def test_a_stranger_learns_nothing(provider: Person, stranger: Person) -> None:

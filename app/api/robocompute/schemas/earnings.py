@@ -19,9 +19,17 @@ class EarningsQuerySchema(Loose):
             raise ValidationError("must not be before start_date", "end_date")
 
 
+class OtherAmountSchema(Schema):
+    """Of renders that were paid with neither; what was paid with render credits is earned in RENDER."""
+
+    currency = fields.String(required=True, metadata={"example": "RENDER"})
+    amount = Amount(required=True)
+
+
 class SumSchema(Schema):
     usdc = Amount(required=True)
     usdt = Amount(required=True)
+    others = fields.List(fields.Nested(OtherAmountSchema), required=True)
     tasks = fields.Integer(required=True)
 
 
@@ -55,6 +63,7 @@ class EarningsSchema(Schema):
     end_date = fields.String(required=True, allow_none=True, metadata={"format": "date"})
     total_usdc = Amount(required=True, metadata={"description": "after the platform's fee"})
     total_usdt = Amount(required=True)
+    total_others = fields.List(fields.Nested(OtherAmountSchema), required=True)
     total_tasks = fields.Integer(required=True)
     slashed_usdc = Amount(required=True, metadata={"description": "taken again by disputes that were decided in this time"})
     slashed_usdt = Amount(required=True)
