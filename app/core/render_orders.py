@@ -11,14 +11,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import jobs, outcomes, render_billing, render_holds, render_units
+from app.core import jobs, outcomes, pay_later, render_billing, render_holds, render_units
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
 from app.values.render_tiers import queue_priority
-from app.values.states import JobState, PaymentState, UnitState, advance
+from app.values.states import HELD, JobState, PaymentState, UnitState, advance
 
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
 MODES = (CREDITS, PREPAY, DEFERRED)
@@ -139,7 +139,7 @@ def confirm(session: Session, job: Job, order: RenderOrder) -> None:
         render_holds.add(session, order.account_id, job.id, Money(order.limit_minor, job.asset))
     job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
     job.paid_at = clock.now()
-    render_units.make(session, job)
+    render_units.make(session, job, int(order.allocation.get("scene_memory_bytes", 0)))
     render_units.feed(session, job, order)
     render_billing.pause_for_money(session, job, order)
     outbox.announce(session, "job:paid", job.id)
@@ -189,9 +189,12 @@ def resume(session: Session, account_id: uuid.UUID, job_id: uuid.UUID) -> Job:
     return job
 
 
-def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Money) -> Job:
+def set_cap(
+    session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Money, unpaid_most: Money | None = None
+) -> Job:
     """Let the job cost so much at most. A higher cap sets more aside, and a job that paused for it goes on; a lower one gives
-    back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`."""
+    back, but never below what is charged and under way (Conflict MAX_AMOUNT_TOO_LOW). PaymentRequired as `place`, and where all
+    that its owner pays when it is done would come to more than `unpaid_most` (RENDER)."""
     job, order = lock_own(session, account_id, job_id)
     _assert_not_over(job)
     _assert_cap(cap)
@@ -205,6 +208,8 @@ def set_cap(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, cap: Mon
         message = f"{Money(least, job.asset)} {job.asset} are spent or under way; pause the job to lower max_amount further"
         raise Conflict(message, code="MAX_AMOUNT_TOO_LOW")
     change = limit - order.limit_minor
+    if order.mode == DEFERRED and change > 0 and unpaid_most is not None:
+        pay_later.assert_within(session, account_id, Money(change, job.asset), order.rate, unpaid_most)
     if order.mode != DEFERRED and job.payment_state == PaymentState.CONFIRMED:
         if change > 0:
             render_holds.add(session, order.account_id, job.id, Money(change, job.asset))
@@ -227,13 +232,15 @@ def rename(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, name: str
 
 
 def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
-    """Move what waits of a job in the queue, within its tier: priorities beyond ±100 are as good as those."""
+    """Move what waits of a job in the queue, within its tier, and what may come back: priorities beyond ±100 are as good as
+    those."""
     job, _ = lock_own(session, account_id, job_id)
     _assert_not_over(job)
     if job.priority == priority:
         return job
     job.priority = priority
-    waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED, ~WorkUnit.is_parked)  # others get it when fed
+    is_out = WorkUnit.state.in_(HELD) | (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked  # others get it when fed
+    waiting = (WorkUnit.job_id == job.id, WorkUnit.ordinal >= 0, is_out)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
     session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=queue_priority(job.tier, priority)))
     outbox.announce(session, "job:progress", job.id)

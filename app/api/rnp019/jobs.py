@@ -103,7 +103,7 @@ def change(body: dict[str, Any], job_id: str) -> dict[str, Any]:
         cap: Decimal | None = body.get("payment", body).get("max_amount")
         if cap is not None:
             asset = render_orders.get_own(session, account_id, wanted).asset
-            render_orders.set_cap(session, account_id, wanted, parse(str(cap), asset))
+            render_orders.set_cap(session, account_id, wanted, parse(str(cap), asset), hub().render_terms.pay_later_most)
         return _told(session, account_id, wanted)
 
 
