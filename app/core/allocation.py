@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import render_nodes, render_units
+from app.core import estimates, render_nodes, render_units
 from app.core.render_nodes import Availability
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
@@ -80,14 +80,8 @@ def for_order(
 ) -> Allocation:
     """What a new job of this account may have. `there` is who could render its scene now, `report` what is known of that."""
     score = record_of(session, account_id).reputation
-    basis = Basis(score, there.nodes, there.free, memory_bytes(report), frame_seconds, waiting=there.queued)
+    basis = Basis(score, there.nodes, there.free, estimates.memory_bytes(report), frame_seconds, waiting=there.queued)
     return allocate(basis)
-
-
-def memory_bytes(report: Mapping[str, Any] | None) -> int:
-    """What a scene is thought to need; 0 where nobody knows."""
-    said = (report or {}).get("estimated_memory_bytes")
-    return said if type(said) is int and 0 < said < 2**62 else 0
 
 
 def waiting(session: Session, most: int = 200) -> list[uuid.UUID]:
@@ -126,6 +120,8 @@ def _give(session: Session, job: Job, order: RenderOrder, there: Availability) -
     )
     found = allocate(basis)
     if found.units_at_once == order.window_units:
+        if own == queued == 0:
+            render_units.feed(session, job, order)  # nobody else would: nothing of it is to be finished
         return False
     order.window_units, order.allocation = found.units_at_once, dict(found.words)
     render_units.feed(session, job, order)

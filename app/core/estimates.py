@@ -70,9 +70,14 @@ class TierEstimate:
 def estimate(session: Session, work: Work, terms: Terms) -> list[TierEstimate]:
     """One for each tier, in the order of `TIERS`."""
     frame = _frame_time(session, work, terms)
-    memory = (work.report or {}).get("estimated_memory_bytes")
-    there = render_nodes.availability(session, terms.nodes, memory if isinstance(memory, int) else 0, work.kind)
+    there = render_nodes.availability(session, terms.nodes, memory_bytes(work.report), work.kind)
     return [_of_tier(tier, work, frame, terms, there[tier]) for tier in TIERS]
+
+
+def memory_bytes(report: Mapping[str, Any] | None) -> int:
+    """What a scene is thought to need, as a node has said; 0 where nobody knows, or what is said makes no sense."""
+    said = (report or {}).get("estimated_memory_bytes")
+    return said if type(said) is int and 0 < said < 2**62 else 0
 
 
 def _frame_time(session: Session, work: Work, terms: Terms) -> FrameTime:
@@ -98,13 +103,13 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
     frames, parts = work.frames, work.frames * tiles.count(work.settings)
     units = parts + (1 if work.settings.get("video") else 0)
     most = float(units * terms.unit_max_seconds)
-    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else frame_times.extra_seconds(work.settings, frames)
+    side_by_side = max(1, min(parts, there.nodes))
+    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else _beyond_frames(work, frame, side_by_side)
     low, expected, high = (
         min(most, seconds)
         for seconds in (frame.total_low(frames), frame.seconds * frames + more, frame.total_high(frames) + more_high)
     )
     per_hour = terms.tariff.per_hour(tier)
-    side_by_side = max(1, min(parts, there.nodes))
     certain = max(1, min(parts, there.free))
     return TierEstimate(
         tier=tier,
@@ -118,6 +123,12 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
         frame_seconds=min(frame.seconds, float(terms.unit_max_seconds)),
         availability=there,
     )
+
+
+def _beyond_frames(work: Work, frame: FrameTime, nodes: int) -> tuple[float, float]:
+    """Seconds that so many nodes need beside the frames, as expected and at most."""
+    start, extra = frame_times.start_seconds(frame.basis, nodes), frame_times.extra_seconds(work.settings, work.frames)
+    return start[0] + extra[0], start[1] + extra[1]
 
 
 def _price(per_hour: Money, seconds: float, units: int) -> Money:

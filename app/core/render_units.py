@@ -23,6 +23,7 @@ from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, PaymentState, UnitState
 
 KIND, JOIN_KIND, VIDEO_KIND = "frame", "join", "video"
+OPEN_THE_SCENE = (KIND, tiles.KIND)
 HUB = "hub"  # what the hub does itself needs a capability that no node has
 
 _FEED = text("""
@@ -73,8 +74,9 @@ def share(job: Job, order: RenderOrder) -> int:
     return frame_share(order.bound_minor, job.units_total - hub_count(job.settings))
 
 
-def make(session: Session, job: Job) -> None:
-    """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row."""
+def make(session: Session, job: Job, memory_bytes: int) -> None:
+    """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row.
+    `memory_bytes` is what its scene is thought to need, 0 where nobody knows."""
     now = clock.now()
     rows: list[dict[str, Any]] = [
         {
@@ -86,6 +88,7 @@ def make(session: Session, job: Job) -> None:
             "state": UnitState.QUEUED,
             "is_parked": True,
             "queued_at": now,
+            "memory_bytes": memory_bytes or None if unit["kind"] in OPEN_THE_SCENE else None,
         }
         | unit
         for ordinal, unit in enumerate(plan(job.settings))

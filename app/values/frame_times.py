@@ -15,6 +15,9 @@ DEFAULT_WIDTH, DEFAULT_HEIGHT, DEFAULT_SAMPLES, DEFAULT_ENGINE = 1920, 1080, 128
 QUALITY_SAMPLES = {"low": 32, "medium": 128, "high": 512}
 GUESSED_WORK = DEFAULT_WIDTH * DEFAULT_HEIGHT * DEFAULT_SAMPLES
 OVERHEAD_SECONDS = 0.5  # to open a file and begin, whatever the picture's size
+GUESSED_OVERHEAD_SECONDS = 2.0  # the same of a scene that nobody has seen
+# Until a node has Blender running and the scene open, which its first frame of a job pays for: as expected, and at most.
+START_SECONDS, START_MOST_SECONDS = 3.0, 12.0
 LEAST_HIGH_SECONDS = 1.0
 JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
 EXTRA_MARGIN = 4.0
@@ -81,6 +84,12 @@ def extra_seconds(settings: Mapping[str, Any], frames: int) -> tuple[float, floa
     return expected, expected * EXTRA_MARGIN
 
 
+def start_seconds(basis: str, nodes: int) -> tuple[float, float]:
+    """What it takes until so many nodes have begun, beyond the frames, as expected and at most: what was measured has its part of
+    that in it, but other jobs' frames may have shared one start among more."""
+    return (nodes * START_SECONDS if basis == GUESSED else 0.0), nodes * START_MOST_SECONDS
+
+
 def load_of(settings: Mapping[str, Any], report: Mapping[str, Any] | None) -> Load:
     """What is asked for; what is not is as the scene has it, else the defaults."""
     found = report or {}
@@ -108,7 +117,8 @@ def expect(
         return _measured(max(same, key=lambda item: item.frames))
     if known:
         return _scaled(known, wanted)
-    return FrameTime(_proportional(guess_seconds, wanted.work / guessed_work), GUESSED_MARGIN, GUESSED)
+    seconds = _proportional(guess_seconds, wanted.work / guessed_work, GUESSED_OVERHEAD_SECONDS)
+    return FrameTime(seconds, GUESSED_MARGIN, GUESSED)
 
 
 def _measured(found: Timing) -> FrameTime:
@@ -132,6 +142,6 @@ def _scaled(known: Sequence[Timing], wanted: Load) -> FrameTime:
     return FrameTime(max(seconds, 0.01), margin, found.basis, found.deviation * stretch, near.frames)
 
 
-def _proportional(seconds: float, ratio: float) -> float:
-    overhead = min(seconds, OVERHEAD_SECONDS)
+def _proportional(seconds: float, ratio: float, overhead_seconds: float = OVERHEAD_SECONDS) -> float:
+    overhead = min(seconds, overhead_seconds)
     return overhead + (seconds - overhead) * ratio
