@@ -95,11 +95,11 @@ def look_again(session: Session, terms: render_nodes.Terms, job_ids: Collection[
     """Nodes came or went, frames take longer or less than expected: give these renders their new part, and hand out what it has
     room for. Those that others work on now are passed over. Returns how many have another part."""
     query = select(Job).where(Job.id.in_(job_ids), *_UNDER_WAY).order_by(Job.id).with_for_update(skip_locked=True)
-    there: dict[tuple[int, str], dict[str, Availability]] = {}
+    there: dict[tuple[int, str, str | None], dict[str, Availability]] = {}
     changed = 0
     for job in session.scalars(query.execution_options(populate_existing=True)).all():
         order = session.get_one(RenderOrder, job.id, populate_existing=True)
-        needs = int(order.allocation.get("scene_memory_bytes", 0)), job.kind
+        needs = int(order.allocation.get("scene_memory_bytes", 0)), job.kind, job.settings.get("engine")
         if needs not in there:
             there[needs] = render_nodes.availability(session, terms, *needs)
         changed += _give(session, job, order, there[needs][job.tier])

@@ -32,6 +32,7 @@ _PICK = """
     WHERE u.state = 'queued' AND NOT u.is_parked AND u.capability = :capability
       {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
       AND (u.memory_bytes IS NULL OR u.memory_bytes <= :memory_bytes)
+      AND (u.engine IS NULL OR CAST(:engines AS text[]) IS NULL OR u.engine = ANY(CAST(:engines AS text[])))
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR (NOT EXISTS (
             SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id AND b.blocked_at > :blocked_since)
         AND NOT EXISTS (
@@ -39,6 +40,7 @@ _PICK = """
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
             AND (u.capability = ANY(n.capabilities) OR :cover = ANY(n.capabilities))
             AND (u.memory_bytes IS NULL OR n.memory_bytes IS NULL OR n.memory_bytes >= u.memory_bytes)
+            AND (u.engine IS NULL OR n.engines IS NULL OR u.engine = ANY(n.engines))
             AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL
                 AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes))))))
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
@@ -172,6 +174,7 @@ def claim(
         "alive_since": now - timedelta(seconds=silence_seconds),
         "blocked_since": now - timedelta(seconds=second_try_seconds),
         "memory_bytes": 2**63 - 1 if node.memory_bytes is None else node.memory_bytes,
+        "engines": node.engines,
         "lease_until": now + timedelta(seconds=lease_seconds),
     }
     rows: list[Any] = []

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core import render_nodes, render_orders, scene_timings
 from app.core.render_nodes import Availability
-from app.errors import InvalidInput
+from app.errors import InvalidInput, Unavailable
 from app.values import frame_times, prompt_times, tiles
 from app.values.capabilities import PROMPTED
 from app.values.frame_times import FrameTime
@@ -70,8 +70,19 @@ class TierEstimate:
 def estimate(session: Session, work: Work, terms: Terms) -> list[TierEstimate]:
     """One for each tier, in the order of `TIERS`."""
     frame = _frame_time(session, work, terms)
-    there = render_nodes.availability(session, terms.nodes, memory_bytes(work.report), work.kind)
+    there = render_nodes.availability(session, terms.nodes, memory_bytes(work.report), work.kind, work.settings.get("engine"))
     return [_of_tier(tier, work, frame, terms, there[tier]) for tier in TIERS]
+
+
+def assert_engine_offered(session: Session, work: Work, found: TierEstimate, terms: Terms) -> None:
+    """Unavailable ENGINE_NOT_OFFERED while of the nodes that are there none has the engine: it would wait for one that may never
+    come."""
+    engine = work.settings.get("engine")
+    if found.availability.nodes or not render_nodes.availability(session, terms.nodes, kind=work.kind)[found.tier].nodes:
+        return
+    if not render_nodes.availability(session, terms.nodes, kind=work.kind, engine=engine)[found.tier].nodes:
+        message = f"no node that renders with {engine} is there now: set settings.engine to another one, or order later"
+        raise Unavailable(message, code="ENGINE_NOT_OFFERED")
 
 
 def memory_bytes(report: Mapping[str, Any] | None) -> int:

@@ -39,7 +39,9 @@ log = structlog.get_logger()
 K = TypeVar("K")
 BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
-WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED", "TILES_UNSUPPORTED"}
+WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {
+    "PAYLOAD_INVALID", "INFERENCE_REFUSED", "TILES_UNSUPPORTED", "ENGINE_UNSUPPORTED", "PICTURE_LIMIT", "OUTPUT_LIMIT",
+}  # fmt: skip
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:

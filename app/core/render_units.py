@@ -78,6 +78,8 @@ def make(session: Session, job: Job, memory_bytes: int) -> None:
     """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row.
     `memory_bytes` is what its scene is thought to need, 0 where nobody knows."""
     now = clock.now()
+    needs = {"memory_bytes": memory_bytes or None, "engine": job.settings.get("engine")}
+    nothing = dict.fromkeys(needs)
     rows: list[dict[str, Any]] = [
         {
             "id": uuid.uuid4(),
@@ -88,8 +90,8 @@ def make(session: Session, job: Job, memory_bytes: int) -> None:
             "state": UnitState.QUEUED,
             "is_parked": True,
             "queued_at": now,
-            "memory_bytes": memory_bytes or None if unit["kind"] in OPEN_THE_SCENE else None,
         }
+        | (needs if unit["kind"] in OPEN_THE_SCENE else nothing)
         | unit
         for ordinal, unit in enumerate(plan(job.settings))
     ]

@@ -56,6 +56,8 @@ class Node(Base):
     gpu_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     # The machine's own, as far as the node says something sensible.
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # And what it renders with: null where it does not say.
+    engines: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     last_heartbeat_at: Mapped[Moment | None] = mapped_column(index=True)
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
     unhealthy_until: Mapped[Moment | None]

@@ -7,7 +7,7 @@ import pytest
 from app.core import allocation, nodes, render_nodes, render_orders
 from app.db import Database
 from app.models.nodes import Node
-from tests.factories.render_market import Renders
+from tests.factories.render_market import SETTINGS, Renders
 from tests.factories.task_market import Hours, moving_clock
 
 TERMS = render_nodes.Terms(silence_seconds=90, open_nodes=True, guess_seconds=60, economy_seconds=900)
@@ -103,3 +103,14 @@ def test_a_scene_goes_where_there_is_memory_for_it_whatever_nodes_say_of_themsel
     [item] = renders.claim(large, 1)
     renders.node_fails(item, "OUT_OF_MEMORY")
     assert renders.claim(small, 64) == []
+
+
+def test_an_engine_is_asked_of_nodes_that_have_it(renders: Renders) -> None:
+    plain, able = renders.node(engines=["cycles"]), renders.node(engines=["cycles", "eevee"])
+    with renders.database.unit_of_work() as session:
+        assert render_nodes.availability(session, TERMS, engine="eevee")["priority"].nodes == 1
+    job_id = renders.place(2, settings={**SETTINGS, "engine": "eevee"})
+    assert renders.claim(plain, 64) == []
+    [item, _] = renders.claim(able, 64)
+    renders.node_fails(item, "GPU_ERROR")
+    assert renders.claim(plain, 64) == [] and renders.job(job_id).state == "open"
