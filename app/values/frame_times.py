@@ -22,7 +22,7 @@ LEAST_HIGH_SECONDS = 1.0
 JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
 EXTRA_MARGIN = 4.0
 # How much longer than expected all frames together may take, and still be within the bound.
-SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 3.0
+SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 7.0
 DEVIATIONS = 3.0
 UNKNOWN_SPREAD = 0.5  # of the mean, of frames of which only one was seen
 
@@ -107,17 +107,21 @@ def _whole(*given: object) -> int:
 
 
 def expect(
-    timings: Sequence[Timing], wanted: Load, guess_seconds: float, guessed_work: float = GUESSED_WORK
+    timings: Sequence[Timing],
+    wanted: Load,
+    guess_seconds: float,
+    guessed_work: float = GUESSED_WORK,
+    overhead_seconds: float = GUESSED_OVERHEAD_SECONDS,
 ) -> FrameTime:
     """The best that can be said of one frame of a scene; `guess_seconds` are of a Full HD frame with 128 samples, or of other
-    `guessed_work`."""
+    `guessed_work`, and `overhead_seconds` of them do not hang on the size."""
     known = [item for item in timings if item.load.engine == wanted.engine and item.frames > 0]
     same = [item for item in known if item.load == wanted]
     if same:
         return _measured(max(same, key=lambda item: item.frames))
     if known:
         return _scaled(known, wanted)
-    seconds = _proportional(guess_seconds, wanted.work / guessed_work, GUESSED_OVERHEAD_SECONDS)
+    seconds = _proportional(guess_seconds, wanted.work / guessed_work, overhead_seconds)
     return FrameTime(seconds, GUESSED_MARGIN, GUESSED)
 
 
