@@ -18,7 +18,7 @@ from app.models.render_blocks import RenderBlock
 from app.values import clock
 
 FAILURES_MOST, SILENCES_MOST = 2, 3
-SECOND_TRY_SECONDS = 300  # as the setting RENDER_SECOND_TRY_SECONDS has it
+SECOND_TRY_SECONDS = 120  # as the setting RENDER_SECOND_TRY_SECONDS has it
 FORGIVEN_AFTER_SECONDS = 3600  # without falling silent again
 SILENT = "LEASE_LOST"
 # What will be so with the job's next frame, too; all else is soft, and counted.
