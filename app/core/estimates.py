@@ -114,13 +114,13 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
     frames, parts = work.frames, work.frames * tiles.count(work.settings)
     units = parts + (1 if work.settings.get("video") else 0)
     most = float(units * terms.unit_max_seconds)
-    side_by_side = max(1, min(parts, there.nodes))
-    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else _beyond_frames(work, frame, side_by_side)
+    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else _beyond_frames(work, frame, parts)
     low, expected, high = (
         min(most, seconds)
         for seconds in (frame.total_low(frames), frame.seconds * frames + more, frame.total_high(frames) + more_high)
     )
     per_hour = terms.tariff.per_hour(tier)
+    side_by_side = max(1, min(parts, there.nodes))
     certain = max(1, min(parts, there.free))
     return TierEstimate(
         tier=tier,
@@ -136,9 +136,9 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
     )
 
 
-def _beyond_frames(work: Work, frame: FrameTime, nodes: int) -> tuple[float, float]:
-    """Seconds that so many nodes need beside the frames, as expected and at most."""
-    start, extra = frame_times.start_seconds(frame.basis, nodes), frame_times.extra_seconds(work.settings, work.frames)
+def _beyond_frames(work: Work, frame: FrameTime, parts: int) -> tuple[float, float]:
+    """Seconds that nodes need beside the frames, as expected and at most."""
+    start, extra = frame_times.start_seconds(frame.basis, parts), frame_times.extra_seconds(work.settings, work.frames)
     return start[0] + extra[0], start[1] + extra[1]
 
 

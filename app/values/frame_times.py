@@ -16,8 +16,9 @@ QUALITY_SAMPLES = {"low": 32, "medium": 128, "high": 512}
 GUESSED_WORK = DEFAULT_WIDTH * DEFAULT_HEIGHT * DEFAULT_SAMPLES
 OVERHEAD_SECONDS = 0.5  # to open a file and begin, whatever the picture's size
 GUESSED_OVERHEAD_SECONDS = 2.0  # the same of a scene that nobody has seen
-# Until a node has Blender running and the scene open, which its first frame of a job pays for: as expected, and at most.
-START_SECONDS, START_MOST_SECONDS = 3.0, 12.0
+# Until a node has Blender running and the scene open, which its first frame of a job pays for: as expected, and at most. How many
+# begin, nobody knows when it is ordered, and a price is not to change because a node has come meanwhile.
+START_SECONDS, START_MOST_SECONDS, STARTS_MOST = 3.0, 12.0, 4
 LEAST_HIGH_SECONDS = 1.0
 JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
 EXTRA_MARGIN = 4.0
@@ -84,10 +85,11 @@ def extra_seconds(settings: Mapping[str, Any], frames: int) -> tuple[float, floa
     return expected, expected * EXTRA_MARGIN
 
 
-def start_seconds(basis: str, nodes: int) -> tuple[float, float]:
-    """What it takes until so many nodes have begun, beyond the frames, as expected and at most: what was measured has its part of
-    that in it, but other jobs' frames may have shared one start among more."""
-    return (nodes * START_SECONDS if basis == GUESSED else 0.0), nodes * START_MOST_SECONDS
+def start_seconds(basis: str, units: int) -> tuple[float, float]:
+    """What it takes until nodes have begun with so many units, beyond the frames, as expected and at most: what was measured has
+    its part of that in it, but other jobs' frames may have shared one start among more."""
+    starts = min(units, STARTS_MOST)
+    return (starts * START_SECONDS if basis == GUESSED else 0.0), starts * START_MOST_SECONDS
 
 
 def load_of(settings: Mapping[str, Any], report: Mapping[str, Any] | None) -> Load:
