@@ -211,8 +211,8 @@ def release(session: Session, attempt_id: uuid.UUID, fence: int) -> bool:
 def expire_leases(session: Session, limits: tuple[int, int], batch: int = 200, most_seconds: int = 0) -> int:
     """Take back units whose lease ran out: a lost lease is not a failure. Returns how many.
 
-    With `most_seconds`, those that a node has had for longer than that, too, whatever it says of them: one that hangs, or lies, does
-    not keep a job for ever. Each job is a savepoint of its own: one that cannot be taken care of does not keep the others waiting.
+    With `most_seconds`, those that a node has had for longer than that, too, whatever it says of them: one that hangs, or lies,
+    does not keep a job for ever. Each job is a savepoint of its own: one that cannot be taken care of keeps no other waiting.
     """
     ran_out = WorkUnit.lease_until < clock.now()
     if most_seconds:

@@ -1,8 +1,8 @@
 """One render's own list of nodes that get nothing more of it: a bad node spoils a few frames and sinks no job.
 
 A list of its own, beside each unit's: a node that crashed on one frame is kept from all the others before it has tried them.
-While no other node fits, the frames wait for one; after SECOND_TRY_SECONDS those that are on the list may try again (`claims`), so
-that a render whose only nodes are bad comes to an end.
+While no other node fits, the frames wait for one; after SECOND_TRY_SECONDS those on the list may try again (`claims`), so that a
+render whose only nodes are bad comes to an end.
 """
 
 import uuid

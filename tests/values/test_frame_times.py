@@ -49,7 +49,7 @@ def test_the_less_is_known_the_further_the_bound_is() -> None:
     assert (guess.total_low(10), guess.total_high(10)) == (75, 4800)
 
 
-# Of ../shared/scenes on two cores of a CPU without a GPU, the slowest of each size: seconds of the first frame, and of another one.
+# Real scenes on two cores of a CPU, the slowest of each size: seconds of the first frame, and of another one.
 @pytest.mark.parametrize(
     ("load", "first", "next_one"),
     [(Load("cycles", 64, 64, 1), 1.2, 4.7), (Load("cycles", 480, 270, 16), 2.8, 5.1)],
