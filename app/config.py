@@ -206,6 +206,10 @@ class Settings:
     economy_wait_seconds: int = setting(
         900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400
     )
+    render_second_try_seconds: int = setting(
+        120, "a frame waits so long for another node when those that are there failed at its job; then they may try again", "s",
+        most=86_400,
+    )
     pay_later_most: str = setting("5", "what an account may owe for renders with `pay_before_download`, open ones too", "RENDER")
     lease_seconds: int = setting(60, "an attempt's lease; progress renews it", "s")
     unit_max_seconds: int = setting(3600, "longest work on one frame", "s")

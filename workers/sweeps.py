@@ -59,6 +59,7 @@ log = structlog.get_logger()
 NEVER_SEEN_SECONDS = 600
 AT_ONCE = 100
 JOBS_AT_ONCE = 10
+HELD_MOST = 4  # times the longest work on one frame: a node has several, one after the other
 DAY_SECONDS = 86_400
 RESULT_KEPT_SECONDS = 86_400  # far longer than an upload's address is good, and any node's patience
 # A turn whose holder was killed is over after this long; a sweep that takes longer is doubled, which is harmless.
@@ -189,11 +190,15 @@ def sweep_allocations() -> None:
 
 @shared_task(name="hub.sweep_quotes")
 def sweep_quotes() -> None:
-    """Withdraw quotes that nobody paid, refund paid jobs that nobody takes, and end probes that nobody came for."""
+    """Withdraw quotes that nobody paid, refund paid jobs that nobody takes, take back what nodes have had for too long, and end
+    probes that nobody came for."""
     with hub().database.unit_of_work() as session:
         stale_jobs.withdraw_old_quotes(session, hub().settings.unpaid_kept_seconds)
     with hub().database.unit_of_work() as session:
         stale_jobs.fail_untaken_jobs(session, hub().settings.untaken_seconds)
+    with hub().database.unit_of_work() as session:
+        limits = (hub().settings.max_failures, hub().settings.max_attempts)
+        outcomes.expire_leases(session, limits, most_seconds=HELD_MOST * hub().settings.unit_max_seconds)
     with hub().database.unit_of_work() as session:
         render_probes.drop_stale(session)
 

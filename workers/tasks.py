@@ -1,5 +1,6 @@
 """The hub's tasks that somebody orders: an id in, nothing out, thin. Each is harmless to repeat."""
 
+import threading
 import uuid
 
 import structlog
@@ -12,6 +13,7 @@ from workers.parts import forget, hub
 from workers.seats import seat
 
 log = structlog.get_logger()
+_one_stitch = threading.Lock()  # of the largest pictures, several at once would be more than a worker's memory
 
 
 @shared_task(name="hub.payments.verify")
@@ -74,6 +76,19 @@ def check_dispute(key: str, message_id: str | None = None) -> None:
 
 @shared_task(name="hub.renders.stitch")
 def stitch_tiles(key: str, message_id: str | None = None) -> None:
-    """Put the tiles of a still together; while another worker is at it, the order stays."""
-    if stitching.stitch(hub().database, hub().store, uuid.UUID(key)) != stitching.BUSY:
+    """Put the tiles of a still together; while another worker is at it, or this one stitches another, the order stays."""
+    if not _one_stitch.acquire(blocking=False):
+        return
+    try:
+        became = stitching.stitch(hub().database, hub().store, uuid.UUID(key))
+    finally:
+        _one_stitch.release()
+    if became != stitching.BUSY:
         forget(message_id)
+
+
+@shared_task(name="hub.renders.delete_tiles")
+def delete_tiles(key: str, message_id: str | None = None) -> None:
+    """Delete the tiles of a still whose job is over."""
+    retention.delete_tiles(hub().database, hub().store, uuid.UUID(key))
+    forget(message_id)

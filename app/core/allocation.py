@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import render_nodes, render_units
+from app.core import estimates, render_nodes, render_units
 from app.core.render_nodes import Availability
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
@@ -80,14 +80,8 @@ def for_order(
 ) -> Allocation:
     """What a new job of this account may have. `there` is who could render its scene now, `report` what is known of that."""
     score = record_of(session, account_id).reputation
-    basis = Basis(score, there.nodes, there.free, memory_bytes(report), frame_seconds, waiting=there.queued)
+    basis = Basis(score, there.nodes, there.free, estimates.memory_bytes(report), frame_seconds, waiting=there.queued)
     return allocate(basis)
-
-
-def memory_bytes(report: Mapping[str, Any] | None) -> int:
-    """What a scene is thought to need; 0 where nobody knows."""
-    said = (report or {}).get("estimated_memory_bytes")
-    return said if type(said) is int and 0 < said < 2**62 else 0
 
 
 def waiting(session: Session, most: int = 200) -> list[uuid.UUID]:
@@ -101,11 +95,11 @@ def look_again(session: Session, terms: render_nodes.Terms, job_ids: Collection[
     """Nodes came or went, frames take longer or less than expected: give these renders their new part, and hand out what it has
     room for. Those that others work on now are passed over. Returns how many have another part."""
     query = select(Job).where(Job.id.in_(job_ids), *_UNDER_WAY).order_by(Job.id).with_for_update(skip_locked=True)
-    there: dict[tuple[int, str], dict[str, Availability]] = {}
+    there: dict[tuple[int, str, str | None], dict[str, Availability]] = {}
     changed = 0
     for job in session.scalars(query.execution_options(populate_existing=True)).all():
         order = session.get_one(RenderOrder, job.id, populate_existing=True)
-        needs = int(order.allocation.get("scene_memory_bytes", 0)), job.kind
+        needs = int(order.allocation.get("scene_memory_bytes", 0)), job.kind, job.settings.get("engine")
         if needs not in there:
             there[needs] = render_nodes.availability(session, terms, *needs)
         changed += _give(session, job, order, there[needs][job.tier])
@@ -126,6 +120,8 @@ def _give(session: Session, job: Job, order: RenderOrder, there: Availability) -
     )
     found = allocate(basis)
     if found.units_at_once == order.window_units:
+        if own == queued == 0:
+            render_units.feed(session, job, order)  # nobody else would: nothing of it is to be finished
         return False
     order.window_units, order.allocation = found.units_at_once, dict(found.words)
     render_units.feed(session, job, order)

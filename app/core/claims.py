@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import attempts, prompts, task_fit, tasks
+from app.core import attempts, prompts, render_blocks, task_fit, tasks
 from app.core.nodes import CallingNode
 from app.values import capabilities, clock
 
@@ -31,15 +31,27 @@ _PICK = """
     SELECT u.id FROM work_units u
     WHERE u.state = 'queued' AND NOT u.is_parked AND u.capability = :capability
       {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
-      AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
+      AND (u.memory_bytes IS NULL OR u.memory_bytes <= :memory_bytes)
+      AND (u.engine IS NULL OR CAST(:engines AS text[]) IS NULL OR u.engine = ANY(CAST(:engines AS text[])))
+      AND (NOT (:node_id = ANY(u.blocked_nodes)) OR (NOT EXISTS (
+            SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id AND b.blocked_at > :blocked_since)
+        AND NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
             AND (u.capability = ANY(n.capabilities) OR :cover = ANY(n.capabilities))
+            AND (u.memory_bytes IS NULL OR n.memory_bytes IS NULL OR n.memory_bytes >= u.memory_bytes)
+            AND (u.engine IS NULL OR n.engines IS NULL OR u.engine = ANY(n.engines))
             AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL
-                AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes)))))
+                AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes))))))
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
 _OWN, _ANYBODYS = "u.provider_id = :provider_id", "u.provider_id IS NULL"
+# A job whose scene a node has open comes first among its equals alone: else a long one would keep the node from what is more
+# urgent, or has waited for too long, and from its own provider's.
+_WAITS = """SELECT w.priority FROM work_units w WHERE w.state = 'queued' AND NOT w.is_parked AND w.capability = :capability
+    AND w.queued_at <= :now AND {which} ORDER BY w.priority DESC LIMIT 1"""
+_OF_JOB = "AND u.job_id = :job_id AND u.priority >= coalesce(({waits}), u.priority)"
+_AFTER_OWN = " AND NOT EXISTS ({waits})"
 _ORDERED_ALONE = " AND u.kind NOT IN ('inspection', 'tile', 'join')"
 _SETTINGS = "j.settings - 'frame_list'"
 _TASK_SETTINGS = f"CASE c.kind WHEN 'container' THEN (SELECT to_jsonb(t) FROM tasks t WHERE t.job_id = j.id) ELSE {_SETTINGS} END"
@@ -78,22 +90,29 @@ def _claim_statement(
     limit: int, is_of_job: bool, looks_for_offers: bool, inspects: bool = True, has_tasks: bool = False
 ) -> TextClause:
     """The limit is written out: PostgreSQL keeps the plan of a statement whose cost does not hang on a parameter."""
-    of_job, kinds = "AND u.job_id = :job_id" if is_of_job else "", "" if inspects else _ORDERED_ALONE
+    kinds = "" if inspects else _ORDERED_ALONE
+    of_own, of_anybodys = _of_job(kinds) if is_of_job else ("", "")
     fits = f" AND (u.kind <> 'container' OR {task_fit.FITS})" if has_tasks else ""
-    only = {"of_job": of_job, "inspects": kinds, "fits": fits}
+    only = {"inspects": kinds, "fits": fits}
     limit = int(limit)
     offered = f"offered AS ({_OFFERED.format(limit=limit)}),\n" if looks_for_offers else ""
     for_own = f"(SELECT {limit} - count(*) FROM offered)" if looks_for_offers else str(limit)
     rest = f"(SELECT {for_own} - count(*) FROM own)"
     statement = _CLAIM.format(
         offered=offered,
-        own=_PICK.format(**only, whose=_OWN, limit=for_own),
-        anybodys=_PICK.format(**only, whose=_ANYBODYS, limit=rest),
+        own=_PICK.format(**only, of_job=of_own, whose=_OWN, limit=for_own),
+        anybodys=_PICK.format(**only, of_job=of_anybodys, whose=_ANYBODYS, limit=rest),
         or_offered=" UNION ALL SELECT id FROM offered" if looks_for_offers else "",
         taken=f",\ntaken AS ({task_fit.TAKEN})" if has_tasks else "",
         settings=_TASK_SETTINGS if has_tasks else _SETTINGS,
     )
     return text(statement).bindparams(*_KINDS[:looks_for_offers])
+
+
+def _of_job(kinds: str) -> tuple[str, str]:
+    """What is asked of a job's units that are its provider's own, and of those that are anybody's."""
+    own, anybodys = (_WAITS.format(which=f"{whose}{kinds}".replace("u.", "w.")) for whose in (_OWN, _ANYBODYS))
+    return _OF_JOB.format(waits=own), _OF_JOB.format(waits=anybodys) + _AFTER_OWN.format(waits=own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +153,16 @@ def claim(
     silence_seconds: int,
     open_nodes: bool = False,
     task_rules: task_fit.Rules = TASK_RULES,
+    second_try_seconds: int = render_blocks.SECOND_TRY_SECONDS,
 ) -> list[Claim]:
     """Hand out up to `ask["limit"]` units that fit this node, best first, each with a fence and a lease.
 
-    What was offered to this node (`core.dispatch`) comes first, then units of `ask["job_id"]`. Rows that others hold are passed
-    over, so that any number of nodes claim side by side without waiting. `ask["inspects"]` is False for a node that does only
-    what clients order. Of compute tasks it gets those that its machine has room for, one at a time, since each takes some of it.
-    The caller has asked `nodes.assert_may_work`.
+    What was offered to this node (`core.dispatch`) comes first, then units of `ask["job_id"]` before others that are as urgent.
+    Rows that others hold are passed over, so that any number of nodes claim side by side without waiting. What this node has
+    failed at is for others. While there are none it may try again: at once, or after `second_try_seconds` where it is on a
+    render's list (`render_blocks`). `ask["inspects"]` is False for a node that does only what clients order. Of compute tasks it
+    gets those that its machine has room for, one at a time, since each takes some of it. The caller has asked
+    `nodes.assert_may_work`.
     """
     now = clock.now()
     kinds = capabilities.asked(ask["capabilities"], node.capabilities)
@@ -150,6 +172,9 @@ def claim(
         "node_id": node.id,
         "now": now,
         "alive_since": now - timedelta(seconds=silence_seconds),
+        "blocked_since": now - timedelta(seconds=second_try_seconds),
+        "memory_bytes": 2**63 - 1 if node.memory_bytes is None else node.memory_bytes,
+        "engines": node.engines,
         "lease_until": now + timedelta(seconds=lease_seconds),
     }
     rows: list[Any] = []

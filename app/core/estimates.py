@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core import render_nodes, render_orders, scene_timings
 from app.core.render_nodes import Availability
-from app.errors import InvalidInput
+from app.errors import InvalidInput, Unavailable
 from app.values import frame_times, prompt_times, tiles
 from app.values.capabilities import PROMPTED
 from app.values.frame_times import FrameTime
@@ -70,9 +70,25 @@ class TierEstimate:
 def estimate(session: Session, work: Work, terms: Terms) -> list[TierEstimate]:
     """One for each tier, in the order of `TIERS`."""
     frame = _frame_time(session, work, terms)
-    memory = (work.report or {}).get("estimated_memory_bytes")
-    there = render_nodes.availability(session, terms.nodes, memory if isinstance(memory, int) else 0, work.kind)
+    there = render_nodes.availability(session, terms.nodes, memory_bytes(work.report), work.kind, work.settings.get("engine"))
     return [_of_tier(tier, work, frame, terms, there[tier]) for tier in TIERS]
+
+
+def assert_engine_offered(session: Session, work: Work, found: TierEstimate, terms: Terms) -> None:
+    """Unavailable ENGINE_NOT_OFFERED while of the nodes that are there none has the engine: it would wait for one that may never
+    come."""
+    engine = work.settings.get("engine")
+    if found.availability.nodes or not render_nodes.availability(session, terms.nodes, kind=work.kind)[found.tier].nodes:
+        return
+    if not render_nodes.availability(session, terms.nodes, kind=work.kind, engine=engine)[found.tier].nodes:
+        message = f"no node that renders with {engine} is there now: set settings.engine to another one, or order later"
+        raise Unavailable(message, code="ENGINE_NOT_OFFERED")
+
+
+def memory_bytes(report: Mapping[str, Any] | None) -> int:
+    """What a scene is thought to need, as a node has said; 0 where nobody knows, or what is said makes no sense."""
+    said = (report or {}).get("estimated_memory_bytes")
+    return said if type(said) is int and 0 < said < 2**62 else 0
 
 
 def _frame_time(session: Session, work: Work, terms: Terms) -> FrameTime:
@@ -98,7 +114,7 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
     frames, parts = work.frames, work.frames * tiles.count(work.settings)
     units = parts + (1 if work.settings.get("video") else 0)
     most = float(units * terms.unit_max_seconds)
-    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else frame_times.extra_seconds(work.settings, frames)
+    more, more_high = (0.0, 0.0) if work.kind in PROMPTED else _beyond_frames(work, frame, parts)
     low, expected, high = (
         min(most, seconds)
         for seconds in (frame.total_low(frames), frame.seconds * frames + more, frame.total_high(frames) + more_high)
@@ -118,6 +134,12 @@ def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Avail
         frame_seconds=min(frame.seconds, float(terms.unit_max_seconds)),
         availability=there,
     )
+
+
+def _beyond_frames(work: Work, frame: FrameTime, parts: int) -> tuple[float, float]:
+    """Seconds that nodes need beside the frames, as expected and at most."""
+    start, extra = frame_times.start_seconds(frame.basis, parts), frame_times.extra_seconds(work.settings, work.frames)
+    return start[0] + extra[0], start[1] + extra[1]
 
 
 def _price(per_hour: Money, seconds: float, units: int) -> Money:

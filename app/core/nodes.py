@@ -20,6 +20,7 @@ from app.values import capabilities, clock, node_keys
 TOKEN_HOURS = 24
 FAILURES_IN_A_ROW = 3
 UNHEALTHY_SECONDS = 300
+ENGINES_MOST = 16
 METADATA_LIMIT_BYTES, MACHINE_LIMIT_BYTES = 16_384, 131_072  # of JSON
 
 
@@ -52,6 +53,8 @@ class CallingNode:
     is_doubtful: bool
     # The operator lets it have nothing new.
     is_drained: bool = False
+    memory_bytes: int | None = None
+    engines: list[str] | None = None
 
 
 _CALLER = text("""
@@ -59,7 +62,7 @@ SELECT n.id, n.provider_id, n.is_trusted, n.capabilities, n.public_key, n.last_h
     t.id, t.challenge, t.proven_at, n.failures_in_a_row, n.offered_until,
     t.proven_at IS NULL AND EXISTS (
         SELECT 1 FROM node_tokens o WHERE o.node_id = n.id AND o.proven_at IS NOT NULL AND o.expires_at > :now),
-    n.drained_at IS NOT NULL
+    n.drained_at IS NOT NULL, n.memory_bytes, n.engines
 FROM node_tokens t JOIN nodes n ON n.id = t.node_id WHERE t.id = :token_id AND t.expires_at > :now
 """)
 
@@ -162,7 +165,7 @@ def _described(told: Mapping[str, Any]) -> dict[str, Any]:
     """What a node said of itself, as columns of its row."""
     words = {key: told[key] for key in ("name", "capabilities", "machine", "agent")}
     found = capabilities.told(told["capabilities"], told["machine"])
-    return words | {"capabilities": found, "gpu_memory_bytes": _largest_gpu_bytes(told["machine"])}
+    return words | {"capabilities": found} | _means(told["machine"])
 
 
 def _may_enrol(provider_id: uuid.UUID) -> ColumnElement[bool]:
@@ -179,9 +182,19 @@ def gpus_of(machine: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
 
 
-def _largest_gpu_bytes(machine: Mapping[str, Any]) -> int | None:
-    """From what a node says of itself; whatever is no sensible number is not known."""
-    sizes = [gpu.get("memory_total_bytes") for gpu in gpus_of(machine)]
+def _means(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that say how much memory a machine has, and its largest GPU, and what it renders with; a node may say anything,
+    and whatever makes no sense is not known."""
+    gpus, engines = [gpu.get("memory_total_bytes") for gpu in gpus_of(machine)], machine.get("engines")
+    is_told = isinstance(engines, list) and len(engines) <= ENGINES_MOST and all(isinstance(name, str) for name in engines)
+    return {
+        "gpu_memory_bytes": _largest(gpus),
+        "memory_bytes": _largest([machine.get("memory_bytes")]),
+        "engines": engines if is_told else None,
+    }
+
+
+def _largest(sizes: list[Any]) -> int | None:
     return max((size for size in sizes if type(size) is int and 0 < size < 2**63), default=None)
 
 
@@ -230,7 +243,7 @@ def heartbeat(session: Session, node: CallingNode, report: Mapping[str, Any], pr
     if report.get("metadata") is not None:
         changes["machine"] = Node.machine.op("||")(func.jsonb_build_object("metadata", cast(report["metadata"], JSONB)))
     if report.get("machine"):
-        changes |= {"machine": report["machine"], "gpu_memory_bytes": _largest_gpu_bytes(report["machine"])}
+        changes |= {"machine": report["machine"]} | _means(report["machine"])
         changes |= _new_offers(node, report["machine"])
     session.execute(update(Node).where(Node.id == node.id).values(changes))
     return _state(node, now)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
@@ -39,7 +39,9 @@ log = structlog.get_logger()
 K = TypeVar("K")
 BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
-WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {"PAYLOAD_INVALID", "INFERENCE_REFUSED", "TILES_UNSUPPORTED"}
+WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {
+    "PAYLOAD_INVALID", "INFERENCE_REFUSED", "TILES_UNSUPPORTED", "ENGINE_UNSUPPORTED", "PICTURE_LIMIT", "OUTPUT_LIMIT",
+}  # fmt: skip
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -134,9 +136,17 @@ def _return_unit(
         unit.state = advance(UnitState(unit.state), UnitState.FAILED)
         unit.lease_until = None
         session.flush()
-        fail_job(session, unit.job_id, code, message)
+        fail_job(session, unit.job_id, code, f"{message}{_tries(session, unit)}")
         return
     _requeue(session, unit, after_seconds)
+
+
+def _tries(session: Session, unit: WorkUnit) -> str:
+    """That a render did not end for want of trying."""
+    if not _is_render(session, unit):
+        return ""
+    nodes = session.scalar(select(func.count(Attempt.node_id.distinct())).where(Attempt.unit_id == unit.id))
+    return f" (tried {unit.failures + unit.losses} times, on {nodes} node{'' if nodes == 1 else 's'})"
 
 
 def _return_inspection(session: Session, unit: WorkUnit, code: str, message: str, limits: tuple[int, int]) -> None:
@@ -198,21 +208,25 @@ def release(session: Session, attempt_id: uuid.UUID, fence: int) -> bool:
     return True
 
 
-def expire_leases(session: Session, limits: tuple[int, int], batch: int = 200) -> int:
+def expire_leases(session: Session, limits: tuple[int, int], batch: int = 200, most_seconds: int = 0) -> int:
     """Take back units whose lease ran out: a lost lease is not a failure. Returns how many.
 
-    Each job is a savepoint of its own: one that cannot be taken care of does not keep the others waiting.
+    With `most_seconds`, those that a node has had for longer than that, too, whatever it says of them: one that hangs, or lies,
+    does not keep a job for ever. Each job is a savepoint of its own: one that cannot be taken care of keeps no other waiting.
     """
-    expired = (WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now())
+    ran_out = WorkUnit.lease_until < clock.now()
+    if most_seconds:
+        began = (Attempt.started_at < clock.now() - timedelta(seconds=most_seconds), Attempt.node_id.is_not(None))
+        had = select(Attempt.id).where(Attempt.id == WorkUnit.attempt_id, *began).exists()
+        ran_out = ran_out | (WorkUnit.kind != tasks.UNIT_KIND) & had
+    expired = (WorkUnit.state.in_(HELD), ran_out)
     jobs = select(WorkUnit.job_id).where(*expired).limit(batch)
     mine = select(Job.id).where(Job.id.in_(jobs)).order_by(Job.id).with_for_update(skip_locked=True)
-    return sum(_each(session, list(session.scalars(mine)), lambda job_id: _expire(session, job_id, limits)))
+    return sum(_each(session, list(session.scalars(mine)), lambda job_id: _expire(session, job_id, limits, expired)))
 
 
-def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int]) -> int:
-    query = select(WorkUnit).where(
-        WorkUnit.job_id == job_id, WorkUnit.state.in_(HELD), WorkUnit.lease_until < clock.now()
-    )
+def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int], expired: Sequence[ColumnElement[bool]]) -> int:
+    query = select(WorkUnit).where(WorkUnit.job_id == job_id, *expired)
     units = list(session.scalars(query.order_by(WorkUnit.id).with_for_update().execution_options(populate_existing=True)))
     silent = [unit.attempt_id for unit in units if unit.attempt_id is not None and _is_render(session, unit)]
     if silent:

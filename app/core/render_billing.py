@@ -24,7 +24,7 @@ from app.values.states import JobState, PaymentState
 DIALECT = "rnp019"
 DEFERRED = "pay_before_download"
 OVER_LIMIT = "MAX_AMOUNT_REACHED"
-STITCH_TOPIC = "renders.stitch"
+STITCH_TOPIC, TILES_TOPIC = "renders.stitch", "renders.delete_tiles"
 
 # Of finished units: who did it, and how long at most that can have taken.
 _DONE = text("""
@@ -99,7 +99,7 @@ def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: in
 
 def pause_for_money(session: Session, job: Job, order: RenderOrder) -> bool:
     """Pause a job that waits for nothing but its owner to raise the cap. The job is locked by the caller."""
-    if order.limit_minor == order.bound_minor or render_units.units_out(session, job.id):
+    if job.state != JobState.OPEN or order.limit_minor == order.bound_minor or render_units.units_out(session, job.id):
         return False
     if job.units_completed >= job.units_total - render_units.hub_count(job.settings):
         return False  # what is left is the hub's own work
@@ -112,6 +112,8 @@ def finish(session: Session, job: Job) -> None:
     """The job, locked, is over: what its frames did not cost goes back, and what it was charged stays."""
     order = order_of(session, job.id)
     render_holds.release(session, job.id)
+    if job.settings.get("tiles"):
+        outbox.write(session, TILES_TOPIC, str(job.id))
     if order.mode != DEFERRED or order.charged_minor == 0:
         order.settled_at = order.settled_at or clock.now()
     if order.charged_minor == 0 and job.payment_state == PaymentState.CONFIRMED and job.state != JobState.COMPLETED:

@@ -1,7 +1,8 @@
 """One render's own list of nodes that get nothing more of it: a bad node spoils a few frames and sinks no job.
 
 A list of its own, beside each unit's: a node that crashed on one frame is kept from all the others before it has tried them.
-Nothing is kept from it while no other node fits (`claims`).
+While no other node fits, the frames wait for one; after SECOND_TRY_SECONDS those on the list may try again (`claims`), so that a
+render whose only nodes are bad comes to an end.
 """
 
 import uuid
@@ -17,6 +18,7 @@ from app.models.render_blocks import RenderBlock
 from app.values import clock
 
 FAILURES_MOST, SILENCES_MOST = 2, 3
+SECOND_TRY_SECONDS = 120  # as the setting RENDER_SECOND_TRY_SECONDS has it
 FORGIVEN_AFTER_SECONDS = 3600  # without falling silent again
 SILENT = "LEASE_LOST"
 # What will be so with the job's next frame, too; all else is soft, and counted.
@@ -38,7 +40,10 @@ def note_failure(session: Session, job_id: uuid.UUID, node_id: uuid.UUID, code: 
     """A node failed at a unit of a job that is locked by the caller. True if it gets nothing more of it from now on."""
     row = _row(session, job_id, node_id, code)
     row.failures += 1
-    return row.blocked_at is None and (code in HARD or row.failures >= FAILURES_MOST) and _block(session, row)
+    if row.blocked_at is not None:
+        row.blocked_at = clock.now()  # its second try has failed: others are waited for once more
+        return False
+    return (code in HARD or row.failures >= FAILURES_MOST) and _block(session, row)
 
 
 def note_silence(session: Session, job_id: uuid.UUID, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -50,7 +55,9 @@ def note_silence(session: Session, job_id: uuid.UUID, attempt_ids: Collection[uu
         if row.silent_at is not None and row.silent_at < clock.now() - timedelta(seconds=FORGIVEN_AFTER_SECONDS):
             row.silences = 0
         row.silences, row.silent_at = row.silences + 1, clock.now()
-        if row.blocked_at is None and row.silences >= SILENCES_MOST:
+        if row.blocked_at is not None:
+            row.blocked_at = clock.now()
+        elif row.silences >= SILENCES_MOST:
             _block(session, row)
 
 

@@ -12,19 +12,24 @@ from app.values.render_tiers import ECONOMY, ECONOMY_MOST, PRIORITY, TIERS
 
 KIND = "render"
 
-# Nodes that may have anybody's frames. What a scene needs of memory counts where a node says how much it has.
+# Nodes that may have anybody's frames. What a scene needs of memory counts where a node says how much it has, and so does its
+# engine.
 _NODES = text("""
 SELECT count(*) AS nodes, count(*) FILTER (WHERE NOT EXISTS (
     SELECT 1 FROM attempts a WHERE a.node_id = n.id AND a.state = 'live')) AS free
 FROM nodes n
 WHERE n.last_heartbeat_at > :alive_since AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
   AND :kind = ANY(n.capabilities) AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes)
-  AND (:memory_bytes = 0 OR coalesce((n.machine ->> 'memory_bytes')::float8, :memory_bytes) >= :memory_bytes)
+  AND (n.memory_bytes IS NULL OR n.memory_bytes >= :memory_bytes)
+  AND (CAST(:engine AS text) IS NULL OR n.engines IS NULL OR :engine = ANY(n.engines))
 """)
-# What stands in the queue or is with nodes: how many, and how long that will take by what its job's frames took so far.
+# What stands in the queue or is with nodes: how many, and how long that will take by what its job's frames took so far, as nodes
+# say, but never longer than the job has been going.
 _AHEAD = text("""
 SELECT w.is_economy, w.is_held, sum(w.units) AS units,
-    sum(w.units * CASE WHEN j.units_completed > 0 THEN j.render_seconds / j.units_completed ELSE :guess_seconds END) AS seconds
+    sum(w.units * CASE WHEN j.units_completed > 0
+        THEN least(j.render_seconds / j.units_completed, extract(epoch FROM CAST(:now AS timestamptz) - j.started_at))
+        ELSE :guess_seconds END) AS seconds
 FROM (SELECT u.job_id, u.priority <= :economy_most AS is_economy, u.state <> 'queued' AS is_held, count(*) AS units
     FROM work_units u WHERE (u.state = 'queued' AND NOT u.is_parked OR u.state IN ('assigned', 'rendering', 'uploaded'))
         AND u.capability = :kind AND u.provider_id IS NULL AND u.kind <> 'inspection'
@@ -58,13 +63,16 @@ class Availability:
     wait_high_seconds: float | None
 
 
-def availability(session: Session, terms: Terms, memory_bytes: int = 0, kind: str = KIND) -> dict[str, Availability]:
-    """Of every tier, for a kind of work; `memory_bytes` is what the scene needs, 0 for any."""
+def availability(
+    session: Session, terms: Terms, memory_bytes: int = 0, kind: str = KIND, engine: str | None = None
+) -> dict[str, Availability]:
+    """Of every tier, for a kind of work; `memory_bytes` is what the scene needs, 0 for any, and `engine` renders it, None for
+    any."""
     now = clock.now()
     values = {"now": now, "alive_since": now - timedelta(seconds=terms.silence_seconds), "kind": kind}
-    values |= {"open_nodes": terms.open_nodes, "memory_bytes": memory_bytes}
+    values |= {"open_nodes": terms.open_nodes, "memory_bytes": memory_bytes, "engine": engine}
     nodes, free = session.execute(_NODES, values).one()
-    asked = {"kind": kind, "guess_seconds": terms.guess_seconds, "economy_most": ECONOMY_MOST}
+    asked = {"kind": kind, "guess_seconds": terms.guess_seconds, "economy_most": ECONOMY_MOST, "now": now}
     ahead = {(row[0], row[1]): (int(row[2]), float(row[3])) for row in session.execute(_AHEAD, asked)}
     return {tier: _of_tier(tier, nodes, free, ahead, terms) for tier in TIERS}
 

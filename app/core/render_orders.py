@@ -18,7 +18,7 @@ from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
 from app.values.render_tiers import queue_priority
-from app.values.states import JobState, PaymentState, UnitState, advance
+from app.values.states import HELD, JobState, PaymentState, UnitState, advance
 
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
 MODES = (CREDITS, PREPAY, DEFERRED)
@@ -140,7 +140,7 @@ def confirm(session: Session, job: Job, order: RenderOrder) -> None:
         render_holds.add(session, order.account_id, job.id, Money(order.limit_minor, job.asset))
     job.payment_state = advance(PaymentState(job.payment_state), PaymentState.CONFIRMED)
     job.paid_at = clock.now()
-    render_units.make(session, job)
+    render_units.make(session, job, int(order.allocation.get("scene_memory_bytes", 0)))
     render_units.feed(session, job, order)
     render_billing.pause_for_money(session, job, order)
     outbox.announce(session, "job:paid", job.id)
@@ -233,13 +233,15 @@ def rename(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, name: str
 
 
 def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, priority: int) -> Job:
-    """Move what waits of a job in the queue, within its tier: priorities beyond ±100 are as good as those."""
+    """Move what waits of a job in the queue, within its tier, and what may come back: priorities beyond ±100 are as good as
+    those."""
     job, _ = lock_own(session, account_id, job_id)
     _assert_not_over(job)
     if job.priority == priority:
         return job
     job.priority = priority
-    waiting = (WorkUnit.job_id == job.id, WorkUnit.state == UnitState.QUEUED, ~WorkUnit.is_parked)  # others get it when fed
+    is_out = WorkUnit.state.in_(HELD) | (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked  # others get it when fed
+    waiting = (WorkUnit.job_id == job.id, WorkUnit.ordinal >= 0, is_out)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
     session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=queue_priority(job.tier, priority)))
     outbox.announce(session, "job:progress", job.id)

@@ -110,6 +110,7 @@ def _make(session: Session, account_id: uuid.UUID, scene: Scene, settings: Mappi
         state=UnitState.QUEUED,
         queued_at=now,
         rung_at=now,
+        engine=settings["engine"],
     )
     session.add_all([unit, RenderProbe(job_id=job.id, account_id=account_id, sha256=scene.sha256, ordered_at=now)])
     session.flush()

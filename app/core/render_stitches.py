@@ -95,6 +95,20 @@ def complete(session: Session, stitch: Stitch, sha256: str, size_bytes: int) -> 
     return bool(completions.complete(session, [done]))
 
 
+def is_made(session: Session, stitch: Stitch) -> bool:
+    """Whether the job has its picture: if not, nobody needs what lies at its place any more."""
+    return session.scalar(select(WorkUnit.state).where(WorkUnit.id == stitch.unit_id)) == UnitState.COMPLETED
+
+
+def spent(session: Session, job_id: uuid.UUID) -> list[str]:
+    """The files of the tiles of a job that is over: its client gets the whole picture, or none."""
+    job = session.get_one(Job, job_id)
+    if not jobs.is_over(job):
+        return []
+    query = select(WorkUnit.result_key).where(WorkUnit.job_id == job_id, WorkUnit.kind == tiles.KIND)
+    return [key for key in session.scalars(query.order_by(WorkUnit.ordinal)) if key is not None]
+
+
 def give_up(session: Session, stitch: Stitch, message: str) -> None:
     """The tiles can't become one picture: the job fails, and keeps what it has."""
     if not jobs.is_over(jobs.lock(session, stitch.job_id)):

@@ -23,6 +23,7 @@ from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, PaymentState, UnitState
 
 KIND, JOIN_KIND, VIDEO_KIND = "frame", "join", "video"
+OPEN_THE_SCENE = (KIND, tiles.KIND)
 HUB = "hub"  # what the hub does itself needs a capability that no node has
 
 _FEED = text("""
@@ -73,9 +74,12 @@ def share(job: Job, order: RenderOrder) -> int:
     return frame_share(order.bound_minor, job.units_total - hub_count(job.settings))
 
 
-def make(session: Session, job: Job) -> None:
-    """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row."""
+def make(session: Session, job: Job, memory_bytes: int) -> None:
+    """Write a job's units down, parked: once it is paid, so that an unpaid order of ten thousand frames costs one row.
+    `memory_bytes` is what its scene is thought to need, 0 where nobody knows."""
     now = clock.now()
+    needs = {"memory_bytes": memory_bytes or None, "engine": job.settings.get("engine")}
+    nothing = dict.fromkeys(needs)
     rows: list[dict[str, Any]] = [
         {
             "id": uuid.uuid4(),
@@ -87,6 +91,7 @@ def make(session: Session, job: Job) -> None:
             "is_parked": True,
             "queued_at": now,
         }
+        | (needs if unit["kind"] in OPEN_THE_SCENE else nothing)
         | unit
         for ordinal, unit in enumerate(plan(job.settings))
     ]

@@ -7,11 +7,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core import outcomes, render_billing
-from app.models.jobs import Job, WorkUnit
+from app.models.jobs import Attempt, Job, WorkUnit
 from app.values import clock
 from app.values.states import HELD, JobState, PaymentState, UnitState
 
 BATCH = 100
+TRIES_MOST = 20  # of one unit: who takes it and gives it back again and again is no sign of life
 
 
 def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = BATCH) -> int:
@@ -32,11 +33,14 @@ def withdraw_old_quotes(session: Session, older_than_seconds: int, batch: int = 
 def fail_untaken_jobs(session: Session, untaken_seconds: int, batch: int = BATCH) -> int:
     """End paid jobs of which nobody has taken or finished anything for long: the client gets its refund. Returns how many.
 
-    A render that was paused has as much time again from when its units were handed out anew.
+    A render that was paused has as much time again from when its units were handed out anew, and so has what a node has just
+    given back, or lost.
     """
     before = clock.now() - timedelta(seconds=untaken_seconds)
     is_fed = (Job.dialect == render_billing.DIALECT) & (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked
-    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before) | is_fed & (WorkUnit.queued_at > before)
+    was_tried = select(Attempt.id).where(Attempt.unit_id == WorkUnit.id, Attempt.ended_at > before).exists()
+    is_back = (WorkUnit.state == UnitState.QUEUED) & (WorkUnit.fence <= TRIES_MOST) & was_tried
+    alive = WorkUnit.state.in_(HELD) | (WorkUnit.completed_at > before) | is_fed & (WorkUnit.queued_at > before) | is_back
     in_work = select(WorkUnit.id).where(WorkUnit.job_id == Job.id, WorkUnit.ordinal >= 0, alive).exists()
     query = select(Job.id).where(
         Job.state == JobState.OPEN, Job.payment_state == PaymentState.CONFIRMED, Job.paid_at < before, ~in_work

@@ -81,7 +81,7 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
 
     InvalidInput says which member cannot be, PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is
     paid first as `render_payments.ask`; Unavailable IMAGES_NOT_OFFERED or VIDEO_NOT_OFFERED while no node that is there makes of
-    a prompt what is wanted.
+    a prompt what is wanted, ENGINE_NOT_OFFERED while none has the engine.
     """
     frames = read_frames(wanted.frames, terms.max_frames)
     prompt = None if wanted.prompt is None else prompts.read(wanted.prompt, terms.prompts.most_chars)
@@ -108,6 +108,7 @@ def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet,
     found = _estimate(session, ordered.work, terms, wanted.tier)
     if ordered.prompt is not None:
         prompt_estimates.assert_offered(ordered.work.kind, found.availability)
+    estimates.assert_engine_offered(session, ordered.work, found, terms.estimates)
     price, cap = estimates.in_asset(found, wanted.asset, terms.rates), _cap(wanted)
     if wanted.mode == DEFERRED:
         most = min(price.bound, cap or price.bound)

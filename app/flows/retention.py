@@ -3,7 +3,7 @@
 import uuid
 from typing import Protocol
 
-from app.core import render_probes, scenes, uploads
+from app.core import render_probes, render_stitches, scenes, uploads
 from app.db import Database
 
 AT_ONCE = 100
@@ -31,6 +31,15 @@ def delete_probe(database: Database, store: Store, job_id: uuid.UUID) -> None:
         key = render_probes.picture_of(session, job_id)
     if key is not None:
         store.delete(key)
+
+
+def delete_tiles(database: Database, store: Store, job_id: uuid.UUID) -> int:
+    """Delete what a picture was stitched of, once its job is over; returns how many files. Harmless to repeat."""
+    with database.unit_of_work() as session:
+        keys = render_stitches.spent(session, job_id)
+    for key in keys:
+        store.delete(key)
+    return len(keys)
 
 
 def delete_uploads(database: Database, store: Store, unused_seconds: int, kept_seconds: int) -> int:

@@ -6,10 +6,13 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+import structlog
+
 from app import offload
 from app.core import render_stitches
 from app.core.render_stitches import BeingStitched, Stitch
 from app.db import Database
+from app.errors import NotFound
 from app.failpoints import failpoint
 from app.formats import stitching
 from app.formats.stitching import Part, StitchImpossible
@@ -22,7 +25,10 @@ class Store(Protocol):
 
     def local_copy(self, key: str, max_bytes: int) -> AbstractContextManager[tuple[Any, Path]]: ...
 
+    def delete(self, key: str) -> None: ...
 
+
+log = structlog.get_logger()
 MADE, NOTHING, BUSY = "made", "nothing to do", "somebody is at it"
 
 
@@ -34,18 +40,27 @@ def stitch(database: Database, store: Store, job_id: uuid.UUID) -> str:
             work = render_stitches.take(session, job_id)
     except BeingStitched:
         return BUSY
-    if work is None:
-        return NOTHING
+    return NOTHING if work is None else write(database, store, work)
+
+
+def write(database: Database, store: Store, work: Stitch) -> str:
+    """Make the picture whose turn was taken, and book it."""
     try:
         made = _make(store, work)
     except StitchImpossible as error:
         with database.unit_of_work() as session:
             render_stitches.give_up(session, work, error.message)
         return NOTHING
+    except NotFound as error:  # the job was called off, and its tiles are gone; else a file is not there yet
+        log.warning("stitch.tiles_missing", job_id=str(work.job_id), reason=error.message)
+        return BUSY
     failpoint("stitch.stored")
     with database.unit_of_work() as session:
         is_new = render_stitches.complete(session, work, made.sha256, made.size_bytes)
         failpoint("stitch.booking")
+        is_needed = render_stitches.is_made(session, work)
+    if not is_needed:
+        store.delete(work.key)
     return MADE if is_new else NOTHING
 
 

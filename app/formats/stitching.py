@@ -142,7 +142,7 @@ class _PngWriter:
 
 
 def _stitch_exr(parts: Sequence[Part], target: Path) -> None:
-    """All channels with the type they have, packed as the first tile is."""
+    """All channels with the type they have, packed as the first tile is, but never with a loss."""
     import numpy
     import OpenEXR
 
@@ -157,7 +157,15 @@ def _stitch_exr(parts: Sequence[Part], target: Path) -> None:
         names = tiles[0][1]
         bands.append((head, {name: numpy.concatenate([tile[1][name] for tile in tiles], axis=1) for name in names}))
     channels = {name: numpy.concatenate([band[1][name] for band in bands]) for name in bands[0][1]}
-    OpenEXR.File(head, channels).write(os.fspath(target))
+    OpenEXR.File(_lossless(head or {}), channels).write(os.fspath(target))
+
+
+def _lossless(head: dict[str, Any]) -> dict[str, Any]:
+    import OpenEXR
+
+    names = ("NO", "RLE", "ZIPS", "ZIP", "PIZ")
+    exact = {getattr(OpenEXR, f"{name}_COMPRESSION") for name in names}
+    return head if head.get("compression") in exact else {**head, "compression": OpenEXR.ZIP_COMPRESSION}
 
 
 def _read_exr(part: Part) -> tuple[dict[str, Any], dict[str, Any]]:

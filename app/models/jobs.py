@@ -148,6 +148,10 @@ class WorkUnit(Base):
     priority: Mapped[int] = mapped_column(default=0)
     # Which part of its frame, of a still that is rendered in tiles: {"column", "row", "columns", "rows"}.
     tile: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    # What its scene is thought to need: nodes that say that they have less don't get it. Null where nobody knows.
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # And what it is rendered with, where that is known.
+    engine: Mapped[Str | None]
     # Nobody may have it now: its job is paused, or has enough of its units out (core.render_units). Only of queued ones.
     is_parked: Mapped[bool] = mapped_column(default=False)
     # Units are made when their job is paid: an unpaid quote of ten thousand frames costs one row.

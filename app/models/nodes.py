@@ -54,6 +54,10 @@ class Node(Base):
     # Since when the operator lets it have nothing new, whatever it says of itself.
     drained_at: Mapped[Moment | None]
     gpu_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # The machine's own, as far as the node says something sensible.
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # And what it renders with: null where it does not say.
+    engines: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     last_heartbeat_at: Mapped[Moment | None] = mapped_column(index=True)
     failures_in_a_row: Mapped[int] = mapped_column(default=0)
     unhealthy_until: Mapped[Moment | None]

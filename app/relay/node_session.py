@@ -216,6 +216,7 @@ class NodeSession:
                 settings.node_unhealthy_seconds,
                 settings.open_nodes,
                 self.parts.hub.task_rules,
+                settings.render_second_try_seconds,
             )
         if found:
             failpoint("claim.committed")

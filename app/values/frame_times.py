@@ -15,11 +15,15 @@ DEFAULT_WIDTH, DEFAULT_HEIGHT, DEFAULT_SAMPLES, DEFAULT_ENGINE = 1920, 1080, 128
 QUALITY_SAMPLES = {"low": 32, "medium": 128, "high": 512}
 GUESSED_WORK = DEFAULT_WIDTH * DEFAULT_HEIGHT * DEFAULT_SAMPLES
 OVERHEAD_SECONDS = 0.5  # to open a file and begin, whatever the picture's size
+GUESSED_OVERHEAD_SECONDS = 2.0  # the same of a scene that nobody has seen
+# Until a node has Blender running and the scene open, which its first frame of a job pays for: as expected, and at most. How many
+# begin, nobody knows when it is ordered, and a price is not to change because a node has come meanwhile.
+START_SECONDS, START_MOST_SECONDS, STARTS_MOST = 3.0, 12.0, 4
 LEAST_HIGH_SECONDS = 1.0
 JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
 EXTRA_MARGIN = 4.0
 # How much longer than expected all frames together may take, and still be within the bound.
-SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 3.0
+SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 7.0
 DEVIATIONS = 3.0
 UNKNOWN_SPREAD = 0.5  # of the mean, of frames of which only one was seen
 
@@ -81,6 +85,13 @@ def extra_seconds(settings: Mapping[str, Any], frames: int) -> tuple[float, floa
     return expected, expected * EXTRA_MARGIN
 
 
+def start_seconds(basis: str, units: int) -> tuple[float, float]:
+    """What it takes until nodes have begun with so many units, beyond the frames, as expected and at most: what was measured has
+    its part of that in it, but other jobs' frames may have shared one start among more."""
+    starts = min(units, STARTS_MOST)
+    return (starts * START_SECONDS if basis == GUESSED else 0.0), starts * START_MOST_SECONDS
+
+
 def load_of(settings: Mapping[str, Any], report: Mapping[str, Any] | None) -> Load:
     """What is asked for; what is not is as the scene has it, else the defaults."""
     found = report or {}
@@ -98,17 +109,22 @@ def _whole(*given: object) -> int:
 
 
 def expect(
-    timings: Sequence[Timing], wanted: Load, guess_seconds: float, guessed_work: float = GUESSED_WORK
+    timings: Sequence[Timing],
+    wanted: Load,
+    guess_seconds: float,
+    guessed_work: float = GUESSED_WORK,
+    overhead_seconds: float = GUESSED_OVERHEAD_SECONDS,
 ) -> FrameTime:
     """The best that can be said of one frame of a scene; `guess_seconds` are of a Full HD frame with 128 samples, or of other
-    `guessed_work`."""
+    `guessed_work`, and `overhead_seconds` of them do not hang on the size."""
     known = [item for item in timings if item.load.engine == wanted.engine and item.frames > 0]
     same = [item for item in known if item.load == wanted]
     if same:
         return _measured(max(same, key=lambda item: item.frames))
     if known:
         return _scaled(known, wanted)
-    return FrameTime(_proportional(guess_seconds, wanted.work / guessed_work), GUESSED_MARGIN, GUESSED)
+    seconds = _proportional(guess_seconds, wanted.work / guessed_work, overhead_seconds)
+    return FrameTime(seconds, GUESSED_MARGIN, GUESSED)
 
 
 def _measured(found: Timing) -> FrameTime:
@@ -132,6 +148,6 @@ def _scaled(known: Sequence[Timing], wanted: Load) -> FrameTime:
     return FrameTime(max(seconds, 0.01), margin, found.basis, found.deviation * stretch, near.frames)
 
 
-def _proportional(seconds: float, ratio: float) -> float:
-    overhead = min(seconds, OVERHEAD_SECONDS)
+def _proportional(seconds: float, ratio: float, overhead_seconds: float = OVERHEAD_SECONDS) -> float:
+    overhead = min(seconds, overhead_seconds)
     return overhead + (seconds - overhead) * ratio

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.values.capabilities import IMAGES, PROMPTED, VIDEO
-from app.values.frame_times import FrameTime, Load, Timing, expect
+from app.values.frame_times import OVERHEAD_SECONDS, FrameTime, Load, Timing, expect
 
 GUESSED_FRAMES = 24
 GUESSED_WORK = {IMAGES: 1024 * 1024, VIDEO: 1280 * 720 * GUESSED_FRAMES}
@@ -44,4 +44,4 @@ def name_of(kind: str) -> str:
 def expected(timings: Sequence[Timing], kind: str, load: Load, guesses: Guesses) -> FrameTime:
     """Of one unit."""
     guess = guesses.video_seconds if kind == VIDEO else guesses.image_seconds
-    return expect(timings, load, guess, GUESSED_WORK[kind])
+    return expect(timings, load, guess, GUESSED_WORK[kind], OVERHEAD_SECONDS)

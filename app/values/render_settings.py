@@ -13,7 +13,9 @@ VIDEO = "MP4"
 PICTURES = ("PNG", "JPEG", "EXR")
 FORMATS = (*PICTURES, VIDEO)
 FPS_MOST, DEFAULT_FPS = 240, 24
-SIDE_MOST_PIXELS = 65_536
+SIDE_LEAST_PIXELS, SIDE_MOST_PIXELS = 4, 65_536  # as Blender has it
+JPEG_MOST_PIXELS = 65_500  # a side, as the library that writes them has it
+VIDEO_LEAST_PIXELS, VIDEO_MOST_PIXELS = 16, 16_384  # as Blender and x264 have it
 OPTIONAL = ("quality", "denoise", "adaptive_sampling")
 
 
@@ -45,6 +47,8 @@ def settle(given: Mapping[str, Any], report: Mapping[str, Any] | None, frames: i
         "camera": given.get("camera"),
     }
     found |= {name: given[name] for name in OPTIONAL if given.get(name) is not None}
+    if found["output_format"] == "JPEG":
+        _assert_sides((width, height), SIDE_LEAST_PIXELS, JPEG_MOST_PIXELS, " of a JPEG")
     if found["output_format"] == VIDEO:
         found |= {"output_format": PICTURES[0], "video": _video(given, seen, width, height, frames)}
     elif given.get("fps") is not None:
@@ -67,9 +71,13 @@ def _size(given: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[int, int]:
     if height and not width:
         width = max(1, round(height * own[0] / own[1]))
     size = (width or own[0], height or own[1])
-    if max(size) > SIDE_MOST_PIXELS:
-        raise _refuse(f"width and height: {size[0]}x{size[1]}, but a side has at most {SIDE_MOST_PIXELS} pixels")
+    _assert_sides(size, SIDE_LEAST_PIXELS, SIDE_MOST_PIXELS)
     return size
+
+
+def _assert_sides(size: tuple[int, int], least: int, most: int, what: str = "") -> None:
+    if min(size) < least or max(size) > most:
+        raise _refuse(f"width and height: {size[0]}x{size[1]}, but a side{what} has at least {least} and at most {most} pixels")
 
 
 def _samples(given: Mapping[str, Any], seen: Mapping[str, Any], most: int) -> int:
@@ -88,6 +96,7 @@ def _known_engine(seen: Mapping[str, Any]) -> str:
 def _video(given: Mapping[str, Any], seen: Mapping[str, Any], width: int, height: int, frames: int) -> dict[str, Any]:
     if frames < 2:
         raise _refuse(f"output_format: an {VIDEO} needs two frames at least; ask for {PICTURES[0]}, or for more frames")
+    _assert_sides((width, height), VIDEO_LEAST_PIXELS, VIDEO_MOST_PIXELS, f" of an {VIDEO}")
     if width % 2 or height % 2:
         raise _refuse(f"width and height: an {VIDEO} needs even ones, not {width}x{height}")
     return {"format": VIDEO, "fps": given.get("fps") or _fps(seen.get("fps")), "frames": frames}

@@ -116,15 +116,19 @@ def test_a_claim_reads_the_queue_in_order_and_stops(
     node = market.node("n")
     with database.unit_of_work() as session:
         session.execute(text("ANALYZE"))  # of a time when hardly anything waited: that is what statistics show of a queue
-    market.paid_job(frames=1000)
+    open_one = market.paid_job(frames=1000)
     if is_anybodys:
         with database.unit_of_work() as session:
             session.execute(text("UPDATE work_units SET provider_id = NULL WHERE state = 'queued'"))
     with database.unit_of_work() as session:
         assert len(claim(session, market, node)) == 3
+    with database.unit_of_work() as session:
+        asked = {**ASK, "job_id": open_one}
+        assert len(claims.claim(session, session.get_one(Node, node), asked, 60, 90, open_nodes=True)) == 3
     picks = [plan for plan in plans() if any("CTE own" in str(child.get("Subplan Name")) for child in plan.get("Plans", []))]
-    assert len(picks) == 1
+    assert len(picks) == 2
     assert not sorted_before_locking(picks[0])
+    assert [scanned(plan) & LARGE for plan in picks] == [set(), set()]
 
 
 def test_the_sweeps_read_no_large_table_whole(market: Marketplace, database: Database, plans: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from app.core import allocation, nodes, render_nodes, render_orders
 from app.db import Database
 from app.models.nodes import Node
-from tests.factories.render_market import Renders
+from tests.factories.render_market import SETTINGS, Renders
 from tests.factories.task_market import Hours, moving_clock
 
 TERMS = render_nodes.Terms(silence_seconds=90, open_nodes=True, guess_seconds=60, economy_seconds=900)
@@ -84,3 +84,33 @@ def test_the_part_follows_the_nodes_that_come_and_how_long_frames_take(renders: 
             render_orders.pause(session, renders.account_id, job_id)
             session.flush()
             assert allocation.waiting(session) == [] and allocation.look_again(session, TERMS, [job_id]) == 0
+
+
+def test_a_scene_goes_where_there_is_memory_for_it_whatever_nodes_say_of_themselves(renders: Renders) -> None:
+    small, large, silent, liar = (
+        renders.node(**machine) for machine in ({"memory_bytes": 2**30}, {"memory_bytes": 2**34}, {}, {"memory_bytes": "lots"})
+    )
+    with renders.database.unit_of_work() as session:
+        assert render_nodes.availability(session, TERMS, 2**33)["priority"].nodes == 3
+        nodes.heartbeat(session, session.get_one(Node, large), {"machine": {"memory_bytes": 2**35}})
+    heavy = renders.place(4, allocation={"scene_memory_bytes": 2**34})
+    light = renders.place(1)
+    assert {item.job.id for item in renders.claim(small, 64)} == {light}
+    for node_id in (large, silent, liar):
+        assert [item.job.id for item in renders.claim(node_id, 1)] == [heavy]
+    with renders.database.unit_of_work() as session:
+        assert allocation.look_again(session, TERMS, [heavy]) == 1
+    [item] = renders.claim(large, 1)
+    renders.node_fails(item, "OUT_OF_MEMORY")
+    assert renders.claim(small, 64) == []
+
+
+def test_an_engine_is_asked_of_nodes_that_have_it(renders: Renders) -> None:
+    plain, able = renders.node(engines=["cycles"]), renders.node(engines=["cycles", "eevee"])
+    with renders.database.unit_of_work() as session:
+        assert render_nodes.availability(session, TERMS, engine="eevee")["priority"].nodes == 1
+    job_id = renders.place(2, settings={**SETTINGS, "engine": "eevee"})
+    assert renders.claim(plain, 64) == []
+    [item, _] = renders.claim(able, 64)
+    renders.node_fails(item, "GPU_ERROR")
+    assert renders.claim(plain, 64) == [] and renders.job(job_id).state == "open"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.core.nodes import _largest_gpu_bytes
+from app.core.nodes import _means
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,12 @@ from app.core.nodes import _largest_gpu_bytes
     ],
 )
 def test_the_largest_gpu_is_found_or_unknown(gpus: Any, found: int | None) -> None:
-    assert _largest_gpu_bytes({"gpus": gpus}) == found
+    assert _means({"gpus": gpus})["gpu_memory_bytes"] == found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [(2**34, 2**34), ("lots", None), (True, None), (10**400, None), (-1, None), (1.5, None), ({}, None)]
+)
+def test_a_machines_memory_is_what_it_says_where_that_makes_sense(said: Any, found: int | None) -> None:
+    assert _means({"memory_bytes": said})["memory_bytes"] == found
+    assert _means({"engines": said})["engines"] is None

@@ -101,19 +101,41 @@ def test_what_is_handed_out_later_and_what_comes_back_is_kept_from_it_too(render
         assert renders.claim(bad, 64) == [] and len(renders.claim(good, 64)) == 2
 
 
-def test_while_no_other_node_fits_it_may_go_on(renders: Renders) -> None:
+def test_frames_wait_for_another_node_than_the_bad_one_that_is_alone(renders: Renders) -> None:
     with moving_clock() as hours:
-        bad, good = renders.node(), renders.node()
-        renders.place(10)
+        bad, job_id = renders.node(), renders.place(6, window_units=6)
         (item,) = renders.claim(bad, 1)
         renders.node_fails(item, "OUT_OF_MEMORY")
+        hours.wait(render_blocks.SECOND_TRY_SECONDS - 1)
+        alive(renders, bad)
         assert renders.claim(bad, 64) == []
-        hours.wait(100)
-        alive(renders, bad)  # the other one has gone
-        taken = renders.claim(bad, 64)
-        assert len(taken) == 4
-        assert renders.complete(taken) == 4
-        assert renders.earned(good).minor == 0
+        good = renders.node()
+        taken = renders.claim(good, 64)
+        hours.wait(2)
+        assert renders.claim(bad, 64) == []
+        assert renders.complete(taken) == 6
+        assert renders.job(job_id).state == "completed"
+        renders.assert_conserved(job_id, bad, good)
+
+
+@pytest.mark.parametrize("code", ["CRASHED", "UPLOAD_FAILED"])
+def test_a_render_whose_only_node_is_bad_fails_in_a_bounded_time_with_the_reason(renders: Renders, code: str) -> None:
+    with moving_clock() as hours:
+        bad, job_id = renders.node(), renders.place(6, window_units=6)
+        began, tries = hours.now, 0
+        while renders.job(job_id).state == "open":
+            for item in renders.claim(bad, 1):
+                renders.node_fails(item, code)
+                tries += 1
+            hours.wait(30)
+            alive(renders, bad)
+        assert tries == 3
+        assert (hours.now - began).total_seconds() <= 2 * render_blocks.SECOND_TRY_SECONDS + 90
+        job = renders.job(job_id)
+        assert (job.state, job.reason_code) == ("failed", code)
+        assert job.error_message == "it broke (tried 3 times, on 1 node)"
+        assert renders.balance() == parse("100", "RCREDIT")
+        renders.assert_conserved(job_id, bad)
 
 
 def test_who_falls_silent_again_and_again_does_not_use_up_a_frames_attempts(renders: Renders) -> None:

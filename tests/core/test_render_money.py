@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import update
 
-from app.core import audit, render_orders, stale_jobs
+from app.core import audit, jobs, outcomes, render_orders, stale_jobs
 from app.core.claims import Claim
 from app.db import Database
 from app.errors import Conflict, PaymentRequired
 from app.models.jobs import Job
 from app.models.render_orders import RenderHold, RenderOrder
 from app.values.money import parse
-from tests.factories.render_market import Renders
+from tests.factories.render_market import LIMITS, Renders
 from tests.factories.task_market import moving_clock
 
 
@@ -172,6 +172,67 @@ def test_a_render_that_nobody_takes_ends_a_while_after_it_was_resumed(renders: R
             hours.wait(3600)
         assert renders.job(job_id).reason_code == "NO_TAKER"
         assert renders.balance() == parse("100", "RCREDIT")
+
+
+def test_what_a_node_gave_back_just_now_is_not_untaken_but_who_only_gives_back_takes_nothing(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, job_id = renders.node(), renders.place(1)
+
+        def is_untaken() -> bool:
+            [item] = renders.claim(node)
+            hours.wait(4000)
+            with renders.database.unit_of_work() as session:
+                assert outcomes.release(session, item.attempt_id, item.fence)
+            with renders.database.unit_of_work() as session:
+                return stale_jobs.fail_untaken_jobs(session, 3600) == 1
+
+        assert [is_untaken() for _ in range(stale_jobs.TRIES_MOST + 1)] == [False] * stale_jobs.TRIES_MOST + [True]
+        assert renders.job(job_id).reason_code == "NO_TAKER"
+
+
+def test_a_node_that_says_for_ever_that_it_is_at_work_loses_the_frame(renders: Renders) -> None:
+    with moving_clock() as hours:
+        liar, other, job_id = renders.node(), renders.node(), renders.place(1)
+        [item] = renders.claim(liar)
+
+        def sweep() -> int:
+            with renders.database.unit_of_work() as session:
+                assert jobs.renew(session, liar, [(item.attempt_id, item.fence, 0.5)], 60) == {item.attempt_id}
+            with renders.database.unit_of_work() as session:
+                return outcomes.expire_leases(session, LIMITS, most_seconds=4 * 3600)
+
+        hours.wait(4 * 3600)
+        assert sweep() == 0
+        hours.wait(1)
+        assert sweep() == 1
+        assert renders.complete([item]) == 0
+        assert renders.complete(renders.claim(other)) == 1
+        assert renders.job(job_id).state == "completed"
+        renders.assert_conserved(job_id, liar, other)
+
+
+def test_a_lower_cap_does_not_take_an_owners_pause_for_its_own(renders: Renders) -> None:
+    job_id = renders.place(10)
+
+    def caps(amount: str) -> tuple[str, str | None]:
+        with renders.database.unit_of_work() as session:
+            job = render_orders.set_cap(session, renders.account_id, job_id, parse(amount, "RCREDIT"))
+            return job.state, job.reason_code
+
+    with renders.database.unit_of_work() as session:
+        render_orders.pause(session, renders.account_id, job_id)
+    assert caps("0.05") == caps("1") == ("paused", "PAUSED_BY_OWNER")
+    assert renders.claim(renders.node(), 64) == []
+
+
+def test_a_higher_cap_is_within_what_an_account_may_owe(renders: Renders) -> None:
+    job_id = renders.place(10, mode="pay_before_download", max_amount=parse("0.1", "RCREDIT"))
+    with pytest.raises(PaymentRequired, match="would be rendered") as refused, renders.database.unit_of_work() as session:
+        render_orders.set_cap(session, renders.account_id, job_id, parse("1", "RCREDIT"), parse("0.9", "RENDER"))
+    assert refused.value.code == "UNPAID_LIMIT"
+    with renders.database.unit_of_work() as session:
+        render_orders.set_cap(session, renders.account_id, job_id, parse("1", "RCREDIT"), parse("1", "RENDER"))
+    assert renders.order(job_id).limit_minor == parse("1", "RCREDIT").minor
 
 
 def test_nobody_orders_what_he_cannot_pay(renders: Renders) -> None:

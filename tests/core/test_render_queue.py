@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from app.core import render_orders, render_queue
+from app.core import outcomes, render_orders, render_queue
 from app.db import Database
 from tests.factories.render_market import Renders
 from tests.factories.task_market import Hours, moving_clock
@@ -59,6 +59,33 @@ def test_only_what_waits_in_the_queue_grows_overdue_and_its_owner_keeps_its_plac
         assert turn(renders, node, hours) == cheap  # moved among its owner's, and still overdue
         assert turn(renders, node, hours) == cheap
         assert turn(renders, node, hours) != cheap
+
+
+def test_the_scene_that_a_node_has_open_comes_first_among_equals_alone(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, urgent = renders.node(), renders.place(1)
+        open_one = renders.place(20, window_units=8)
+        assert renders.claim(node, 1, open_one)[0].job.id == open_one  # as urgent as the other, which came before it
+        with renders.database.unit_of_work() as session:
+            render_orders.set_priority(session, renders.account_id, urgent, 5)
+        assert renders.claim(node, 1, open_one)[0].job.id == urgent
+        assert renders.claim(node, 1, open_one)[0].job.id == open_one
+        cheap = renders.place(1, tier="economy")
+        hours.wait(BOUND_SECONDS + 1)
+        with renders.database.unit_of_work() as session:
+            render_queue.raise_overdue(session, BOUND_SECONDS)
+        assert [item.job.id for item in renders.claim(node, 2, open_one)] in ([cheap, open_one], [open_one, cheap])
+
+
+def test_what_a_node_had_when_the_priority_changed_comes_back_with_the_new_one(renders: Renders) -> None:
+    with moving_clock():
+        node, first, second = renders.node(), renders.place(1), renders.place(1)
+        [held] = renders.claim(node)
+        with renders.database.unit_of_work() as session:
+            render_orders.set_priority(session, renders.account_id, first, -5)
+        with renders.database.unit_of_work() as session:
+            assert outcomes.release(session, held.attempt_id, held.fence)
+        assert [renders.claim(node)[0].job.id for _ in range(2)] == [second, first]
 
 
 def test_priorities_move_a_job_within_its_tier_alone(renders: Renders) -> None:

@@ -37,9 +37,9 @@ class Renders:
                 ledger.post(session, Party("chain"), Party("balance", made), amount, f"test:{uuid.uuid4()}")
         return made
 
-    def node(self) -> uuid.UUID:
+    def node(self, **machine: Any) -> uuid.UUID:
         """A live node of the operator's that renders."""
-        body = {"name": "n", "public_key": uuid.uuid4().hex, "capabilities": ["render"], "agent": "", "machine": {}}
+        body = {"name": "n", "public_key": uuid.uuid4().hex, "capabilities": ["render"], "agent": "", "machine": machine}
         with self.database.unit_of_work() as session:
             made = nodes.register(session, body, None, True)
             nodes.heartbeat(session, session.get_one(Node, made.node_id), {})
@@ -67,10 +67,12 @@ class Renders:
         with self.database.unit_of_work() as session:
             return render_orders.place(session, self.placement(frames, **changes)).id
 
-    def claim(self, node_id: uuid.UUID, limit: int = 1) -> list[Claim]:
+    def claim(self, node_id: uuid.UUID, limit: int = 1, job_id: uuid.UUID | None = None) -> list[Claim]:
+        """`job_id`: whose scene it has open."""
         with self.database.unit_of_work() as session:
             node = session.get_one(Node, node_id)
-            return claims.claim(session, node, {"capabilities": ["render"], "limit": limit}, 60, 90, open_nodes=True)
+            ask = {"capabilities": ["render"], "limit": limit, "job_id": job_id}
+            return claims.claim(session, node, ask, 60, 90, open_nodes=True)
 
     def complete(self, taken: Sequence[Claim]) -> int:
         """Book results as `flows.results` does once their bytes are checked, each as long as the hub saw it. Returns how many

@@ -18,7 +18,7 @@ from app.config import Settings
 from app.core import render_orders, render_stitches
 from app.db import Database
 from app.failpoints import FAILPOINTS
-from app.flows import stitching
+from app.flows import retention, stitching
 from app.flows.stitching import BUSY, MADE, NOTHING
 from app.values.money import parse
 from tests.factories.task_market import moving_clock
@@ -35,10 +35,13 @@ def stills(database: Database, tmp_path: Path) -> TiledStills:
 
 
 def ordered_stitches(stills: TiledStills) -> list[str]:
+    return ordered(stills, "renders.stitch")
+
+
+def ordered(stills: TiledStills, topic: str) -> list[str]:
     """What the outbox holds for the hub's worker."""
     with stills.database.unit_of_work() as session:
-        rows = session.execute(text("SELECT key FROM outbox_messages WHERE topic = 'renders.stitch'"))
-        return [row[0] for row in rows]
+        return list(session.scalars(text("SELECT key FROM outbox_messages WHERE topic = :topic"), {"topic": topic}))
 
 
 def stitch(stills: TiledStills, job_id: uuid.UUID) -> str:
@@ -156,6 +159,25 @@ def test_a_job_that_was_called_off_is_not_stitched(stills: TiledStills) -> None:
     assert stitch(stills, job_id) == NOTHING
     assert stills.job(job_id).state == "cancelled"
     stills.assert_conserved(job_id, node)
+
+
+def test_tiles_go_once_the_job_is_over_and_so_does_a_picture_that_came_too_late(stills: TiledStills) -> None:
+    node, made, dropped = stills.node(), stills.still(), stills.still()
+    for job_id in (made, dropped):
+        stills.finish(stills.claim(node, 6))
+        assert retention.delete_tiles(stills.database, stills.store, job_id) == 0, "they are needed"
+    assert stitch(stills, made) == MADE
+    with stills.database.unit_of_work() as session:
+        work = render_stitches.take(session, dropped)
+        render_orders.cancel(session, stills.account_id, dropped)
+    assert work is not None
+    stitching.write(stills.database, stills.store, work)
+    for job_id in (made, dropped):
+        assert ordered(stills, "renders.delete_tiles").count(str(job_id)) == 1
+        assert retention.delete_tiles(stills.database, stills.store, job_id) == 6
+    assert_whole(stills, made)
+    folders = [stills.store.path(name) for name in ("accepted", "stitched")]
+    assert [path.name for folder in folders for path in folder.rglob("*") if path.is_file()] == [str(stills.stitched(made).id)]
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.values.frame_times import GUESSED, MEASURED, PROBED, Load, Timing, expect, load_of
+from app.values.frame_times import GUESSED, MEASURED, PROBED, Load, Timing, expect, load_of, start_seconds
 
 HD = Load("cycles", 1920, 1080, 128)
 SMALL = Load("cycles", 480, 270, 32)
@@ -46,7 +46,19 @@ def test_the_less_is_known_the_further_the_bound_is() -> None:
     once, probed = width(Timing(HD, 1, 8.0, None)), width(Timing(SMALL, 1, 8.0, None, is_probe=True))
     assert steady == 1.25 < wild < once < probed
     guess = expect([], HD, 60)
-    assert (guess.total_low(10), guess.total_high(10)) == (150, 2400)
+    assert (guess.total_low(10), guess.total_high(10)) == (75, 4800)
+
+
+# Real scenes on two cores of a CPU, the slowest of each size: seconds of the first frame, and of another one.
+@pytest.mark.parametrize(
+    ("load", "first", "next_one"),
+    [(Load("cycles", 64, 64, 1), 1.2, 4.7), (Load("cycles", 480, 270, 16), 2.8, 5.1)],
+)
+def test_a_first_render_is_within_its_bound_on_a_slow_host(load: Load, first: float, next_one: float) -> None:
+    found, starting = expect([], load, 60), start_seconds(GUESSED, 1)[1]
+    assert found.total_high(1) + starting > 2 * max(first, next_one)
+    assert found.total_high(24) + starting > first + 23 * next_one
+    assert found.total_low(1) < found.seconds < next_one
 
 
 TIMINGS = st.lists(

@@ -47,6 +47,11 @@ def test_what_is_left_out_is_the_scenes(given: dict[str, Any], report: dict[str,
         ({"fps": 24}, 2, "fps"),
         ({"width": 65_536}, 1, "pixels"),
         ({"height": 65_536}, 1, "at most 65536"),
+        ({"width": 3, "height": 4}, 1, "at least 4"),
+        ({"width": 4}, 1, "4x2"),
+        ({"output_format": "JPEG", "width": 65_501, "height": 4}, 1, "JPEG has"),
+        ({"output_format": "MP4", "width": 16, "height": 14}, 2, "at least 16"),
+        ({"output_format": "MP4", "width": 16_386, "height": 16}, 2, "at most 16384"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(given: dict[str, Any], frames: int, said: str) -> None:

@@ -125,7 +125,14 @@ def claim(body: dict[str, Any]) -> ResponseReturnValue:
         ask = {**body, "limit": nodes.units_at_once(node, body["limit"])}
         silence_seconds = settings.node_unhealthy_seconds
         found = claims.claim(
-            session, node, ask, settings.lease_seconds, silence_seconds, settings.open_nodes, hub().task_rules
+            session,
+            node,
+            ask,
+            settings.lease_seconds,
+            silence_seconds,
+            settings.open_nodes,
+            hub().task_rules,
+            settings.render_second_try_seconds,
         )
     if found:
         failpoint("claim.committed")

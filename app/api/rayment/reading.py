@@ -13,6 +13,7 @@ from app.errors import InvalidInput, NotFound
 from app.values import frames as frame_ranges
 from app.values.frames import FrameSet
 from app.values.json_text import read_json
+from app.values.render_settings import SIDE_LEAST_PIXELS
 
 WHITESPACE = re.compile(r"[ \t\n\r]*")
 ENGINES = ("cycles", "eevee")
@@ -129,6 +130,8 @@ def render_settings(text: str | bytes | None, limits: Settings) -> tuple[dict[st
         raise InvalidInput("settings.resolution must be an object {width, height}")
     width = _whole(size.get("width", DEFAULTS["width"]), "resolution.width", 65_536)
     height = _whole(size.get("height", DEFAULTS["height"]), "resolution.height", 65_536)
+    if min(width, height) < SIDE_LEAST_PIXELS:
+        raise InvalidInput(f"settings.resolution: {width}x{height}, but a side has at least {SIDE_LEAST_PIXELS} pixels")
     if width * height > limits.max_pixels:
         raise InvalidInput(f"settings.resolution: {width}x{height} is more than {limits.max_pixels} pixels")
     settings = {

@@ -14,7 +14,7 @@ from app.api.rnp019 import job_words, paying
 from app.api.rnp019.document import SIGNED_IN
 from app.api.rnp019.job_bodies import shown
 from app.api.rnp019.schemas import jobs as schemas
-from app.core import account_jobs, pay_later, render_orders, render_payments
+from app.core import account_jobs, render_orders, render_payments
 from app.core.render_orders import CREDITS
 from app.db import Session
 from app.flows import render_ordering
@@ -103,8 +103,7 @@ def change(body: dict[str, Any], job_id: str) -> dict[str, Any]:
         cap: Decimal | None = body.get("payment", body).get("max_amount")
         if cap is not None:
             asset = render_orders.get_own(session, account_id, wanted).asset
-            most = pay_later.read_most(hub().settings.pay_later_most)
-            render_orders.set_cap(session, account_id, wanted, parse(str(cap), asset), most)
+            render_orders.set_cap(session, account_id, wanted, parse(str(cap), asset), hub().render_terms.pay_later_most)
         return _told(session, account_id, wanted)
 
 

@@ -17,6 +17,7 @@ import bpy
 Box = tuple[int, int, int, int]  # left, top, right, bottom: pixels from the upper left corner, the last two not within
 PLAIN_NODES = frozenset({"R_LAYERS", "COMPOSITE", "VIEWER", "OUTPUT_FILE", "REROUTE", "FRAME"})
 SECOND_LOOK_SAMPLES = 4
+LOSSY = frozenset({"PXR24", "B44", "B44A", "DWAA", "DWAB"})  # ways to pack an EXR, by blocks that are a tile's own
 
 
 def box_of(tile: dict[str, int], width: int, height: int) -> Box:
@@ -73,6 +74,8 @@ def set_border(scene: Any, box: Box) -> None:
     render = scene.render
     width, height = render.resolution_x, render.resolution_y
     left, top, right, bottom = box
+    if render.image_settings.file_format == "OPEN_EXR" and render.image_settings.exr_codec in LOSSY:
+        render.image_settings.exr_codec = "ZIP"
     render.use_border, render.use_crop_to_border = True, not is_cut_afterwards(scene)
     render.border_min_x, render.border_max_x = _share(left, width), _share(right, width)
     render.border_min_y, render.border_max_y = _share(height - bottom, height), _share(height - top, height)

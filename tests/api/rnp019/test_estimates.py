@@ -37,7 +37,8 @@ def test_an_estimate_is_what_the_order_then_holds_and_measured_frames_make_the_n
         assert (guessed["basis"], guessed["frames_total"], priority["tier"], economy["tier"]) == (
             "guessed", 10, "priority", "economy"
         )  # fmt: skip
-        assert Decimal(priority["cost"]) == 2 * Decimal(economy["cost"]) > 2 * Decimal(economy["expected_cost"]) > 0
+        assert 0 <= 2 * Decimal(economy["cost"]) - Decimal(priority["cost"]) <= Decimal("1e-8")  # each is rounded up
+        assert Decimal(economy["cost"]) > Decimal(economy["expected_cost"]) > 0
         job = agent.ordered("1-10", settings=SMALL, tier="economy")
         assert job["estimated_cost"] == economy["cost"]
         while taken := agent.renders.claim(node):

@@ -90,10 +90,10 @@ def test_pause_resume_name_priority_cap_and_cancel(agent: Agent) -> None:
         assert agent.patch(job["id"], priority=9).status_code == 200
         second = agent.ordered("1", priority=8)
         assert str(renders.claim(node, 1)[0].job.id) == job["id"]
-        half = part(job["estimated_cost"], "0.5")
-        refused(agent.patch(job["id"], max_amount=half), 409, "MAX_AMOUNT_TOO_LOW")  # its frames stand in the queue
+        little = part(job["estimated_cost"], "0.3")
+        refused(agent.patch(job["id"], max_amount=little), 409, "MAX_AMOUNT_TOO_LOW")  # its frames stand in the queue
         assert agent.post(f"{path}/pause").status_code == 200
-        assert agent.patch(job["id"], max_amount=half).json["max_amount"] == half
+        assert agent.patch(job["id"], max_amount=little).json["max_amount"] == little
         assert agent.patch(job["id"], payment={"max_amount": job["estimated_cost"]}).status_code == 200
         held = renders.balance("held")
         for _ in range(2):
@@ -131,6 +131,16 @@ def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
         renders.assert_conserved(uuid.UUID(job["id"]), node)
 
 
+def test_an_engine_that_no_node_has_is_refused_while_others_are_there(agent: Agent) -> None:
+    eevee = {"scene_id": agent.scene_id, "settings": {"engine": "eevee"}}
+    assert agent.post(body=eevee).status_code == 201  # nobody is there: whoever comes may have it
+    agent.renders.node(engines=["cycles"], memory_bytes="a lot")
+    assert "cycles" not in refused(agent.post(body=eevee), 503, "ENGINE_NOT_OFFERED")
+    assert agent.post(body=eevee | {"settings": {"engine": "cycles"}}).status_code == 201
+    agent.renders.node(engines=["cycles", "eevee"])
+    assert agent.post(body=eevee).json["allocation"]["nodes_fitting"] == 1
+
+
 def test_the_same_order_is_one_job_however_often_it_comes(agent: Agent) -> None:
     body = {"scene_id": agent.scene_id, "frames": "1-3"}
     first, again = (agent.post(body=body, **{"Idempotency-Key": "a"}) for _ in range(2))
@@ -150,18 +160,18 @@ def test_who_has_too_little_is_told_what_is_there(client: FlaskClient, hub: Hub)
 
 def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(client: FlaskClient, hub: Hub) -> None:
     agent = Agent(client, hub, "10", "USDC")
-    job = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC", "max_amount": "0.004"})
+    job = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC", "max_amount": "0.04"})
     assert (job["status"], job["asset"], job["rate"], job["allocation"]["nodes"]) == ("pending_payment", "USDC", "4", 1)
     payment = job["payment"]
     assert {"id", "status", "asset", "amount", "pay_to", "memo", "expires_at"} <= set(payment)
-    assert (payment["asset"], payment["amount"], payment["job_id"]) == ("USDC", "0.004000", job["id"])
+    assert (payment["asset"], payment["amount"], payment["job_id"]) == ("USDC", "0.040000", job["id"])
     assert agent.job(job["id"])["payment"] == payment
     assert agent.renders.units(uuid.UUID(job["id"])) == [] and agent.renders.balance("held").minor == 0
     refused(agent.post(f"/{job['id']}/pause"), 409, "JOB_NOT_PAID")
     refused(agent.patch(job["id"], max_amount="1"), 409, "JOB_NOT_PAID")
     assert agent.post(f"/{job['id']}/pay", {"from": "balance"}).status_code == 200
     assert agent.job(job["id"])["status"] == "queued"
-    assert len(agent.renders.units(uuid.UUID(job["id"]))) == 10 and str(agent.renders.balance("held")) == "0.004000"
+    assert len(agent.renders.units(uuid.UUID(job["id"]))) == 10 and str(agent.renders.balance("held")) == "0.040000"
     other = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC"})
     assert agent.cancel(other["id"]).json["status"] == "cancelled"
 

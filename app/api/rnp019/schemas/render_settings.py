@@ -7,7 +7,7 @@ from marshmallow import ValidationError, fields, validate
 from app.api.rnp019.schemas.loose import Loose
 from app.values import tiles
 from app.values.frame_times import QUALITY_SAMPLES
-from app.values.render_settings import ENGINES, FORMATS, FPS_MOST, SIDE_MOST_PIXELS
+from app.values.render_settings import ENGINES, FORMATS, FPS_MOST, SIDE_LEAST_PIXELS, SIDE_MOST_PIXELS
 
 CAMERA_LIMIT_CHARS = 63  # as long as a name in Blender gets
 
@@ -39,9 +39,9 @@ class Fps(fields.Field[Any]):
         return round(value, 3)
 
 
-def _whole(most: int, said: str) -> fields.Integer:
+def _whole(most: int, said: str, least: int = 1) -> fields.Integer:
     options: dict[str, Any] = {"strict": True, "allow_none": True, "load_default": None}
-    return fields.Integer(validate=validate.Range(1, most), metadata={"description": said}, **options)
+    return fields.Integer(validate=validate.Range(least, most), metadata={"description": said}, **options)
 
 
 def _switch(said: str) -> fields.Boolean:
@@ -51,8 +51,8 @@ def _switch(said: str) -> fields.Boolean:
 class RenderSettingsSchema(Loose):
     """What is left out is as the scene has it."""
 
-    width = _whole(SIDE_MOST_PIXELS, "pixels; of one side alone, the other keeps the scene's proportions")
-    height = _whole(SIDE_MOST_PIXELS, "pixels")
+    width = _whole(SIDE_MOST_PIXELS, "pixels; of one side alone, the other keeps the scene's proportions", SIDE_LEAST_PIXELS)
+    height = _whole(SIDE_MOST_PIXELS, "pixels", SIDE_LEAST_PIXELS)
     samples = _whole(2**31 - 1, "per pixel; before `quality`")
     quality = Word(
         tuple(QUALITY_SAMPLES),
