@@ -20,6 +20,7 @@ from app.values import capabilities, clock
 # else is passed over when starts are noted, never waited for: this statement holds units already.
 # What was offered to this node comes first, then its provider's own units: nobody else may do those. What is left is filled with
 # units of nobody's provider. A unit that backs off, or is offered to another node first, is in its queue but not ready.
+# Whoever joins a video sees all its frames, so those that nobody has paid yet go to the operator's nodes alone.
 # The picked ids are an array, evaluated once. Joined instead, the update of a row that a sweep changed after this statement's
 # snapshot makes PostgreSQL look at the picks again, which locks and takes units beyond the limit.
 _OFFERED = """
@@ -31,6 +32,8 @@ _PICK = """
     SELECT u.id FROM work_units u
     WHERE u.state = 'queued' AND NOT u.is_parked AND u.capability = :capability
       {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
+      AND (u.kind <> 'join' OR :sees_all OR NOT EXISTS (
+            SELECT FROM render_orders o WHERE o.job_id = u.job_id AND o.mode = 'pay_before_download'))
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
@@ -147,6 +150,7 @@ def claim(
     base = {
         "provider_id": node.provider_id,
         "open_nodes": open_nodes,
+        "sees_all": node.is_trusted or open_nodes,
         "node_id": node.id,
         "now": now,
         "alive_since": now - timedelta(seconds=silence_seconds),

@@ -160,6 +160,12 @@ def pictures(session: Session, ordered: Ordered, frames: Sequence[int] | None = 
     return found
 
 
+def stitched_key(session: Session, job: Job) -> str | None:
+    """The file of a still that was rendered in tiles, once it is put together."""
+    found = _pictures(session, job, None)
+    return found[0].key if found else None
+
+
 def _pictures(session: Session, job: Job, frames: Sequence[int] | None) -> list[Picture]:
     is_there = (WorkUnit.state == UnitState.COMPLETED, WorkUnit.tile.is_(None), WorkUnit.result_key.is_not(None))
     query = select(WorkUnit).where(WorkUnit.job_id == job.id, WorkUnit.ordinal >= 0, WorkUnit.frame.is_not(None), *is_there)

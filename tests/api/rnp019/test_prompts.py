@@ -117,6 +117,7 @@ def test_a_video_is_one_piece_of_work_and_is_looked_at(agent: Agent, market: Mar
     assert (done["status"], done["frames_completed"], done["progress"]) == ("completed", 48, 1.0)
     rows = agent.get(f"/{job['id']}/frames").json["frames"]
     assert len(rows) == 48 and {row["status"] for row in rows} == {"completed"}
+    assert agent.client.get(f"/render/{job['id']}/result", headers=agent.head).status_code == 404
     assert estimate(agent, "1-96", settings=VIDEO)["basis"] == "measured"
 
 
