@@ -237,6 +237,8 @@ def finish_waiting(scenes: Scenes) -> int:
             log.info("scene.rejected", scene_id=str(scene_id), code=refusal.code)
         except LightyardError as error:
             log.warning("scene.not_now", scene_id=str(scene_id), error=error.message)
+        except Exception:  # noqa: BLE001  one file that nobody can read must not keep all others waiting
+            log.exception("scene.not_now", scene_id=str(scene_id))
     return len(waiting)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from app.adapters.storage.s3 import S3Store
 from app.config import Settings
-from app.core import account_scenes, inspections, scenes
+from app.core import account_scenes, inspections, outcomes, scenes
 from app.errors import Conflict, InvalidInput, NotFound
 from app.factory import create_app
 from app.flows import scene_uploads
@@ -229,6 +229,21 @@ def test_one_node_alone_does_not_call_a_scene_broken(agent: Agent, node: Looking
     assert agent.send(triangle(2)).status_code == 201, "it may be sent again"
 
 
+def test_no_node_looks_for_ever(agent: Agent, node: LookingNode, hub: Hub) -> None:
+    """Four that only said that they are at it would keep everybody's scenes waiting."""
+    agent.send(DATA)
+    ((attempt,), jobs) = node.claim()
+    assert jobs[attempt["job_id"]]["limits"]["max_seconds"] == inspections.LOOK_SECONDS
+    report = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "progress": 0.5}
+    for seconds, taken_back in ((inspections.HELD_SECONDS - 10, 0), (11, 1)):
+        pass_time(seconds)
+        assert node.post("progress", reports=[report]).json["reports"][0]["live"] is True
+        with hub.database.unit_of_work() as session:
+            assert outcomes.expire_leases(session, (3, 5)) == taken_back
+    assert node.post("progress", reports=[report]).json["reports"][0]["live"] is False
+    clock.replace_clock(None)
+
+
 def test_looking_gets_a_share_of_the_nodes_by_turns(agent: Agent, node: LookingNode, client: FlaskClient, hub: Hub) -> None:
     many = [agent.send(triangle(number)).json for number in range(inspections.OUT_AT_MOST + 3)]
     late = Agent(client, hub).send(DATA).json
@@ -352,6 +367,11 @@ def test_whoever_died_with_the_last_byte_is_followed_by_a_sweep(agent: Agent, hu
     sweeps.sweep_scenes()
     assert agent.get(scene).json["status"] == "uploading", "the request may still be at it"
     pass_time(scene_uploads.QUIET_SECONDS + 1)
+    finish = scene_uploads.finish
+    with monkeypatch.context() as patch:  # the first of them can't be read by anybody
+        patch.setattr(scene_uploads, "finish", lambda *a: 1 / 0 if str(a[1]) == scene["id"] else finish(*a))
+        sweeps.sweep_scenes()
+    assert (agent.get(scene).json["status"], agent.get(junk).json["status"]) == ("uploading", "rejected")
     sweeps.sweep_scenes()
     clock.replace_clock(None)
     assert (agent.get(scene).json["status"], agent.get(junk).json["status"], parts_left(hub)) == ("inspecting", "rejected", 0)
