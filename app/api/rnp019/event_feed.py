@@ -44,13 +44,16 @@ class Feed:
 
     def lines(self) -> Iterator[str]:
         """Pieces of the stream. It ends with the job, with the credential, or after EVENT_STREAM_SECONDS."""
-        hint, job_id = threading.Event(), self._follower.job_id
-        self._hub.task_news.follow(job_id, hint.set)
+        hint, news = threading.Event(), self._hub.task_news
+        followed = (self._follower.job_id, self._follower.account_id)  # of the account: a credential of its that has ended
+        for followed_id in followed:
+            news.follow(followed_id, hint.set)
         try:
             yield event_words.RETRY
             yield from self._tell(hint)
         finally:
-            self._hub.task_news.leave(job_id, hint.set)
+            for followed_id in followed:
+                news.leave(followed_id, hint.set)
 
     def _tell(self, hint: threading.Event) -> Iterator[str]:
         ends_at = time.monotonic() + self._hub.settings.event_stream_seconds

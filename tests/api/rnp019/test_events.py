@@ -1,7 +1,9 @@
 """A job's events as a stream: all of them once and in order, however often the client is cut off."""
 
 import contextlib
+import fcntl
 import json
+import socket as sockets
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,9 +16,10 @@ import redis
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 
+from app.adapters import task_news
 from app.adapters.open_streams import OpenStreams
 from app.api.rnp019 import event_feed, events
-from app.core import accounts, job_events, render_orders
+from app.core import accounts, api_keys, job_events, render_orders
 from app.models.accounts import ApiKey
 from app.models.job_events import JobEvent
 from app.models.jobs import Job
@@ -158,6 +161,18 @@ def test_a_key_that_is_revoked_is_told_nothing_more(renders: RenderedJobs) -> No
         assert (last.name, last.data["code"]) == ("refused", "INVALID_API_KEY")
 
 
+def test_an_idle_stream_ends_at_once_with_its_key(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_news, "LOOK_SECONDS", 600.0)
+    job_id = renders.place(1)
+    with stream(renders, job_id) as told, ThreadPoolExecutor(1) as pool:
+        take(told, 1)
+        later = pool.submit(next, told)
+        with renders.database.unit_of_work() as session:
+            (key,) = api_keys.of_account(session, renders.account_id)
+            api_keys.revoke(session, renders.account_id, key.id)
+        assert (later.result(60).name, list(told)) == ("refused", [])
+
+
 def test_streams_are_bounded_and_a_closed_one_makes_room(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = renders.place(1)
     seats = events.Seats(OpenStreams(renders.hub.cache, 60), 2, 3)
@@ -173,6 +188,19 @@ def test_streams_are_bounded_and_a_closed_one_makes_room(renders: RenderedJobs, 
         refused(renders.get(job_id, "/events"), 503, "TOO_MANY_STREAMS")
     with stream(renders, job_id) as told:
         assert next(told).id == 1
+
+
+def test_a_client_that_hung_up_is_noticed_by_any_socket_of_a_busy_process() -> None:
+    one, other = sockets.socketpair()
+    with sockets.socket(fileno=fcntl.fcntl(one.detach(), fcntl.F_DUPFD, 1100)) as ours, other:
+        assert ours.fileno() > 1024, "what select() can't look at"
+        ours.settimeout(events.SEND_SECONDS)
+        assert not events._has_hung_up(ours)
+        other.sendall(b"x")
+        assert not events._has_hung_up(ours) and ours.recv(9) == b"x"
+        other.close()
+        assert events._has_hung_up(ours) and ours.gettimeout() == events.SEND_SECONDS
+    assert events._has_hung_up(ours) and not events._has_hung_up(None)
 
 
 def test_a_process_that_died_keeps_no_place_and_a_cache_that_is_away_stops_nobody(renders: RenderedJobs) -> None:
