@@ -27,8 +27,7 @@ STALE_SECONDS = 600
 HUB, CAPABILITY = "hub", "render"  # of the jobs that are nobody's
 # Looking is free, so it gets a share of the nodes and no more, whoever sends how many scenes: so many are out at once.
 OUT_AT_MOST = 4
-# And for no longer than this each, whatever the scene does to Blender, and whatever a node says of its progress.
-LOOK_SECONDS, HELD_SECONDS = 300, 1800
+HELD_SECONDS = 1800  # and for so long each, whatever a node says of its progress
 OPINIONS = 2  # so many nodes must call a scene broken, where more than one is there: else one bad node would keep it out
 SCENE_FAULTS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW", "NO_CAMERA", "NO_SUCH_FRAME"})
 HOPELESS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW"})
@@ -106,7 +105,7 @@ def order_alone(session: Session, scene: Scene) -> uuid.UUID:
         scene_id=scene.id,
         state=JobState.OPEN,
         payment_state=PaymentState.NONE,
-        settings={"frame_list": [], "max_seconds": LOOK_SECONDS},
+        settings={"frame_list": []},
         breakdown={"total": "0"},
         asset="RENDER",
         units_total=0,
