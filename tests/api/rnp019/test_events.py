@@ -18,8 +18,9 @@ from sqlalchemy import delete, update
 
 from app.adapters import task_news
 from app.adapters.open_streams import OpenStreams
-from app.api.rnp019 import event_feed, events
+from app.api.rnp019 import event_feed, event_words, events
 from app.core import accounts, api_keys, job_events, render_orders
+from app.db import Session
 from app.models.accounts import ApiKey
 from app.models.job_events import JobEvent
 from app.models.jobs import Job
@@ -148,6 +149,20 @@ def test_an_idle_stream_says_that_it_is_there_and_ends_in_time(renders: Rendered
     answer.close()
     assert found.startswith("retry: 2000\n\nid: 1\nevent: job\n") and ": still here\n\n" in found
     assert "event: end" not in found and time.monotonic() - began > 1
+
+
+def test_hints_that_are_no_news_keep_no_heartbeat_back_and_nobody_who_is_gone(renders: RenderedJobs) -> None:
+    """Nodes at long frames say all the time how far they are."""
+    job_id, looks = renders.place(1), []
+    hub = replace(renders.hub, settings=replace(renders.hub.settings, event_heartbeat_seconds=0, event_stream_seconds=20))
+
+    def look(_: Session) -> None:
+        looks.append(job_id)
+        hub.task_news._tell(str(job_id))  # before it waits again
+
+    follower = event_feed.Follower(renders.account_id, job_id, look, lambda: None, lambda: len(looks) == 4)
+    told = list(event_feed.Feed(hub, follower, 0).lines())
+    assert len(looks) == 4 and told[2:] == [event_words.HEARTBEAT] * 3
 
 
 def test_a_key_that_is_revoked_is_told_nothing_more(renders: RenderedJobs) -> None:
