@@ -46,7 +46,7 @@ exactly the picture that one node would render, in PNG or EXR, and each tile is 
 pixel can't be done in parts, and is refused with the reason: the denoiser and adaptive sampling are switched off by `denoise`
 and `adaptive_sampling`, a compositor is the scene's own. With `output_format` MP4 and two frames or more, a node joins the
 frames at `fps` as the job's last unit, charged like a frame; the file is at `GET /rnp/v1/jobs/{id}/video`. With
-`pay_before_download` only a node of the hub's operator joins them.
+`pay_before_download` only a node of the hub's operator joins them; while none is there, such an order is refused (503).
 
 Money: `credits` tells what there is. A top-up (`POST /rnp/v1/credits/topups`) and a job's payment (`POST /rnp/v1/jobs/{id}/pay`)
 say where to pay what, with which memo, and are found on the chain by themselves; showing the `tx_signature` is faster. Whatever

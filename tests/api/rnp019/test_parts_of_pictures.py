@@ -188,6 +188,9 @@ def test_frames_that_nobody_has_paid_are_joined_by_the_operators_nodes_alone(age
         if not is_open:
             (join,) = node.claim_anything()
             assert join["kind"] == "join" and hand_in(node, join, films.film(2, 12), "video/mp4")["accepted"]
+    set_trust(agent, node, False)
+    order = {"settings": {"output_format": "MP4"}, "payment": {"mode": "pay_before_download"}}
+    refused(agent.order("1-2", **order), 503, "VIDEO_NOT_OFFERED")
 
 
 def set_trust(agent: Agent, node: FakeNode, is_trusted: bool) -> None:
