@@ -32,8 +32,8 @@ _PICK = """
     SELECT u.id FROM work_units u
     WHERE u.state = 'queued' AND NOT u.is_parked AND u.capability = :capability
       {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
-      AND (u.kind <> 'join' OR :sees_all OR NOT EXISTS (
-            SELECT FROM render_orders o WHERE o.job_id = u.job_id AND o.mode = 'pay_before_download'))
+      AND (u.kind <> 'join' OR :sees_all
+        OR (SELECT o.mode FROM render_orders o WHERE o.job_id = u.job_id) <> 'pay_before_download')
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
