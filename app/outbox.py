@@ -65,7 +65,8 @@ def announce(session: Session, event: str, job_id: uuid.UUID, **facts: Any) -> N
 
 
 def tell_followers(session: Session, job_id: uuid.UUID) -> None:
-    """Tell whoever follows a task, once, after the commit, that there is more of its log, or another state of it."""
+    """Tell whoever follows a task, once, after the commit, that there is more of its log, or another state of it; of an account's
+    id, whoever has a stream open as that account, that one of its credentials has ended."""
     told: set[uuid.UUID] = session.info.setdefault("followed_tasks", set())
     if job_id not in told:
         told.add(job_id)

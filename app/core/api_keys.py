@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from app import outbox
 from app.core import accounts, wallet_keys
 from app.errors import Conflict, Forbidden, NotFound
 from app.models.accounts import Account, ApiKey
@@ -71,6 +72,7 @@ def revoke(session: Session, account_id: uuid.UUID, key_id: uuid.UUID) -> None:
     )
     if session.execute(statement.execution_options(synchronize_session=False)).scalar() is None:
         raise NotFound("You have no such key")
+    outbox.tell_followers(session, account_id)  # whoever is connected by it is looked at again
 
 
 def _count(session: Session, account_id: uuid.UUID) -> int:

@@ -20,6 +20,7 @@ from app.values import capabilities, clock
 # else is passed over when starts are noted, never waited for: this statement holds units already.
 # What was offered to this node comes first, then its provider's own units: nobody else may do those. What is left is filled with
 # units of nobody's provider. A unit that backs off, or is offered to another node first, is in its queue but not ready.
+# Whoever joins a video sees all its frames, so those that nobody has paid yet go to the operator's nodes alone.
 # The picked ids are an array, evaluated once. Joined instead, the update of a row that a sweep changed after this statement's
 # snapshot makes PostgreSQL look at the picks again, which locks and takes units beyond the limit.
 _OFFERED = """
@@ -33,6 +34,8 @@ _PICK = """
       {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
       AND (u.memory_bytes IS NULL OR u.memory_bytes <= :memory_bytes)
       AND (u.engine IS NULL OR CAST(:engines AS text[]) IS NULL OR u.engine = ANY(CAST(:engines AS text[])))
+      AND (u.kind <> 'join' OR :sees_all
+        OR (SELECT o.mode FROM render_orders o WHERE o.job_id = u.job_id) <> 'pay_before_download')
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR (NOT EXISTS (
             SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id AND b.blocked_at > :blocked_since)
         AND NOT EXISTS (
@@ -169,6 +172,7 @@ def claim(
     base = {
         "provider_id": node.provider_id,
         "open_nodes": open_nodes,
+        "sees_all": node.is_trusted or open_nodes,
         "node_id": node.id,
         "now": now,
         "alive_since": now - timedelta(seconds=silence_seconds),

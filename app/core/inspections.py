@@ -27,6 +27,7 @@ STALE_SECONDS = 600
 HUB, CAPABILITY = "hub", "render"  # of the jobs that are nobody's
 # Looking is free, so it gets a share of the nodes and no more, whoever sends how many scenes: so many are out at once.
 OUT_AT_MOST = 4
+HELD_SECONDS = 1800  # and for so long each, whatever a node says of its progress
 OPINIONS = 2  # so many nodes must call a scene broken, where more than one is there: else one bad node would keep it out
 SCENE_FAULTS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW", "NO_CAMERA", "NO_SUCH_FRAME"})
 HOPELESS = frozenset({"SCENE_UNREADABLE", "SCENE_TOO_NEW"})

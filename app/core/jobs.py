@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import doorbells, pricing, task_billing, tasks
+from app.core import doorbells, inspections, pricing, task_billing, tasks
 from app.errors import NotFound
 from app.models.jobs import Attempt, Job, Scene, WorkUnit
 from app.values import clock
@@ -19,13 +19,15 @@ from app.values.states import JobState, PaymentState, advance
 
 RENEW = text("""
 WITH live AS (
-    SELECT u.id, r.progress, r.seconds FROM work_units u
+    SELECT u.id, r.progress, r.seconds, a.started_at FROM work_units u
     JOIN unnest(:attempts, CAST(:fences AS int[]), CAST(:progress AS float8[]), CAST(:seconds AS float8[]))
       AS r(attempt_id, fence, progress, seconds)
       ON u.attempt_id = r.attempt_id AND u.fence = r.fence
     JOIN attempts a ON a.id = r.attempt_id AND a.node_id = :node_id
     WHERE u.state IN ('assigned', 'rendering', 'uploaded') ORDER BY u.id FOR UPDATE OF u)
-UPDATE work_units u SET lease_until = :lease_until, progress = live.progress,
+UPDATE work_units u SET progress = live.progress,
+    lease_until = CASE WHEN u.kind <> 'inspection' OR u.provider_id IS NOT NULL THEN :lease_until
+        ELSE least(CAST(:lease_until AS timestamptz), live.started_at + make_interval(secs => :look_seconds)) END,
     state = CASE WHEN u.kind = 'container' AND u.state = 'assigned' AND live.seconds <= 0 THEN u.state ELSE 'rendering' END
 FROM live WHERE u.id = live.id RETURNING u.attempt_id, u.job_id, u.kind
 """).bindparams(bindparam("attempts", type_=ARRAY(UUID(as_uuid=True))))
@@ -118,6 +120,7 @@ def renew(
         {
             "node_id": node_id,
             "lease_until": clock.now() + timedelta(seconds=lease_seconds),
+            "look_seconds": inspections.HELD_SECONDS,
             "attempts": [report[0] for report in reports],
             "fences": [report[1] for report in reports],
             "progress": [report[2] for report in reports],

@@ -13,6 +13,7 @@ from app.models.job_events import JobStream
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values.money import Money
+from app.values.picture_formats import EXTENSIONS
 from app.values.states import UnitState
 
 NAMED_MOST = 100
@@ -130,7 +131,9 @@ def assert_paid(ordered: Ordered) -> None:
 
 
 def picture(session: Session, ordered: Ordered, frame: int) -> Picture:
-    """One finished frame. NotFound FRAME_NOT_FOUND for one that the job has not, FRAME_NOT_RENDERED while it is not there."""
+    """One finished frame. NotFound FRAME_NOT_FOUND for one that the job has not, FRAME_NOT_RENDERED while it is not there, and
+    NO_PICTURES where none is made."""
+    _assert_makes_pictures(ordered.job)
     found = _pictures(session, ordered.job, (frame,))
     if found:
         return found[0]
@@ -144,6 +147,7 @@ def pictures(session: Session, ordered: Ordered, frames: Sequence[int] | None = 
 
     Errors as `picture`; Conflict JOB_NOT_OVER while the whole is asked for and more is to come.
     """
+    _assert_makes_pictures(ordered.job)
     found = _pictures(session, ordered.job, frames)
     if frames is None:
         if not jobs.is_over(ordered.job):
@@ -158,6 +162,18 @@ def pictures(session: Session, ordered: Ordered, frames: Sequence[int] | None = 
         message = f"{len(missing)} of these frames are not rendered yet: {_some(missing)}"
         raise NotFound(message, code="FRAME_NOT_RENDERED", details={"frames": _some(missing)})
     return found
+
+
+def _assert_makes_pictures(job: Job) -> None:
+    if job.settings.get("output_format") not in EXTENSIONS:
+        message = "this job makes no single pictures; a video is at the job's /video, anything else where it was ordered"
+        raise NotFound(message, code="NO_PICTURES")
+
+
+def stitched_key(session: Session, job: Job) -> str | None:
+    """The file of a still that was rendered in tiles, once it is put together."""
+    found = _pictures(session, job, None)
+    return found[0].key if found else None
 
 
 def _pictures(session: Session, job: Job, frames: Sequence[int] | None) -> list[Picture]:

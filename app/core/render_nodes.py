@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.errors import Unavailable
 from app.values import clock
 from app.values.render_tiers import ECONOMY, ECONOMY_MOST, PRIORITY, TIERS
 
@@ -22,6 +23,10 @@ WHERE n.last_heartbeat_at > :alive_since AND NOT n.is_draining AND (n.unhealthy_
   AND :kind = ANY(n.capabilities) AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes)
   AND (n.memory_bytes IS NULL OR n.memory_bytes >= :memory_bytes)
   AND (CAST(:engine AS text) IS NULL OR n.engines IS NULL OR :engine = ANY(n.engines))
+""")
+_OPERATORS = text("""
+SELECT EXISTS (SELECT FROM nodes n WHERE n.is_trusted AND n.last_heartbeat_at > :alive_since AND NOT n.is_draining
+    AND :kind = ANY(n.capabilities))
 """)
 # What stands in the queue or is with nodes: how many, and how long that will take by what its job's frames took so far, as nodes
 # say, but never longer than the job has been going.
@@ -75,6 +80,15 @@ def availability(
     asked = {"kind": kind, "guess_seconds": terms.guess_seconds, "economy_most": ECONOMY_MOST, "now": now}
     ahead = {(row[0], row[1]): (int(row[2]), float(row[3])) for row in session.execute(_AHEAD, asked)}
     return {tier: _of_tier(tier, nodes, free, ahead, terms) for tier in TIERS}
+
+
+def assert_joins_unpaid(session: Session, terms: Terms) -> None:
+    """Unavailable VIDEO_NOT_OFFERED while no node of the operator's is there: whoever joins frames that nobody has paid has them
+    all, so no other node gets them (`core.claims`), but where any node may work (`open_nodes`)."""
+    alive_since = clock.now() - timedelta(seconds=terms.silence_seconds)
+    if not terms.open_nodes and not session.scalar(_OPERATORS, {"alive_since": alive_since, "kind": KIND}):
+        message = "nobody is here now who joins frames before they are paid: choose credits or prepay, or pictures instead of MP4"
+        raise Unavailable(message, code="VIDEO_NOT_OFFERED")
 
 
 def _of_tier(

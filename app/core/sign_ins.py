@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from app import outbox
 from app.models.accounts import Account
 from app.models.sign_ins import SignIn
 from app.values import clock
@@ -75,8 +76,11 @@ def rotate(session: Session, sign_in_id: uuid.UUID, account_id: uuid.UUID, refre
 def end(session: Session, sign_in_id: uuid.UUID, reason: str = "logout") -> bool:
     """End a sign-in and with it all its tokens; False if it was over already."""
     statement = update(SignIn).where(SignIn.id == sign_in_id, SignIn.ended_at.is_(None))
-    values = statement.values(ended_at=clock.now(), end_reason=reason).returning(SignIn.id)
-    return session.execute(values.execution_options(synchronize_session=False)).one_or_none() is not None
+    values = statement.values(ended_at=clock.now(), end_reason=reason).returning(SignIn.account_id)
+    account_id = session.execute(values.execution_options(synchronize_session=False)).scalar()
+    if account_id is not None:
+        outbox.tell_followers(session, account_id)  # whoever is connected by it is looked at again
+    return account_id is not None
 
 
 def account_of(session: Session, sign_in_id: uuid.UUID, account_id: uuid.UUID) -> Account | None:

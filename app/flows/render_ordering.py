@@ -15,6 +15,7 @@ from app.core import (
     inspections,
     pay_later,
     prompt_estimates,
+    render_nodes,
     render_orders,
     render_payments,
 )
@@ -81,7 +82,7 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
 
     InvalidInput says which member cannot be, PaymentRequired what is there; errors as `account_scenes.note_use`, and for what is
     paid first as `render_payments.ask`; Unavailable IMAGES_NOT_OFFERED or VIDEO_NOT_OFFERED while no node that is there makes of
-    a prompt what is wanted, ENGINE_NOT_OFFERED while none has the engine.
+    a prompt what is wanted, nor joins a video before it is paid, ENGINE_NOT_OFFERED while none has the engine.
     """
     frames = read_frames(wanted.frames, terms.max_frames)
     prompt = None if wanted.prompt is None else prompts.read(wanted.prompt, terms.prompts.most_chars)
@@ -111,6 +112,8 @@ def _placement(session: Session, terms: Terms, wanted: Wanted, frames: FrameSet,
     estimates.assert_engine_offered(session, ordered.work, found, terms.estimates)
     price, cap = estimates.in_asset(found, wanted.asset, terms.rates), _cap(wanted)
     if wanted.mode == DEFERRED:
+        if ordered.prompt is None and ordered.work.settings.get("video"):
+            render_nodes.assert_joins_unpaid(session, terms.estimates.nodes)
         most = min(price.bound, cap or price.bound)
         pay_later.assert_within(session, wanted.account_id, most, price.rate, terms.pay_later_most)
     part = allocation.for_order(session, wanted.account_id, found.availability, ordered.work.report, found.frame_seconds)

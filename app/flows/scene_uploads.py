@@ -203,8 +203,12 @@ def _keep(scenes: Scenes, own: AccountScene, stream: IO[bytes], facts: SceneFact
     stream.seek(0)
     scenes.store.put(account_scenes.file_key(own.id), stream, own.size_bytes, sha256=own.sha256)
     failpoint("scene.stored")
-    with scenes.database.unit_of_work() as session:
-        stale = account_scenes.accept(session, own.id, facts)
+    try:
+        with scenes.database.unit_of_work() as session:
+            stale = account_scenes.accept(session, own.id, facts)
+    except NotFound:  # it was given up meanwhile, and no sweep may come by again
+        scenes.store.delete(account_scenes.file_key(own.id))
+        raise
     _delete(scenes.store, stale)
 
 
@@ -237,6 +241,8 @@ def finish_waiting(scenes: Scenes) -> int:
             log.info("scene.rejected", scene_id=str(scene_id), code=refusal.code)
         except LightyardError as error:
             log.warning("scene.not_now", scene_id=str(scene_id), error=error.message)
+        except Exception:  # noqa: BLE001  one file that nobody can read must not keep all others waiting
+            log.exception("scene.not_now", scene_id=str(scene_id))
     return len(waiting)
 
 

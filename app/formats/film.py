@@ -13,7 +13,7 @@ from pathlib import Path
 from app.formats.image import ResultUnreadable
 
 INDEX_MOST_BYTES = 64 * 1024 * 1024  # of moov: some 20 bytes a picture
-DEPTH_MOST = 8
+DEPTH_MOST, BOXES_MOST = 8, 10_000
 CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 PACKED = b"avc1"
 ENTRIES_MOST = 4_000_000
@@ -46,8 +46,9 @@ def _index(path: Path) -> tuple[bytes, int]:
     size_bytes = path.stat().st_size
     found: dict[bytes, tuple[int, int]] = {}
     with path.open("rb") as file:
-        position = 0
+        position = count = 0
         while position < size_bytes:
+            count = _counted(count)
             file.seek(position)
             head = file.read(16)
             length, name = struct.unpack(">I4s", head[:8])
@@ -76,13 +77,21 @@ def _tracks(index: bytes) -> Iterator[dict[bytes, bytes]]:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
+    position = count = 0
     while position < len(data):
+        count = _counted(count)
         length, name = struct.unpack_from(">I4s", data, position)
         if length < 8 or position + length > len(data):
             raise ValueError("a box runs past its end")
         yield name, data[position + 8 : position + length]
         position += length
+
+
+def _counted(count: int) -> int:
+    """One box more; a film has a few, and no file is to keep the hub busy with millions."""
+    if count >= BOXES_MOST:
+        raise ValueError("it has too many boxes")
+    return count + 1
 
 
 def _leaves(data: bytes, depth: int) -> Iterator[tuple[bytes, bytes]]:

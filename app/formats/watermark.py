@@ -8,6 +8,9 @@ backwards (two tones become one), in few steps. To know the mark exactly helps n
 Where the marks are is drawn from a secret of the job, the same for all its frames: a point that does not move is below them in
 every frame, and no frame fills the gap of another. How the marks bend, their edges, and fine lines and grain between them are
 each frame's own, so that no two frames' difference is the picture's alone.
+
+What moves below the marks from frame to frame, or is rendered again in another job, may be pieced together from several previews
+all the same: to a picture that is no larger than a preview. That is why they are small.
 """
 
 import hashlib

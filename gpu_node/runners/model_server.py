@@ -16,7 +16,6 @@ from gpu_node.session import Limits
 
 LOOK_SECONDS = 0.1
 CONNECT_SECONDS = 5.0
-CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,8 @@ class Exchange:
         self.deadline = time.monotonic() + self.seconds
         self.unwanted = threading.Event()
         timeout = httpx.Timeout(self.seconds, connect=min(CONNECT_SECONDS, self.seconds))
-        headers = {"Authorization": f"Bearer {server.api_key}"} if server.api_key else {}
+        headers = {"Accept-Encoding": "identity"}  # what is counted is what comes
+        headers |= {"Authorization": f"Bearer {server.api_key}"} if server.api_key else {}
         self._client = httpx.Client(timeout=timeout, transport=transport, trust_env=False, headers=headers)
 
     def ask(self, method: str, path: str, max_bytes: int | None = None, **request: Any) -> Answer:
@@ -55,7 +55,7 @@ class Exchange:
         most = self.max_bytes if max_bytes is None else max_bytes
         with self._client.stream(method, self.server.base_url.rstrip("/") + path, **request) as response:
             body = bytearray()
-            for chunk in response.iter_bytes(CHUNK_BYTES):
+            for chunk in response.iter_bytes():  # as it comes: one that drips is looked at with every drop
                 body += chunk
                 if len(body) > most:
                     raise WorkFailed(FailureCode.OUTPUT_LIMIT, f"the answer has more than the {most} bytes allowed")

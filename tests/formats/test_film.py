@@ -42,6 +42,7 @@ def test_every_film_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         GOOD.replace(b"stts\0\0\0\0\0\0\0\1", b"stts\0\0\0\0\xff\xff\xff\xff"),
         GOOD.replace(b"stsz\0\0\0\0\0\0\0\0", b"stsz\0\0\0\0\x7f\xff\xff\xff"),
         GOOD + GOOD[:100],
+        GOOD + films._box(b"free") * film.BOXES_MOST,  # each is looked at
     ],
 )
 def test_what_is_no_film_is_refused(tmp_path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,7 @@ def test_each_trouble_with_a_picture_has_its_code_and_tells_no_prompt(
     assert failed.value.code == code and said in failed.value.message
     assert "lighthouse" not in str(failed.value) + failed.value.log_tail
     assert list(tmp_path.iterdir()) == []
+    assert behaviour != "drip" or not [thread for thread in threading.enumerate() if thread.name == "inference"]
 
 
 def test_limits_hold_before_and_after_a_picture_is_made(model: ModelServer, tmp_path: Path) -> None:

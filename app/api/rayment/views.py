@@ -215,11 +215,13 @@ def result(job_id: str) -> ResponseReturnValue:
     """The picture; several frames as a zip, each alone by ?frame=N."""
     with unit_of_work() as session:
         job = _readable_job(session, reading.identifier(job_id, "Job not found"))
-        done = [unit for unit in jobs.units_of(session, job.id) if unit.state == UnitState.COMPLETED]
+        kind = job.settings.get("output_format")
+        if kind not in EXTENSIONS:
+            raise NotFound(f"this job makes no pictures; what it makes is given out by {job.dialect}'s API")
+        done = [unit for unit in jobs.units_of(session, job.id) if _is_picture(unit)]
         wanted = _wanted_frame(job)
         render_frames.assert_job_paid(session, job)
-    kind = job.settings["output_format"]
-    if wanted is not None or job.units_total == 1:
+    if wanted is not None or len(job.settings["frame_list"]) == 1:
         unit = next((item for item in done if wanted is None or item.frame == wanted), None)
         if unit is None:
             raise NotFound("this frame is not rendered (yet)")
@@ -227,6 +229,11 @@ def result(job_id: str) -> ResponseReturnValue:
     if not jobs.is_over(job) or not done:
         raise NotFound("the render is not finished; finished frames are there as ?frame=N")
     return _bundle(hub().store, done, kind, f"render-{job.id}.zip")
+
+
+def _is_picture(unit: WorkUnit) -> bool:
+    """Whether it is a finished frame, and neither a part of one nor the video of all."""
+    return unit.state == UnitState.COMPLETED and unit.frame is not None and unit.tile is None
 
 
 def _wanted_frame(job: Job) -> int | None:

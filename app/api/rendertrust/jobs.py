@@ -100,9 +100,11 @@ def result(job_id: str) -> dict[str, Any]:
     with read_only() as session:
         found = _own(session, job_id, "jobs:read")
         render_frames.assert_job_paid(session, found.job)
-    if found.job.state != JobState.COMPLETED or found.result_key is None:
+        is_tiled = bool(found.job.settings.get("tiles"))
+        key = render_frames.stitched_key(session, found.job) if is_tiled else found.result_key
+    if found.job.state != JobState.COMPLETED or key is None:
         raise NotFound("Result not available: the job is not COMPLETED")
-    url = hub().store.signed_url("GET", found.result_key, RESULT_SECONDS, now=clock.now())
+    url = hub().store.signed_url("GET", key, RESULT_SECONDS, now=clock.now())
     return {"job_id": found.job.id, "download_url": url, "expires_in": RESULT_SECONDS}
 
 

@@ -38,13 +38,15 @@ takes `Idempotency-Key`: same key and body, same answer.
 Follow it by `GET /rnp/v1/jobs/{id}/events` (server-sent events; send `Last-Event-ID` to go on where a connection broke: nothing
 is missed), and frame by frame by `GET /rnp/v1/jobs/{id}/frames`. Finished pictures are at `frames/{n}`, or in one zip at
 `frames.zip`; a job with `pay_before_download` answers 402 there until it is paid, and shows small, watermarked pictures at
-`frames/{n}/preview`.
+`frames/{n}/preview`. Jobs that were ordered through another API are delivered here, too, but have no events here (409): follow
+them there, or ask `GET /rnp/v1/jobs/{id}` now and then.
 
 A heavy still is rendered by many nodes with `settings.tiles`, such as `2x2`, or `auto`: the hub puts the tiles together to
 exactly the picture that one node would render, in PNG or EXR, and each tile is charged as it comes in. What looks beyond a
 pixel can't be done in parts, and is refused with the reason: the denoiser and adaptive sampling are switched off by `denoise`
 and `adaptive_sampling`, a compositor is the scene's own. With `output_format` MP4 and two frames or more, a node joins the
-frames at `fps` as the job's last unit, charged like a frame; the file is at `GET /rnp/v1/jobs/{id}/video`.
+frames at `fps` as the job's last unit, charged like a frame; the file is at `GET /rnp/v1/jobs/{id}/video`. With
+`pay_before_download` only a node of the hub's operator joins them; while none is there, such an order is refused (503).
 
 Money: `credits` tells what there is. A top-up (`POST /rnp/v1/credits/topups`) and a job's payment (`POST /rnp/v1/jobs/{id}/pay`)
 say where to pay what, with which memo, and are found on the chain by themselves; showing the `tx_signature` is faster. Whatever

@@ -44,18 +44,21 @@ class Feed:
 
     def lines(self) -> Iterator[str]:
         """Pieces of the stream. It ends with the job, with the credential, or after EVENT_STREAM_SECONDS."""
-        hint, job_id = threading.Event(), self._follower.job_id
-        self._hub.task_news.follow(job_id, hint.set)
+        hint, news = threading.Event(), self._hub.task_news
+        followed = (self._follower.job_id, self._follower.account_id)  # of the account: a credential of its that has ended
+        for followed_id in followed:
+            news.follow(followed_id, hint.set)
         try:
             yield event_words.RETRY
             yield from self._tell(hint)
         finally:
-            self._hub.task_news.leave(job_id, hint.set)
+            for followed_id in followed:
+                news.leave(followed_id, hint.set)
 
     def _tell(self, hint: threading.Event) -> Iterator[str]:
         ends_at = time.monotonic() + self._hub.settings.event_stream_seconds
         while True:
-            self._stay()
+            is_due = self._stay()
             hint.clear()  # before the look: what comes during it is looked at again
             try:
                 status, text = self._look()
@@ -65,8 +68,8 @@ class Feed:
             except Unavailable as error:  # the client comes again, and goes on where it stood
                 log.warning("events.cut", job_id=str(self._follower.job_id), error=error.message)
                 return
-            if text:
-                yield text
+            if text or is_due:  # a hint need be no news, and many of them are no heartbeat
+                yield text or event_words.HEARTBEAT
             if self._has_more:
                 continue
             if status is not None:
@@ -83,7 +86,7 @@ class Feed:
                 yield event_words.HEARTBEAT
             if self._follower.is_gone() or time.monotonic() >= ends_at:
                 return False
-        return time.monotonic() < ends_at
+        return time.monotonic() < ends_at and not self._follower.is_gone()
 
     def _stay(self) -> bool:
         """Keep the place, once a heartbeat."""

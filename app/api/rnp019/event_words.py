@@ -13,6 +13,7 @@ from app.values.states import JobState, PaymentState, UnitState
 
 MEDIA_TYPE = "text/event-stream"
 RETRY = "retry: 2000\n\n"
+VIDEOS = ("join", "video")  # kinds of units that make all of a video: of frames, or of a prompt
 HEARTBEAT = ": still here\n\n"
 
 
@@ -53,7 +54,7 @@ def _job(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _frame(facts: dict[str, Any]) -> dict[str, Any]:
-    part = {"tile": facts["tile"]} if facts["tile"] is not None else {"video": True} if facts.get("unit") == "join" else {}
+    part = {"tile": facts["tile"]} if facts["tile"] is not None else {"video": True} if facts.get("unit") in VIDEOS else {}
     return {
         "frame": facts["frame"],
         **part,

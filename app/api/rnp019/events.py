@@ -1,6 +1,5 @@
 """RNP-019: a job's events, live, and from where a client was cut off."""
 
-import select
 import socket as sockets
 import uuid
 from collections.abc import Callable
@@ -89,20 +88,23 @@ def events(query: dict[str, Any], job_id: str) -> Response:
         caller = security.caller(session, SCOPE)
         ordered = render_frames.find(session, caller.account_id, identifiers.read(job_id, "job_id"))
         if ordered.order is None:
-            message = f"events are told of jobs that were ordered here; follow this one by {ordered.job.dialect}'s API"
+            message = (
+                f"events are told of jobs that were ordered here; follow this one by {ordered.job.dialect}'s API, or ask "
+                f"GET /rnp/v1/jobs/{ordered.job.id} now and then"
+            )
             raise Conflict(message, code="OTHER_DIALECT")
         if event_feed.is_told(session, ordered, after):
             return Response(status=204)
+    socket = request.environ.get("gunicorn.socket")
+    if socket is not None:
+        socket.settimeout(SEND_SECONDS)
     seats = _seats()
     place = seats.take(caller.account_id)
-    socket = request.environ.get("gunicorn.socket")
     stay = partial(seats.stay, caller.account_id, place)
     follower = Follower(caller.account_id, ordered.job.id, _renewal(), stay, partial(_has_hung_up, socket))
     response = Response(Feed(hub(), follower, after).lines(), mimetype=event_words.MEDIA_TYPE)
     response.call_on_close(lambda: seats.leave(caller.account_id, place))
     response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-    if socket is not None:
-        socket.settimeout(SEND_SECONDS)
     return response
 
 
@@ -126,11 +128,20 @@ def _seats() -> Seats:
 
 
 def _has_hung_up(socket: Any) -> bool:
-    """Whether a client's end is closed, as far as its socket says; nobody else tells before something is sent to it."""
+    """Whether a client's end is closed, as far as its socket says; nobody else tells before something is sent to it.
+
+    It is asked without waiting, and not by select(), which knows no socket beyond a process's first 1024 files.
+    """
     if type(socket) is not sockets.socket:  # under TLS nobody can look without taking
         return False
     try:
-        return bool(select.select([socket], [], [], 0)[0]) and socket.recv(1, sockets.MSG_PEEK) == b""
+        socket.settimeout(0)
+        try:
+            return bool(socket.recv(1, sockets.MSG_PEEK) == b"")
+        except BlockingIOError:
+            return False
+        finally:
+            socket.settimeout(SEND_SECONDS)
     except OSError:
         return True
 

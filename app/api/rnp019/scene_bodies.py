@@ -12,8 +12,8 @@ from app.values.states import SceneState
 WHOLE_LIMIT = 2**53
 
 
-def shown(view: SceneView) -> dict[str, Any]:
-    """A scene, to its owner."""
+def shown(view: SceneView, may_send: bool = True) -> dict[str, Any]:
+    """A scene, to its owner; `may_send` says whether the address is shown that its bytes are sent to without a credential."""
     own, scene = view.own, view.scene
     report = scene.report if scene is not None and own.state == SceneState.READY else None
     body = {
@@ -30,7 +30,7 @@ def shown(view: SceneView) -> dict[str, Any]:
         "created_at": moments.written(own.created_at),
     }
     if own.state == SceneState.UPLOADING:
-        body |= {"upload_url": _upload_url(view), "expires_at": moments.written(own.expires_at)}
+        body |= {"expires_at": moments.written(own.expires_at)} | ({"upload_url": _upload_url(view)} if may_send else {})
     return body
 
 

@@ -83,8 +83,11 @@ def _order() -> dict[str, Any]:
 @blueprint.alt_response(400, "BAD_REQUEST")
 @blueprint.alt_response(404, "NOT_FOUND")
 def get(scene_id: str) -> dict[str, Any]:
-    """How a scene of one's own stands, and what Blender saw in it."""
-    return scene_bodies.shown(_own(_caller("scenes:read"), identifiers.read(scene_id, "scene_id")))
+    """How a scene of one's own stands, and what Blender saw in it; where to send it only to who may, with `scenes:write`."""
+    with read_only() as session:
+        caller = security.caller(session, "scenes:read")
+        found = account_scenes.get_own(session, caller.account_id, identifiers.read(scene_id, "scene_id"))
+    return scene_bodies.shown(found, may_send="scenes:write" in caller.scopes)
 
 
 @blueprint.put("/<scene_id>/content")

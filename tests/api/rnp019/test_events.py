@@ -1,7 +1,9 @@
 """A job's events as a stream: all of them once and in order, however often the client is cut off."""
 
 import contextlib
+import fcntl
 import json
+import socket as sockets
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,9 +16,11 @@ import redis
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 
+from app.adapters import task_news
 from app.adapters.open_streams import OpenStreams
-from app.api.rnp019 import event_feed, events
-from app.core import accounts, job_events, render_orders
+from app.api.rnp019 import event_feed, event_words, events
+from app.core import accounts, api_keys, job_events, render_orders
+from app.db import Session
 from app.models.accounts import ApiKey
 from app.models.job_events import JobEvent
 from app.models.jobs import Job
@@ -147,6 +151,20 @@ def test_an_idle_stream_says_that_it_is_there_and_ends_in_time(renders: Rendered
     assert "event: end" not in found and time.monotonic() - began > 1
 
 
+def test_hints_that_are_no_news_keep_no_heartbeat_back_and_nobody_who_is_gone(renders: RenderedJobs) -> None:
+    """Nodes at long frames say all the time how far they are."""
+    job_id, looks = renders.place(1), []
+    hub = replace(renders.hub, settings=replace(renders.hub.settings, event_heartbeat_seconds=0, event_stream_seconds=20))
+
+    def look(_: Session) -> None:
+        looks.append(job_id)
+        hub.task_news._tell(str(job_id))  # before it waits again
+
+    follower = event_feed.Follower(renders.account_id, job_id, look, lambda: None, lambda: len(looks) == 4)
+    told = list(event_feed.Feed(hub, follower, 0).lines())
+    assert len(looks) == 4 and told[2:] == [event_words.HEARTBEAT] * 3
+
+
 def test_a_key_that_is_revoked_is_told_nothing_more(renders: RenderedJobs) -> None:
     job_id = renders.place(1)
     with stream(renders, job_id) as told:
@@ -156,6 +174,18 @@ def test_a_key_that_is_revoked_is_told_nothing_more(renders: RenderedJobs) -> No
             render_orders.pause(session, renders.account_id, job_id)
         (last,) = list(told)
         assert (last.name, last.data["code"]) == ("refused", "INVALID_API_KEY")
+
+
+def test_an_idle_stream_ends_at_once_with_its_key(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_news, "LOOK_SECONDS", 600.0)
+    job_id = renders.place(1)
+    with stream(renders, job_id) as told, ThreadPoolExecutor(1) as pool:
+        take(told, 1)
+        later = pool.submit(next, told)
+        with renders.database.unit_of_work() as session:
+            (key,) = api_keys.of_account(session, renders.account_id)
+            api_keys.revoke(session, renders.account_id, key.id)
+        assert (later.result(60).name, list(told)) == ("refused", [])
 
 
 def test_streams_are_bounded_and_a_closed_one_makes_room(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +203,19 @@ def test_streams_are_bounded_and_a_closed_one_makes_room(renders: RenderedJobs, 
         refused(renders.get(job_id, "/events"), 503, "TOO_MANY_STREAMS")
     with stream(renders, job_id) as told:
         assert next(told).id == 1
+
+
+def test_a_client_that_hung_up_is_noticed_by_any_socket_of_a_busy_process() -> None:
+    one, other = sockets.socketpair()
+    with sockets.socket(fileno=fcntl.fcntl(one.detach(), fcntl.F_DUPFD, 1100)) as ours, other:
+        assert ours.fileno() > 1024, "what select() can't look at"
+        ours.settimeout(events.SEND_SECONDS)
+        assert not events._has_hung_up(ours)
+        other.sendall(b"x")
+        assert not events._has_hung_up(ours) and ours.recv(9) == b"x"
+        other.close()
+        assert events._has_hung_up(ours) and ours.gettimeout() == events.SEND_SECONDS
+    assert events._has_hung_up(ours) and not events._has_hung_up(None)
 
 
 def test_a_process_that_died_keeps_no_place_and_a_cache_that_is_away_stops_nobody(renders: RenderedJobs) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import uuid
+import zipfile
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from sqlalchemy import update
 
 from app.flows import stitching
+from app.models.nodes import Node
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from tests.api.conftest import FakeNode
@@ -68,6 +70,10 @@ def test_a_still_in_tiles_is_one_picture_for_its_owner(agent: Agent, node: FakeN
     assert (row["status"], row["cost"]) == ("completed", done["current_cost"]) and float(row["cost"]) > 0
     assert (done["status"], done["frames_completed"], done["progress"]) == ("completed", 1, 1)
     assert agent.get(f"{path}/frames/7/preview").status_code == 200
+    for query in ("", "?frame=7"):
+        assert agent.client.get(f"/render{path}/result{query}", headers=agent.head).data == picture.data, "and no tile elsewhere"
+    url = agent.client.get(f"/api/v1/jobs{path}/result", headers=agent.head).json["download_url"]
+    assert agent.client.get(url).data == picture.data
 
 
 @pytest.mark.parametrize(
@@ -164,3 +170,29 @@ def test_the_video_is_its_owners_once_it_is_paid(agent: Agent, node: FakeNode) -
         session.execute(of_job.values(settled_at=clock.now()))
     video = agent.get(path)
     assert (video.status_code, video.mimetype, video.data) == (200, "video/mp4", film)
+    whole = agent.client.get(f"/render/{job['id']}/result", headers=agent.head)
+    assert zipfile.ZipFile(io.BytesIO(whole.data)).namelist() == ["frame_0001.png", "frame_0002.png"]
+
+
+def test_frames_that_nobody_has_paid_are_joined_by_the_operators_nodes_alone(agent: Agent, node: FakeNode) -> None:
+    """Whoever joins them has them: any node would be the client's own."""
+    for mode, is_open in (("pay_before_download", False), ("credits", True)):
+        job = agent.ordered("1-2", settings={"output_format": "MP4", "fps": 12}, payment={"mode": mode})
+        for _ in range(2):
+            (attempt,) = node.claim_anything()
+            assert hand_in(node, attempt, painted(attempt["frame"]))["accepted"]
+        set_trust(agent, node, False)
+        found = node.post("claims", capabilities=["render"], limit=4, job_id=job["id"]).json["attempts"]
+        assert [item["kind"] for item in found] == (["join"] if is_open else [])
+        set_trust(agent, node, True)
+        if not is_open:
+            (join,) = node.claim_anything()
+            assert join["kind"] == "join" and hand_in(node, join, films.film(2, 12), "video/mp4")["accepted"]
+    set_trust(agent, node, False)
+    order = {"settings": {"output_format": "MP4"}, "payment": {"mode": "pay_before_download"}}
+    refused(agent.order("1-2", **order), 503, "VIDEO_NOT_OFFERED")
+
+
+def set_trust(agent: Agent, node: FakeNode, is_trusted: bool) -> None:
+    with agent.renders.database.unit_of_work() as session:
+        session.execute(update(Node).where(Node.id == node.id).values(is_trusted=is_trusted))

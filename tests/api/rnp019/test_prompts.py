@@ -119,6 +119,12 @@ def test_a_video_is_one_piece_of_work_and_is_looked_at(agent: Agent, market: Mar
     assert (done["status"], done["frames_completed"], done["progress"]) == ("completed", 48, 1.0)
     rows = agent.get(f"/{job['id']}/frames").json["frames"]
     assert len(rows) == 48 and {row["status"] for row in rows} == {"completed"}
+    assert agent.client.get(f"/render/{job['id']}/result", headers=agent.head).status_code == 404
+    told = agent.get(f"/{job['id']}/events").text
+    market.hub.task_news.stop()
+    assert told.count('"frame": null, "video": true') == told.count("event: frame") == 4
+    for path in ("/frames/1", "/frames.zip", "/frames/1/preview"):
+        assert "/video" in refused(agent.get(f"/{job['id']}{path}"), 404, "NO_PICTURES")
     assert estimate(agent, "1-96", settings=VIDEO)["basis"] == "measured"
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from app.adapters.storage.s3 import S3Store
 from app.config import Settings
-from app.core import account_scenes, inspections, scenes
+from app.core import account_scenes, accounts, inspections, outcomes, scenes
 from app.errors import Conflict, InvalidInput, NotFound
 from app.factory import create_app
 from app.flows import scene_uploads
@@ -138,6 +138,11 @@ def test_a_hash_opens_nobodys_scene_and_tells_nothing(agent: Agent, node: Lookin
     assert stranger.put(told, DATA).status_code == 204
     node.look()
     assert stranger.get(told).json["status"] == "ready"
+    with hub.database.unit_of_work() as session:
+        reader = {"Authorization": f"Bearer {accounts.create_key(session, stranger.id, 'reader', ['scenes:read'])}"}
+    waiting = client.get(f"{SCENES}/{unheard_of['id']}", headers=reader)
+    assert (waiting.status_code, waiting.json["status"], "upload_url" in waiting.json) == (200, "uploading", False)
+    assert "upload_url" in stranger.get(unheard_of).json
     other_address = {"upload_url": told["upload_url"].replace(told["id"], mine["id"])}
     refused(client.put(path_of(other_address), data=DATA), 403, "URL_SIGNATURE_INVALID")
 
@@ -227,6 +232,20 @@ def test_one_node_alone_does_not_call_a_scene_broken(agent: Agent, node: Looking
     assert [node.fail("OUT_OF_MEMORY"), other.fail("CRASHED"), node.fail("CRASHED")] == ["queued", "queued", "failed"]
     assert agent.get(heavy).json["error"]["code"] == "INSPECTION_FAILED"
     assert agent.send(triangle(2)).status_code == 201, "it may be sent again"
+
+
+def test_no_node_looks_for_ever(agent: Agent, node: LookingNode, hub: Hub) -> None:
+    """Four that only said that they are at it would keep everybody's scenes waiting."""
+    agent.send(DATA)
+    (attempt,), _ = node.claim()
+    report = {"attempt_id": attempt["attempt_id"], "fence": attempt["fence"], "progress": 0.5}
+    for seconds, taken_back in ((inspections.HELD_SECONDS - 10, 0), (11, 1)):
+        pass_time(seconds)
+        assert node.post("progress", reports=[report]).json["reports"][0]["live"] is True
+        with hub.database.unit_of_work() as session:
+            assert outcomes.expire_leases(session, (3, 5)) == taken_back
+    assert node.post("progress", reports=[report]).json["reports"][0]["live"] is False
+    clock.replace_clock(None)
 
 
 def test_looking_gets_a_share_of_the_nodes_by_turns(agent: Agent, node: LookingNode, client: FlaskClient, hub: Hub) -> None:
@@ -352,6 +371,11 @@ def test_whoever_died_with_the_last_byte_is_followed_by_a_sweep(agent: Agent, hu
     sweeps.sweep_scenes()
     assert agent.get(scene).json["status"] == "uploading", "the request may still be at it"
     pass_time(scene_uploads.QUIET_SECONDS + 1)
+    finish = scene_uploads.finish
+    with monkeypatch.context() as patch:  # the first of them can't be read by anybody
+        patch.setattr(scene_uploads, "finish", lambda *a: 1 / 0 if str(a[1]) == scene["id"] else finish(*a))
+        sweeps.sweep_scenes()
+    assert (agent.get(scene).json["status"], agent.get(junk).json["status"]) == ("uploading", "rejected")
     sweeps.sweep_scenes()
     clock.replace_clock(None)
     assert (agent.get(scene).json["status"], agent.get(junk).json["status"], parts_left(hub)) == ("inspecting", "rejected", 0)
