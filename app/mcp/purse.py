@@ -1,7 +1,7 @@
 """What one session may spend. An order is counted before it is sent, with all that it may cost; the rest of that comes back."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from app.errors import Refused
 from app.values.money import Money
@@ -35,12 +35,17 @@ class Purse:
         with self._lock:
             self._assert_within(key, amount)
 
-    def set_aside(self, key: str, amount: Money) -> Order | None:
-        """Count an order of at most `amount`; returns what was counted under its key before. Refused as `assert_within`."""
+    def set_aside(self, key: str, amount: Money, job_id: str | None = None) -> Order | None:
+        """Count an order of at most `amount`, or a job that is known; returns what was counted under its key before. Refused as
+        `assert_within`.
+
+        What is to cost less than before counts as before until the hub has agreed: an answer that gets lost may have been a no.
+        """
         with self._lock:
             self._assert_within(key, amount)
             before = self._orders.get(key)
-            self._orders[key] = Order(amount, before.job_id if before else None)
+            most = amount if before is None or before.is_over else max(before.amount, amount)
+            self._orders[key] = Order(most, job_id or (before.job_id if before else None))
             return before
 
     def give_back(self, key: str, before: Order | None) -> None:
@@ -51,10 +56,10 @@ class Purse:
             else:
                 self._orders[key] = before
 
-    def name(self, key: str, job_id: str) -> None:
-        """The order became this job."""
+    def agree(self, key: str, job_id: str, amount: Money) -> None:
+        """The order is this job, and costs at most `amount`: the hub has said so."""
         with self._lock:
-            self._orders[key] = replace(self._orders[key], job_id=job_id)
+            self._orders[key] = Order(amount, job_id)
 
     def settle(self, job_id: str, cost: Money) -> None:
         """The job is over and has cost so much: the rest is free again."""
