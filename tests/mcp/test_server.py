@@ -58,7 +58,7 @@ def test_messages_alone_are_on_its_output_and_it_ends_with_its_input(tmp_path: P
             said = process.stderr.read()
     answers = {message["id"]: message for message in map(json.loads, filter(str.strip, heard))}
     assert code == 0 and answers[1]["result"]["serverInfo"]["name"] == "lightyard"
-    assert "is not" in told(answers[3]) and "either a scene or a prompt" in told(answers[4])
+    assert "SCENE_" in told(answers[3]) and "either a scene or a prompt" in told(answers[4])
     assert "ly_secret" not in said + "".join(heard) and "Traceback" not in said
 
 
