@@ -15,6 +15,7 @@ from app.mcp.hub import Hub
 from app.mcp.purse import Purse
 from app.mcp.scenes import Scenes
 from app.mcp.session import Session
+from app.mcp.tally import Tally
 from app.values.money import Money, parse
 
 CREDITS, USUAL_CAP = "RCREDIT", "10"
@@ -41,10 +42,12 @@ SDK_MISSING = "the SDK of the Model Context Protocol is not installed: run `make
 @click.option("--asset", type=click.Choice(PAID_WITH), default=CREDITS, show_default=True, help="What is spent.")
 @click.option("--max-spend", help=f"What the session may spend, from its start to its end. Else {USUAL_CAP} {CREDITS}.")
 @click.option("--max-spend-per-job", help="What one job may cost. Else as much as the session.")
+@click.option("--tally", type=click.Path(path_type=Path, dir_okay=False),
+              help="Keep count in this file: sessions that are started anew go on counting, and --max-spend is for all of them.")
 @click.option("--dry-run", is_flag=True, help="Estimate, and say what would be ordered; order and change nothing.")
 def mcp(
     url: str, keyfile: Path | None, downloads: Path, scenes: tuple[Path, ...], asset: str, max_spend: str | None,
-    max_spend_per_job: str | None, dry_run: bool,
+    max_spend_per_job: str | None, tally: Path | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Serve an agent over standard input and output (MCP): inspect, estimate, render, status, download and more, on a hub."""
     if max_spend is None and asset != CREDITS:
@@ -60,7 +63,8 @@ def mcp(
     hub = Hub(url, _key(keyfile))
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in OWN_HOSTS:
         click.echo(f"lightyard mcp: the API key travels to {url} in the open: use https", err=True)
-    session = Session(hub, Scenes(hub, scenes), Purse(session_cap, min(job_cap, session_cap)), Downloads(hub, downloads), dry_run)
+    purse = Purse(session_cap, min(job_cap, session_cap), None if tally is None else Tally(tally.expanduser(), asset))
+    session = Session(hub, Scenes(hub, scenes), purse, Downloads(hub, downloads), dry_run)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # else it is heeded only once standard input says something
     server.make(session).run("stdio")  # until standard input ends
     os._exit(0)  # what still waits for the hub has nobody to answer, and Python would wait for its thread

@@ -12,8 +12,9 @@ from typing import Any
 from app.errors import InvalidInput, Refused
 from app.mcp.downloads import Downloads
 from app.mcp.hub import Hub, HubRefused, Unclear
-from app.mcp.purse import WITHOUT, Order, Purse
+from app.mcp.purse import WITHOUT, Purse
 from app.mcp.scenes import Scenes
+from app.mcp.tally import Order
 from app.mcp.topups import TopUps
 from app.values.frames import FrameSet
 from app.values.money import Money, parse

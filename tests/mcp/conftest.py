@@ -76,7 +76,7 @@ class World:
     def session(self, cap: str = "50", job_cap: str | None = None, key: str | None = None, **options: Any) -> Session:
         scopes = options.pop("scopes", SCOPES)
         hub = HubClient("http://127.0.0.1", key or self.renders.key_of(self.renders.account_id, *scopes), self.wire)
-        purse = Purse(parse(cap, "RCREDIT"), parse(job_cap or cap, "RCREDIT"))
+        purse = Purse(parse(cap, "RCREDIT"), parse(job_cap or cap, "RCREDIT"), options.pop("tally", None))
         scenes = Scenes(hub, options.pop("roots", ()))
         return Session(hub, scenes, purse, Downloads(hub, self.folder / "pictures"), options.pop("is_dry", False))
 

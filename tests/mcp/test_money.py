@@ -1,8 +1,10 @@
 """What an agent's session counts, whatever gets lost or comes at once, and how its balance is filled."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from solders.keypair import Keypair
 
 from app.config import Settings
 from app.errors import LightyardError
+from app.mcp.tally import Tally
 from devnet.payer import Payer
 from tests.api.conftest import payer
 from tests.factories.payouts import LOCAL_MINTS
@@ -98,6 +101,32 @@ def test_orders_that_come_at_once_cross_no_cap(world: World) -> None:
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(order, range(12)))  # each of six orders twice
     assert world.jobs() == 2 == len(set(found) - {"SESSION_CAP"}), found
+
+
+def test_a_tally_goes_on_counting_in_the_next_session(world: World, tmp_path: Path) -> None:
+    path, secret = tmp_path / "tally", world.renders.key_of(world.renders.account_id, *SCOPES)
+    scene = world.ready(world.session())
+    cap = str(world.price(scene))
+    tally = Tally(path, "RCREDIT")
+    world.wire.losing = lambda request: "answer" if is_order(request) else ""
+    refused(lambda: world.order(world.session(cap, key=secret, tally=tally), scene), "ORDER_UNCLEAR")
+    world.wire.losing = lambda request: ""
+    refused(lambda: Tally(path, "RCREDIT"), "CONFIG")  # one session at a time
+    tally.close()
+    with closing(Tally(path, "RCREDIT")) as tally:
+        session = world.session(cap, key=secret, tally=tally)
+        refused(lambda: world.order(session, scene, "1"), "SESSION_CAP")
+        (key,) = session.balance()["spending"]["unclear_order_keys"]
+        job = world.order(session, scene, order_key=key)["job"]
+        assert world.jobs() == 1 and session.purse.told()["counted"] == cap and session.purse.told()["unclear_order_keys"] == []
+        session.cancel(job["id"])
+    with closing(Tally(path, "RCREDIT")) as tally:
+        assert world.session(cap, tally=tally).purse.told()["left"] == cap
+    for text, asset in ((None, "USDC"), ("{}", "RCREDIT"), ('{"asset":"RCREDIT","orders":[1]}', "RCREDIT"), ("half", "RCREDIT")):
+        if text is not None:
+            path.write_text(text)
+        with closing(Tally(path, asset)) as tally:
+            refused(tally.read, "CONFIG")
 
 
 def test_a_balance_that_is_too_short_is_topped_up(world: World, payer: Payer) -> None:
