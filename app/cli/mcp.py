@@ -66,7 +66,10 @@ def mcp(
     purse = Purse(session_cap, min(job_cap, session_cap), None if tally is None else Tally(tally.expanduser(), asset))
     session = Session(hub, Scenes(hub, scenes), purse, Downloads(hub, downloads), dry_run)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # else it is heeded only once standard input says something
-    server.make(session).run("stdio")  # until standard input ends
+    try:
+        server.make(session).run("stdio")  # until standard input ends
+    except* BrokenPipeError:
+        click.echo("lightyard mcp: nobody reads its answers any more", err=True)
     os._exit(0)  # what still waits for the hub has nobody to answer, and Python would wait for its thread
 
 
