@@ -9,26 +9,19 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gpu_node.agent
 from bench.fake_node import tiny_picture
 from gpu_node.config import NodeSettings
-from gpu_node.runners.blender.runner import Host, Picture, Scene
+from gpu_node.runners.blender.runner import BlenderRunner, Host, Picture, Scene
 from gpu_node.session import Limits
 
 PAINTING_SECONDS = float(os.environ.get("PAINTING_SECONDS", "0"))
 
 
-class PaintingRunner:
-    """What a slot asks of its runner, done at once."""
-
-    job_id: str | None = None
-    fell_back = False
-
-    def __init__(self, _host: Host, work_folder: Path, *_limits: int) -> None:
-        self._folder = work_folder
+class PaintingRunner(BlenderRunner):
+    """A slot's runner that renders at once, and starts no child."""
 
     def render(
         self,
@@ -38,9 +31,10 @@ class PaintingRunner:
         frame: int,
         stopped: Callable[[], bool] = lambda: False,
         on_progress: Callable[[float], None] = lambda share: None,
+        tile: dict[str, int] | None = None,
     ) -> Picture:
         time.sleep(PAINTING_SECONDS)  # what a host's CPU does while its GPU renders
-        path = self._folder / f"{uuid.uuid4().hex}.png"
+        path = self._work_folder / f"{uuid.uuid4().hex}.png"
         path.write_bytes(tiny_picture())
         seconds = PAINTING_SECONDS + 0.001
         return Picture(path, seconds, seconds, "CPU", False, None, dict(settings))
@@ -48,17 +42,12 @@ class PaintingRunner:
     def prepare_spare(self) -> None:
         """There is no Blender to be kept warm."""
 
-    def close(self) -> None:
-        """There is no child."""
-
-    close_all = close
-
 
 def find_host(_settings: NodeSettings) -> tuple[Host, str]:
     return Host(python=sys.executable, sandbox="none"), "4.5.15"
 
 
-gpu_node.agent.BlenderRunner = PaintingRunner  # type: ignore[assignment,misc]
+gpu_node.agent.BlenderRunner = PaintingRunner  # type: ignore[misc]
 gpu_node.agent.find_host = find_host  # type: ignore[assignment]
 
 from gpu_node.celery_app import app  # noqa: E402  the worker joins the hub with what was replaced above
