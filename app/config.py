@@ -2,26 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from app.errors import ConfigError
+from app.setting import TYPES, given, read, setting
 
 # The first account of the mnemonic that local EVM chains give money to; everybody knows its key.
 DEVELOPMENT_ANCHOR_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 DEVELOPMENT_SECRET = "development-only-secret-key-do-not-use"  # noqa: S105  refused in production
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
-
-
-TYPES = {bool: "on/off", int: "whole number", str: "text"}
-
-
-def setting(default: Any, description: str, unit: str = "", least: int = 0, most: int = 2**62, choices: str = "") -> Any:
-    """Declare one setting; its environment variable is the upper-case field name. Bounds are for numbers, `choices` for words."""
-    metadata = {"description": description, "unit": unit, "least": least, "most": most, "choices": tuple(choices.split())}
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,31 +346,6 @@ class Settings:
         return self.storage_url or f"file://{self.home / 'files'}"
 
 
-def parse(name: str, kind: type, text: str) -> Any:
-    """Turn an environment variable's text into the setting's type, or say what it must look like."""
-    if kind is bool:
-        if text.strip().lower() in _TRUE | _FALSE:
-            return text.strip().lower() in _TRUE
-        raise ConfigError(f"{name.upper()} must be on or off, not {text!r}")
-    if kind is int:
-        try:
-            return int(text)
-        except ValueError:
-            raise ConfigError(f"{name.upper()} must be a whole number, not {text!r}") from None
-    return text
-
-
-def _bounded(item: Field[Any], value: Any) -> Any:
-    """The value, when it is one that the setting can take."""
-    least, most, choices = (item.metadata[key] for key in ("least", "most", "choices"))
-    if type(value) is int and not least <= value <= most:
-        limits = f"{least} or more" if most == 2**62 else f"from {least} to {most}"
-        raise ConfigError(f"{item.name.upper()} must be {limits}, not {value}")
-    if choices and value not in choices:
-        raise ConfigError(f"{item.name.upper()} must be {' or '.join(choices)}, not {value!r}")
-    return value
-
-
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment, or from files that `NAME_FILE` names.
 
@@ -388,32 +353,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """
     source = os.environ if environment is None else environment
     values = {
-        item.name: _bounded(item, parse(item.name, type(item.default), text))
-        for item in fields(Settings)
-        if (text := _given(item.name.upper(), source)) != ""
+        item.name: read(item, text) for item in fields(Settings) if (text := given(item.name.upper(), source)) != ""
     }
     return Settings(**values)
-
-
-def _given(name: str, source: Mapping[str, str]) -> str:
-    """What is said of one setting, empty where nothing is. An empty file is a mistake: the default would be no secret."""
-    text, path = source.get(name, ""), source.get(f"{name}_FILE", "")
-    if path == "":
-        return text
-    if text != "":
-        raise ConfigError(f"{name} and {name}_FILE are both set: keep one of them")
-    try:
-        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, or be empty the second time
-            raise ConfigError(f"{name}_FILE={path} is no plain file: write the value into one, and name that")
-        content = Path(path).read_text(encoding="utf-8-sig").rstrip("\r\n")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(f"{name}_FILE={path} can't be read: {reason}; name a file that this process may read") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{name}_FILE={path} is not UTF-8 text") from None
-    if content == "":
-        raise ConfigError(f"{name}_FILE={path} is empty: write the value into it, or leave {name}_FILE away")
-    return content
 
 
 def describe() -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """mcp: a hub's renders as tools of the Model Context Protocol, for agents."""
 
 import os
+import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from app.mcp.hub import Hub
 from app.mcp.purse import Purse
 from app.mcp.scenes import Scenes
 from app.mcp.session import Session
+from app.mcp.tally import Tally
 from app.values.money import Money, parse
 
 CREDITS, USUAL_CAP = "RCREDIT", "10"
@@ -28,22 +30,24 @@ SDK_MISSING = "the SDK of the Model Context Protocol is not installed: run `make
         "mcp --url https://hub.example --keyfile ~/.lightyard.key --downloads ~/renders --max-spend 5",
         "mcp --downloads renders --scenes ~/scenes --max-spend 2 --max-spend-per-job 0.5 --asset USDC",
         "mcp --downloads renders --dry-run",
-        note=f"The API key comes from {KEY} or --keyfile, never from the command line; it needs the scopes scenes, jobs and "
-        "credits (read and write; credits:read). An agent's program starts this command itself: docs/mcp.md.",
+        note=f"The API key comes from {KEY} or --keyfile, never from the command line; it needs scenes and jobs (read and "
+        "write) and credits:read, and credits:write to top up. An agent's program starts this command itself: docs/mcp.md.",
     )
 )
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, envvar="LIGHTYARD_URL", help="The hub.")
 @click.option("--keyfile", type=click.Path(path_type=Path, dir_okay=False), help=f"A file with the API key, instead of {KEY}.")
 @click.option("--downloads", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder for pictures.")
 @click.option("--scenes", multiple=True, type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Send scenes from this folder and nothing else (may be given more than once). Else any file named as a scene.")
+              help="Send scenes from this folder and nothing else (may be given more than once). Else any file that is a scene.")
 @click.option("--asset", type=click.Choice(PAID_WITH), default=CREDITS, show_default=True, help="What is spent.")
 @click.option("--max-spend", help=f"What the session may spend, from its start to its end. Else {USUAL_CAP} {CREDITS}.")
 @click.option("--max-spend-per-job", help="What one job may cost. Else as much as the session.")
+@click.option("--tally", type=click.Path(path_type=Path, dir_okay=False),
+              help="Keep count in this file: sessions that are started anew go on counting, and --max-spend is for all of them.")
 @click.option("--dry-run", is_flag=True, help="Estimate, and say what would be ordered; order and change nothing.")
 def mcp(
     url: str, keyfile: Path | None, downloads: Path, scenes: tuple[Path, ...], asset: str, max_spend: str | None,
-    max_spend_per_job: str | None, dry_run: bool,
+    max_spend_per_job: str | None, tally: Path | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Serve an agent over standard input and output (MCP): inspect, estimate, render, status, download and more, on a hub."""
     if max_spend is None and asset != CREDITS:
@@ -59,11 +63,14 @@ def mcp(
     hub = Hub(url, _key(keyfile))
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in OWN_HOSTS:
         click.echo(f"lightyard mcp: the API key travels to {url} in the open: use https", err=True)
-    session = Session(hub, Scenes(hub, scenes), Purse(session_cap, min(job_cap, session_cap)), Downloads(hub, downloads), dry_run)
+    purse = Purse(session_cap, min(job_cap, session_cap), None if tally is None else Tally(tally.expanduser(), asset))
+    session = Session(hub, Scenes(hub, scenes), purse, Downloads(hub, downloads), dry_run)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else it is heeded only once standard input says something
     try:
-        server.make(session).run("stdio")
-    finally:
-        hub.close()
+        server.make(session).run("stdio")  # until standard input ends
+    except* BrokenPipeError:
+        click.echo("lightyard mcp: nobody reads its answers any more", err=True)
+    os._exit(0)  # what still waits for the hub has nobody to answer, and Python would wait for its thread
 
 
 def _cap(option: str, text: str, asset: str) -> Money:

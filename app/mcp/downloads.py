@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import re
+import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from app.mcp.hub import Hub, Unclear
 
 CHUNK_BYTES = 256 * 1024
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/x-exr": ".exr"}
+VIDEO = "video.mp4"
+PART = re.compile(rf"{re.escape(VIDEO)}\.([0-9a-f]{{64}})\.part")  # of a video, by the sha256 of the whole
 
 
 class Downloads:
@@ -20,6 +25,7 @@ class Downloads:
     def __init__(self, hub: Hub, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._hub, self.root = hub, root.resolve()
+        self._lock = threading.Lock()
 
     def folder(self, job_id: uuid.UUID) -> Path:
         """A job's own. Refused if somebody has put something else in its place."""
@@ -34,7 +40,7 @@ class Downloads:
         folder, name = self.folder(job_id), _name(frame)
         if is_preview:
             return self._take(f"/jobs/{job_id}/frames/{frame}/preview", folder, f"{name}_preview", None)
-        there = next((path for path in _places(folder, name) if path.is_file() and not path.is_symlink()), None)
+        there = next((path for path in _places(folder, name) if _is_plain(path)), None)
         return self._take(f"/jobs/{job_id}/frames/{frame}", folder, name, there)
 
     def _take(self, address: str, folder: Path, name: str, there: Path | None) -> tuple[Path, bool]:
@@ -45,6 +51,62 @@ class Downloads:
             path = folder / f"{name}{extension}"
             _keep(response, path)
             return path, False
+
+    def fetch_video(self, job_id: uuid.UUID, until: float) -> tuple[Path, bool, int]:
+        """A job's video; whether it was there already; and how many bytes are left, where `until` (of time.monotonic) came first:
+        the next call goes on there."""
+        path = self.folder(job_id) / VIDEO
+        with self._lock:  # two would write to one part
+            there = path if _is_plain(path) else None
+            part = None if there else _part(path.parent)
+            # Its last byte is asked for again: so there is one to answer with, also where all of them came.
+            begun = None if part is None else (_sha256_of(part), max(0, part.stat().st_size - 1))
+            with self._hub.reading(f"/jobs/{job_id}/video", _hash(there) if there else None, begun) as response:
+                if response.status_code == 304:
+                    return path, True, 0
+                is_rest = begun is not None and response.status_code == 206
+                if part is not None and not is_rest:
+                    part.unlink()
+                return path, False, _go_on(response, path, begun[1] if begun and is_rest else 0, until)
+
+
+def _go_on(response: httpx.Response, path: Path, offset: int, until: float) -> int:
+    """Add what comes to the video's part, from `offset` on; the video, once it is whole. Returns how many bytes are left."""
+    said = response.headers.get("ETag", "").strip('"')
+    part = path.with_name(f"{VIDEO}.{said}.part")
+    if PART.fullmatch(part.name) is None:
+        raise Unclear("what the hub sent has no sha256: is this one of Lightyard's?", code="NO_HUB")
+    left_bytes = int(response.headers.get("Content-Length", "0"))
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644), "wb") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        for chunk in response.iter_raw(CHUNK_BYTES):
+            file.write(chunk)
+            left_bytes -= len(chunk)
+            if left_bytes > 0 and time.monotonic() > until:
+                return left_bytes
+    _place(part, path)
+    return 0
+
+
+def _place(part: Path, path: Path) -> None:
+    """Put a whole part where it belongs. Unclear where it is not what the hub has; then it is fetched anew."""
+    if _hash(part) != _sha256_of(part):
+        part.unlink()
+        raise Unclear("the video came otherwise than the hub has it: call download again", code="HASH_MISMATCH")
+    os.replace(part, path)
+
+
+def _part(folder: Path) -> Path | None:
+    return next((path for path in sorted(folder.iterdir()) if PART.fullmatch(path.name) and _is_plain(path)), None)
+
+
+def _sha256_of(part: Path) -> str:
+    return part.name.removeprefix(f"{VIDEO}.").removesuffix(".part")
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _keep(response: httpx.Response, path: Path) -> None:

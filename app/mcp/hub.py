@@ -19,6 +19,8 @@ PASSING = frozenset({429, 500, 502, 503, 504})
 IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
 TOLD_LIMIT_CHARS = 2000
 FACTS_LIMIT_CHARS = 300
+UNTOLD = "HTTP_"  # begins the code of an answer that is not in the hub's words
+DECIDED = frozenset({400, 402, 404, 409})  # what the hub says of an order once it knows that it has not taken it before
 
 
 class HubRefused(LightyardError):
@@ -36,8 +38,8 @@ class Hub:
 
     def __init__(self, url: str, key: str, transport: httpx.BaseTransport | None = None) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InvalidInput(f"{url!r} is no hub's address: give one such as https://hub.example")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise InvalidInput("this is no hub's address: give one such as https://hub.example")
         self.url = url.rstrip("/")
         # Redirects are not followed: the key goes to this hub and nowhere else.
         self._http = httpx.Client(timeout=TIMEOUT, headers={"Authorization": f"Bearer {key}"}, transport=transport)
@@ -49,35 +51,45 @@ class Hub:
         """The answer to a request below /rnp/v1. HubRefused in the hub's words, Unclear where nobody answered."""
         headers = {"Idempotency-Key": order_key} if order_key else {}
         request = self._http.build_request(method, self.url + PREFIX + path, json=body, params=query, headers=headers)
-        response = self._answered(request)
+        response, is_first = self._answered(request)
         if response.is_success:
             return _object(response)
-        raise told(response)
+        refusal = told(response)
+        if not is_first and not _is_decided(response, refusal):
+            raise Unclear(f"{refusal.message}; an earlier try may have arrived", code=refusal.code)
+        raise refusal
 
-    def _answered(self, request: httpx.Request) -> httpx.Response:
-        until = time.monotonic() + TRYING_SECONDS
+    def _answered(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
+        """The last answer, and whether none of the tries before it may have done something."""
+        until, is_first = time.monotonic() + TRYING_SECONDS, True
         for pause in (*PAUSES_SECONDS, None):
             pause = pause if time.monotonic() < until else None
             try:
                 response = self._http.send(request)
             except httpx.RequestError as error:
+                is_first = False
                 if pause is None:
                     raise self.away(error) from error
             else:
                 wait = _asked_pause(response, pause)
                 if wait is None or not _is_passing(response):
-                    return response
-                pause = wait
+                    return response, is_first
+                is_first, pause = is_first and response.status_code == 429, wait
             time.sleep(pause)
         raise AssertionError("the last try answers or raises")
 
     @contextmanager
-    def reading(self, path: str, known: str | None = None) -> Iterator[httpx.Response]:
-        """A file as it comes: 200, or 304 where its sha256 is the `known` one."""
-        headers = {"If-None-Match": f'"{known}"'} if known else {}
+    def reading(self, path: str, known: str | None = None, part: tuple[str, int] | None = None) -> Iterator[httpx.Response]:
+        """A file as it comes: 200; 304 where its sha256 is the `known` one; 206, what comes after the bytes that are there of a
+        `part` (the whole's sha256, and how many)."""
+        headers = {"Accept-Encoding": "identity"}
+        if known:
+            headers["If-None-Match"] = f'"{known}"'
+        if part is not None:
+            headers |= {"If-Range": f'"{part[0]}"', "Range": f"bytes={part[1]}-"}
         try:
             with self._http.stream("GET", self.url + PREFIX + path, headers=headers) as response:
-                if response.status_code not in (200, 304):
+                if response.status_code not in (200, 206, 304):
                     response.read()
                     raise told(response)
                 yield response
@@ -102,8 +114,13 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise HubRefused(f"what answered (HTTP {response.status_code}) is no hub of Lightyard's; is --url right?", code="NO_HUB")
+        raise Unclear(f"what answered (HTTP {response.status_code}) is no hub of Lightyard's; is --url right?", code="NO_HUB")
     return body
+
+
+def _is_decided(response: httpx.Response, refusal: LightyardError) -> bool:
+    """Whether a refusal says that earlier tries were not taken either: not one by a limit, a key that is over, or a proxy."""
+    return response.status_code in DECIDED and not refusal.code.startswith(UNTOLD)
 
 
 def told(response: httpx.Response) -> LightyardError:
@@ -111,16 +128,15 @@ def told(response: httpx.Response) -> LightyardError:
     try:
         error = response.json()["error"]
         code, message, details = str(error["code"]), str(error["message"]), error.get("details")
-    except (ValueError, KeyError, TypeError):
-        code, message, details = f"HTTP_{response.status_code}", "the hub, or a proxy before it, did not say why", None
-    words = f"{message} (HTTP {response.status_code}{_facts(details)})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code, message, details = f"{UNTOLD}{response.status_code}", "the hub, or a proxy before it, did not say why", None
+    facts = details if isinstance(details, dict) else {}
+    words = f"{message} (HTTP {response.status_code}{_facts(facts)})"
     is_unclear = response.status_code >= 500 or code == IN_PROGRESS
-    return (Unclear if is_unclear else HubRefused)(words[:TOLD_LIMIT_CHARS], code=code)
+    return (Unclear if is_unclear else HubRefused)(words[:TOLD_LIMIT_CHARS], code=code, details=facts)
 
 
-def _facts(details: Any) -> str:
-    if not isinstance(details, dict):
-        return ""
+def _facts(details: Mapping[str, Any]) -> str:
     return "".join(f"; {name}: {value}" for name, value in details.items())[:FACTS_LIMIT_CHARS]
 
 

@@ -1,29 +1,23 @@
 """What one session may spend. An order is counted before it is sent, with all that it may cost; the rest of that comes back."""
 
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from typing import Any
 
 from app.errors import Refused
+from app.mcp.tally import Order, Tally
 from app.values.money import Money
 
 WITHOUT = "Nothing was ordered."
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """`amount` is what it may cost at most, or what it has cost once it `is_over`."""
-
-    amount: Money
-    job_id: str | None = None
-    is_over: bool = False
-
-
 class Purse:
-    """Caps of a session and of each job of it, in one asset. Safe to use from many threads."""
+    """Caps of a session and of each job of it, in one asset; with a `tally`, of all sessions that count there. Safe to use from
+    many threads."""
 
-    def __init__(self, session_cap: Money, job_cap: Money) -> None:
-        self.session_cap, self.job_cap = session_cap, job_cap
-        self._orders: dict[str, Order] = {}
+    def __init__(self, session_cap: Money, job_cap: Money, tally: Tally | None = None) -> None:
+        self.session_cap, self.job_cap, self._tally = session_cap, job_cap, tally
+        self._orders = {} if tally is None else tally.read()
         self._lock = threading.Lock()
 
     @property
@@ -35,33 +29,34 @@ class Purse:
         with self._lock:
             self._assert_within(key, amount)
 
-    def set_aside(self, key: str, amount: Money) -> Order | None:
-        """Count an order of at most `amount`; returns what was counted under its key before. Refused as `assert_within`."""
+    def set_aside(self, key: str, amount: Money, job_id: str | None = None) -> Order | None:
+        """Count an order of at most `amount`, or a job that is known; returns what was counted under its key before. Refused as
+        `assert_within`.
+
+        What is to cost less than before counts as before until the hub has agreed: an answer that gets lost may have been a no.
+        """
         with self._lock:
             self._assert_within(key, amount)
             before = self._orders.get(key)
-            self._orders[key] = Order(amount, before.job_id if before else None)
+            most = amount if before is None or before.is_over else max(before.amount, amount)
+            self._write({key: Order(most, job_id or (before.job_id if before else None))})
             return before
 
     def give_back(self, key: str, before: Order | None) -> None:
         """What was set aside for an order that the hub refused."""
         with self._lock:
-            if before is None:
-                self._orders.pop(key, None)
-            else:
-                self._orders[key] = before
+            self._write({key: before})
 
-    def name(self, key: str, job_id: str) -> None:
-        """The order became this job."""
+    def agree(self, key: str, job_id: str, amount: Money) -> None:
+        """The order is this job, and costs at most `amount`: the hub has said so."""
         with self._lock:
-            self._orders[key] = replace(self._orders[key], job_id=job_id)
+            self._write({key: Order(amount, job_id)})
 
     def settle(self, job_id: str, cost: Money) -> None:
         """The job is over and has cost so much: the rest is free again."""
         with self._lock:
-            for key, order in self._orders.items():
-                if order.job_id == job_id:
-                    self._orders[key] = Order(cost, job_id, is_over=True)
+            over = Order(cost, job_id, is_over=True)
+            self._write({key: over for key, order in self._orders.items() if order.job_id == job_id and order != over})
 
     def job_of(self, key: str) -> str | None:
         """What an order became; None while that is not known."""
@@ -76,17 +71,26 @@ class Purse:
         with self._lock:
             return [order.job_id for order in self._orders.values() if order.job_id and not order.is_over]
 
-    def told(self) -> dict[str, str]:
+    def told(self) -> dict[str, Any]:
         """How the session stands, in words of the hub."""
         with self._lock:
             spent = self._counted("")
+            unclear = [key for key, order in self._orders.items() if order.job_id is None]
         return {
             "asset": self.asset,
             "session_cap": str(self.session_cap),
             "job_cap": str(self.job_cap),
             "counted": str(spent),
             "left": str(self.session_cap - spent),
+            "unclear_order_keys": unclear,
         }
+
+    def _write(self, changes: Mapping[str, Order | None]) -> None:
+        """Into the tally first: what can't be kept there is not ordered either."""
+        changed = {key: order for key, order in {**self._orders, **changes}.items() if order is not None}
+        if self._tally is not None and changes:
+            self._tally.write(changed)
+        self._orders = changed
 
     def _assert_within(self, key: str, amount: Money) -> None:
         if amount > self.job_cap:

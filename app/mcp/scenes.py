@@ -11,17 +11,20 @@ from typing import Any
 import httpx
 
 from app.errors import InvalidInput, Refused
-from app.formats.limits import ARCHIVE_EXTENSION, SCENE_EXTENSIONS
+from app.formats.limits import ARCHIVE_EXTENSION, MIB, SCENE_EXTENSIONS, SceneLimits
+from app.formats.scene import inspect_scene
 from app.mcp.hub import Hub, Unclear, told
 
 KINDS = (*SCENE_EXTENSIONS, ARCHIVE_EXTENSION)
 PIECE_BYTES = 4 * 1024 * 1024
 TRIES = 5  # in a row without a byte that arrived
 RETRY_SECONDS = 1.0
+# Whether a file is a scene at all; how large or new it may be is the hub's to say.
+LOOK = SceneLimits(max_blender_version=(1000, 0), max_uncompressed_bytes=1024 * 1024 * MIB)
 
 
 class Scenes:
-    """Files below `roots`; with none, any file that is named as scenes are."""
+    """Files below `roots`; with none, any file. Each is named as scenes are, and is one: nothing else leaves this machine."""
 
     def __init__(self, hub: Hub, roots: Sequence[Path] = ()) -> None:
         self._hub, self._roots = hub, [root.resolve() for root in roots]
@@ -52,7 +55,7 @@ class Scenes:
             self._lock.release()
 
     def _allowed(self, text: str) -> Path:
-        path = Path(text).expanduser().resolve()
+        path = _resolved(text)
         if self._roots and not any(path.is_relative_to(root) for root in self._roots):
             where = ", ".join(map(str, self._roots))
             raise InvalidInput(f"{text!r} is not in {where}: this server sends scenes from there and nothing else")
@@ -63,10 +66,11 @@ class Scenes:
         return path
 
     def _hash(self, path: Path) -> str:
-        """Once for a file that stays as it is."""
+        """Of a file that is a scene by its content, too: InvalidInput says what is wrong. Once for one that stays as it is."""
         found = path.stat()
         known = (str(path), found.st_size, found.st_mtime_ns)
         if known not in self._hashes:
+            inspect_scene(path, path.name, LOOK)
             with path.open("rb") as file:
                 self._hashes[known] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._hashes[known]
@@ -105,3 +109,11 @@ class Scenes:
         except httpx.RequestError:
             return offset
         return int(where.headers["Upload-Offset"]) if where.is_success else offset
+
+
+def _resolved(text: str) -> Path:
+    """Where a path really leads."""
+    try:
+        return Path(text).expanduser().resolve()
+    except (ValueError, RuntimeError) as error:  # a zero byte; a home of nobody, links in a ring
+        raise InvalidInput(f"{text!r} is no path of a file here: {error}") from error

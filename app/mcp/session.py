@@ -1,17 +1,21 @@
 """One session of an agent: what its tools do with the hub, its scenes, its money and its pictures."""
 
+import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidInput, Refused
 from app.mcp.downloads import Downloads
-from app.mcp.hub import Hub, Unclear
-from app.mcp.purse import Order, Purse
+from app.mcp.hub import Hub, HubRefused, Unclear
+from app.mcp.purse import WITHOUT, Purse
 from app.mcp.scenes import Scenes
+from app.mcp.tally import Order
+from app.mcp.topups import TopUps
 from app.values.frames import FrameSet
 from app.values.money import Money, parse
 
@@ -20,17 +24,20 @@ CALL_SECONDS = 45.0  # of a tool call at most: clients give up after a minute
 OVER = ("completed", "failed", "cancelled")
 FRAMES_TOLD_MOST = 2000
 CREDITS = "credits"
+SHORT = "INSUFFICIENT_CREDITS"
+ORDER_KEY_LIMIT_CHARS = 255
 Ask = Callable[[], dict[str, Any]]
 NOTHING = "dry run: nothing was ordered or changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """What is to be rendered: `settings` as RNP-019 names them, without what is left to the scene."""
+    """What is to be rendered, a scene or a prompt: `settings` as RNP-019 names them, without what is left to the scene."""
 
-    scene: str
+    scene: str | None
     frames: str
     settings: Mapping[str, Any]
+    prompt: str | None = None
 
 
 class Session:
@@ -38,7 +45,9 @@ class Session:
 
     def __init__(self, hub: Hub, scenes: Scenes, purse: Purse, downloads: Downloads, is_dry: bool) -> None:
         self.hub, self.scenes, self.purse, self.downloads, self.is_dry = hub, scenes, purse, downloads, is_dry
+        self.topups = TopUps(hub, purse.asset, is_dry)
         self._unclear: dict[str, tuple[dict[str, Any], Money]] = {}  # orders whose answer was lost, by their keys
+        self._spending = threading.Lock()
 
     def inspect(self, scene: str, wait_seconds: float) -> dict[str, Any]:
         """How a scene stands once it is ready or rejected, or when the time is up."""
@@ -53,7 +62,7 @@ class Session:
         """Price and time in every tier, in the session's asset."""
         if is_probed and self.is_dry:
             raise Refused("a probe renders two small frames, which a dry run does not: leave probe out", code="DRY_RUN")
-        found = self._estimate(wanted, self._ready(wanted.scene), is_probed)
+        found = self._estimate(wanted, self._source(wanted), is_probed)
         return found | {"spending": self.purse.told()}
 
     def render(
@@ -63,32 +72,50 @@ class Session:
 
         Counted before it is sent: an order whose answer was lost stays counted, and is safe to repeat under its key.
         """
-        known = self.purse.job_of(order_key or "")
-        if known is not None:
-            job, note = self.hub.ask("GET", f"/jobs/{known}"), "ordered before, under this order_key; nothing new was ordered"
-            return {"dry_run": False, "note": note, "job": job, "spending": self.purse.told()}
-        scene_id = self._ready(wanted.scene)
-        quoted = self._estimate(wanted, scene_id, is_probed=False)
+        key = _order_key(order_key)
+        if (known := self._ordered_before(key)) is not None:
+            return known
+        source = self._source(wanted)
+        quoted = self._estimate(wanted, source, is_probed=False)
         offer = next(item for item in quoted["estimates"] if item["tier"] == tier)
         most = parse(offer["cost"], self.purse.asset)
         if max_amount is not None:
             most = min(most, self._amount(max_amount))
         payment = {"mode": CREDITS, "asset": self.purse.asset, "max_amount": str(most)}
-        order = self._asked(wanted, scene_id) | {"tier": tier, "name": name, "payment": payment}
-        key = order_key or str(uuid.uuid4())
-        order, most = self._sent_before(key, order, most)
-        self._make_room(key, most)
+        order = self._asked(wanted, source) | {"tier": tier, "name": name, "payment": payment}
+        order, most = self._as_sent(key, order, most)
         if self.is_dry or is_dry:
+            self._make_room(key, most)
             told = {"would_order": order, "would_cost_at_most": str(most), "frames_total": quoted["frames_total"]}
             return {"dry_run": True, "note": NOTHING, **told, "estimate": offer, "spending": self.purse.told()}
-        job = self._order(order, most, key)
-        return {"dry_run": False, "job": job, "spending": self.purse.told()}
+        with self._alone():
+            return self._ordered_before(key) or self._told(self._order(order, most, key))
 
-    def _sent_before(self, key: str, order: dict[str, Any], most: Money) -> tuple[dict[str, Any], Money]:
-        """An order that is repeated is repeated as it was, whatever is estimated now: other words would be another order."""
+    def _ordered_before(self, key: str) -> dict[str, Any] | None:
+        known = self.purse.job_of(key)
+        if known is None:
+            return None
+        note = "ordered before, under this order_key; nothing new was ordered"
+        return self._told(self.hub.ask("GET", f"/jobs/{known}")) | {"note": note}
+
+    def _as_sent(self, key: str, order: dict[str, Any], most: Money) -> tuple[dict[str, Any], Money]:
+        """An order that is repeated is repeated as it was, whatever is estimated now. Refused where it is another one: the first
+        may have arrived, and would not be counted any more."""
         sent, counted = self._unclear.get(key, (order, most))
-        is_same = {**sent, "payment": None} == {**order, "payment": None}
-        return (sent, counted) if is_same else (order, most)
+        if {**sent, "payment": None} != {**order, "payment": None}:
+            message = f"the order_key {key} is another order's: repeat that one as it was, or leave order_key out for a new one"
+            raise Refused(f"{message}. {WITHOUT}", code="ORDER_KEY_USED")
+        return sent, counted
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One order at a time: what is counted for it is known before the next one is held against the caps."""
+        if not self._spending.acquire(timeout=CALL_SECONDS):
+            raise Refused(f"another order is on its way to the hub: call this again. {WITHOUT}", code="ORDER_IN_PROGRESS")
+        try:
+            yield
+        finally:
+            self._spending.release()
 
     def _make_room(self, key: str, most: Money) -> None:
         """Refused if an order would cross a cap, also once those that are over have left what they did not cost."""
@@ -100,6 +127,7 @@ class Session:
             self.purse.assert_within(most, key)
 
     def _order(self, order: dict[str, Any], most: Money, key: str) -> dict[str, Any]:
+        self._make_room(key, most)
         before = self.purse.set_aside(key, most)
         try:
             job = self._counted(key, before, lambda: self.hub.ask("POST", "/jobs", order, order_key=key))
@@ -109,7 +137,7 @@ class Session:
             message = f"{unclear.message}. Whether it was ordered is not known, so it stays counted: {again}"
             raise Unclear(message, code="ORDER_UNCLEAR") from unclear
         self._unclear.pop(key, None)
-        self.purse.name(key, str(job["id"]))
+        self.purse.agree(key, str(job["id"]), most)
         return job
 
     def status(self, job_id: str, wait_seconds: float) -> dict[str, Any]:
@@ -131,6 +159,21 @@ class Session:
 
     def balance(self) -> dict[str, Any]:
         return self.hub.ask("GET", "/credits") | {"spending": self.purse.told()}
+
+    def topup(self, amount: str | None, topup_id: str | None, tx_signature: str | None, is_redeemed: bool) -> dict[str, Any]:
+        """Ask for a top-up, or see how one stands."""
+        if (amount is None) == (topup_id is None):
+            raise InvalidInput("give either an amount, or the topup_id that such a call answered with")
+        if amount is not None:
+            return self.topups.ask(str(self._amount(amount)))
+        return self.topups.look(str(topup_id), tx_signature, is_redeemed)
+
+    def download_video(self, job_id: str) -> dict[str, Any]:
+        """A job's video, as far as a call's time reaches: the next call goes on from there."""
+        wanted = _id(job_id)
+        path, was_there, left_bytes = self.downloads.fetch_video(wanted, time.monotonic() + CALL_SECONDS)
+        told = {"folder": str(self.downloads.folder(wanted)), "files": [] if left_bytes else [str(path)]}
+        return told | {"had_already": int(was_there), "left_bytes": left_bytes}
 
     def download(self, job_id: str, frames: str | None, is_preview: bool) -> dict[str, Any]:
         """Finished frames, or those of them that are asked for, as far as a call's time reaches: `left` come with the next."""
@@ -155,39 +198,46 @@ class Session:
     def resume(self, job_id: str, max_amount: str | None) -> dict[str, Any]:
         """Go on, and let it cost up to `max_amount` where that is given: counted first, whoever has ordered it."""
         wanted = _id(job_id)
-        job = self.hub.ask("GET", f"/jobs/{wanted}")
-        if job["asset"] != self.purse.asset:
-            raise Refused(f"the job is paid with {job['asset']}, and this session spends {self.purse.asset}", code="OTHER_ASSET")
-        limit = self._limit(job, max_amount)
-        key = self.purse.key_of(str(wanted)) or f"job:{wanted}"
-        self._make_room(key, limit)
-        if self.is_dry:
-            return {"dry_run": True, "note": NOTHING, "would_cost_at_most": str(limit), "spending": self.purse.told()}
-        before, path = self.purse.set_aside(key, limit), f"/jobs/{wanted}"
-        self.purse.name(key, str(wanted))
-        if max_amount is not None:
-            self._counted(key, before, lambda: self.hub.ask("PATCH", path, {"max_amount": max_amount}))
-            return self._changed("POST", f"{path}/resume")  # the new limit holds, whatever is said to this
-        return self._counted(key, before, lambda: self._changed("POST", f"{path}/resume"))
+        path = f"/jobs/{wanted}"
+        with self._alone():
+            limit = self._limit(self.hub.ask("GET", path), max_amount)
+            key = self.purse.key_of(str(wanted)) or f"job:{wanted}"
+            self._make_room(key, limit)
+            if self.is_dry:
+                return {"dry_run": True, "note": NOTHING, "would_cost_at_most": str(limit), "spending": self.purse.told()}
+            before = self.purse.set_aside(key, limit, str(wanted))
+            if max_amount is not None:
+                self._counted(key, before, lambda: self.hub.ask("PATCH", path, {"max_amount": max_amount}))
+                self.purse.agree(key, str(wanted), limit)  # it holds, whatever is said to the rest
+                return self._changed("POST", f"{path}/resume")
+            found = self._counted(key, before, lambda: self.hub.ask("POST", f"{path}/resume"))
+            self.purse.agree(key, str(wanted), limit)
+            return self._told(found)
 
     def _counted(self, key: str, before: Order | None, ask: Ask) -> dict[str, Any]:
-        """Ask for what was counted under a key; what the hub refuses is not counted."""
+        """Ask for what was counted under a key. What the hub says no to is not counted; it is after anything else."""
         try:
             return ask()
-        except Unclear:
-            raise
-        except Exception:
+        except HubRefused as refusal:
             self.purse.give_back(key, before)
-            raise
+            if refusal.code != SHORT:
+                raise
+            said = "call topup with what is missing: it answers with the address and the memo to pay it to"
+            raise HubRefused(f"{refusal.message}. {WITHOUT} The balance pays for renders: {said}", code=SHORT) from refusal
 
     def _changed(self, method: str, path: str) -> dict[str, Any]:
         if self.is_dry:
             return {"dry_run": True, "note": NOTHING}
-        job = self.hub.ask(method, path)
+        return self._told(self.hub.ask(method, path))
+
+    def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         self._note(job)
         return {"dry_run": False, "job": job, "spending": self.purse.told()}
 
     def _limit(self, job: dict[str, Any], max_amount: str | None) -> Money:
+        """What a job may cost at most, with a new `max_amount` or its own."""
+        if job["asset"] != self.purse.asset:
+            raise Refused(f"the job is paid with {job['asset']}, and this session spends {self.purse.asset}", code="OTHER_ASSET")
         quoted = parse(job["estimated_cost"], self.purse.asset)
         if max_amount is not None:
             return min(quoted, self._amount(max_amount))
@@ -210,16 +260,21 @@ class Session:
         message = f"the scene {found['id']} is not ready yet ({said}): call inspect until it is, then this again"
         raise Refused(message, code="SCENE_NOT_READY")
 
-    def _estimate(self, wanted: Render, scene_id: str, is_probed: bool) -> dict[str, Any]:
-        return self.hub.ask("POST", "/estimates", self._asked(wanted, scene_id) | {"asset": self.purse.asset, "probe": is_probed})
+    def _source(self, wanted: Render) -> dict[str, str]:
+        if (wanted.scene is None) == (wanted.prompt is None):
+            raise InvalidInput("give either a scene or a prompt")
+        return {"scene_id": self._ready(wanted.scene)} if wanted.scene is not None else {"prompt": str(wanted.prompt)}
 
-    def _asked(self, wanted: Render, scene_id: str) -> dict[str, Any]:
-        return {"scene_id": scene_id, "frames": wanted.frames, "settings": dict(wanted.settings)}
+    def _estimate(self, wanted: Render, source: dict[str, str], is_probed: bool) -> dict[str, Any]:
+        return self.hub.ask("POST", "/estimates", self._asked(wanted, source) | {"asset": self.purse.asset, "probe": is_probed})
+
+    def _asked(self, wanted: Render, source: dict[str, str]) -> dict[str, Any]:
+        return {**source, "frames": wanted.frames, "settings": dict(wanted.settings)}
 
     def _amount(self, text: str) -> Money:
         amount = parse(text, self.purse.asset)
         if amount.minor <= 0:
-            raise InvalidInput(f"max_amount is {text!r}: it must be more than zero")
+            raise InvalidInput(f"the amount is {text!r}: it must be more than zero")
         return amount
 
     def _note(self, job: dict[str, Any]) -> None:
@@ -238,6 +293,15 @@ class Session:
         for row in self._rows(_id(job["id"]), None):
             found[str(row["status"])].append(int(row["frame"]))
         return {word: _ranges(numbers) for word, numbers in found.items()}
+
+
+def _order_key(text: str | None) -> str:
+    """A new one where none is given."""
+    if text is None:
+        return str(uuid.uuid4())
+    if not 0 < len(text) <= ORDER_KEY_LIMIT_CHARS or not text.isascii() or not text.isprintable():
+        raise InvalidInput(f"order_key is what a refusal named, letters and digits: leave it out for a new order. {WITHOUT}")
+    return text
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -25,7 +25,7 @@ from tests.e2e.test_relay import provider_id
 from tests.factories.stacks import wait_until
 
 pytestmark = pytest.mark.timeout(400)
-TOOLS = {"inspect", "estimate", "render", "status", "download", "pause", "resume", "cancel", "balance"}
+TOOLS = {"inspect", "estimate", "render", "status", "download", "pause", "resume", "cancel", "balance", "topup"}
 TINY = {"width": 32, "height": 24, "samples": 1, "engine": "cycles"}
 SLOWER = {"width": 160, "height": 120, "samples": 32, "engine": "cycles"}  # so that nobody has them all before the others ask
 FRAMES = 24

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import httpx
 import pytest
 from flask.testing import FlaskClient
 
+from app.errors import LightyardError
 from app.mcp.downloads import Downloads
 from app.mcp.hub import Hub as HubClient
 from app.mcp.purse import Purse
 from app.mcp.scenes import Scenes
-from app.mcp.session import Session
+from app.mcp.session import Render, Session
 from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import client, hub, settings, solana_url
@@ -26,19 +28,30 @@ SCOPES = ("jobs:read", "jobs:write", "scenes:read", "scenes:write", "credits:rea
 SMALL = {"width": 64, "height": 48, "samples": 1}
 
 
+def refused(call: Any, code: str) -> str:
+    with pytest.raises(LightyardError) as refusal:
+        call()
+    assert refusal.value.code == code, refusal.value.message
+    return refusal.value.message
+
+
 class Wire(httpx.BaseTransport):
-    """What lies between an agent and the hub. `losing` says of a request whether it gets lost, or its answer does."""
+    """What lies between an agent and the hub. `losing` says of a request whether it gets lost, or its answer does; `instead` what
+    somebody on the way says in place of the hub."""
 
     def __init__(self, app: Any) -> None:
         self._inner = httpx.WSGITransport(app=app)
         self.sent: list[httpx.Request] = []
         self.losing: Callable[[httpx.Request], str] = lambda request: ""
+        self.instead: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.sent.append(request)
         lost = self.losing(request)
         if lost == "request":
             raise httpx.ConnectError("nobody is there", request=request)
+        if (said := self.instead(request)) is not None:
+            return said
         response = self._inner.handle_request(request)
         if lost == "answer":
             response.read()
@@ -61,8 +74,9 @@ class World:
     scene: Path
 
     def session(self, cap: str = "50", job_cap: str | None = None, key: str | None = None, **options: Any) -> Session:
-        hub = HubClient("http://127.0.0.1", key or self.renders.key_of(self.renders.account_id, *SCOPES), self.wire)
-        purse = Purse(parse(cap, "RCREDIT"), parse(job_cap or cap, "RCREDIT"))
+        scopes = options.pop("scopes", SCOPES)
+        hub = HubClient("http://127.0.0.1", key or self.renders.key_of(self.renders.account_id, *scopes), self.wire)
+        purse = Purse(parse(cap, "RCREDIT"), parse(job_cap or cap, "RCREDIT"), options.pop("tally", None))
         scenes = Scenes(hub, options.pop("roots", ()))
         return Session(hub, scenes, purse, Downloads(hub, self.folder / "pictures"), options.pop("is_dry", False))
 
@@ -73,6 +87,14 @@ class World:
         found = session.inspect(str(self.scene), 0)
         assert found["status"] == "ready", found
         return str(found["id"])
+
+    def order(self, session: Session, scene: str, frames: str = "1-4", **options: Any) -> dict[str, Any]:
+        said = {"tier": "priority", "name": "", "max_amount": None, "is_dry": False, "order_key": None} | options
+        return session.render(Render(scene, frames, said.pop("settings", SMALL)), **said)
+
+    def price(self, scene: str, frames: str = "1-4") -> Decimal:
+        found = self.session().estimate(Render(scene, frames, SMALL), False)["estimates"]
+        return Decimal(next(item["cost"] for item in found if item["tier"] == "priority"))
 
     def jobs(self) -> int:
         found = self.renders.client.get("/rnp/v1/jobs", headers={"Authorization": f"Bearer {self.renders.key}"})

@@ -3,34 +3,24 @@
 import os
 import time
 import uuid
+import zipfile
 from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from app.core import render_orders
-from app.errors import InvalidInput, LightyardError, Refused
-from app.mcp.hub import Hub, HubRefused, Unclear
-from app.mcp.session import Render, Session
-from tests.factories.account_scenes import LookingNode
+from app.errors import InvalidInput, Refused
+from app.mcp.hub import Hub, Unclear
+from app.mcp.session import Render
+from tests.factories.account_scenes import LookingNode, triangle
 from tests.factories.rendered_jobs import painted
 from tests.factories.task_market import moving_clock
-from tests.mcp.conftest import SCOPES, SMALL, World
+from tests.mcp.conftest import SCOPES, SMALL, World, refused
 
 LARGE = {"width": 4096, "height": 4096, "samples": 4096}
-
-
-def order(session: Session, scene: str, frames: str = "1-4", **options: Any) -> dict[str, Any]:
-    said = {"tier": "priority", "name": "", "max_amount": None, "is_dry": False, "order_key": None} | options
-    return session.render(Render(scene, frames, said.pop("settings", SMALL)), **said)
-
-
-def price(session: Session, scene: str, frames: str = "1-4") -> Decimal:
-    found = session.estimate(Render(scene, frames, SMALL), False)["estimates"]
-    return Decimal(next(item["cost"] for item in found if item["tier"] == "priority"))
 
 
 def placed(world: World, *frames: int) -> uuid.UUID:
@@ -38,13 +28,6 @@ def placed(world: World, *frames: int) -> uuid.UUID:
     wanted = replace(world.renders.placement(len(frames)), frames=frames)
     with world.renders.database.unit_of_work() as session:
         return render_orders.place(session, wanted).id
-
-
-def refused(call: Any, code: str) -> str:
-    with pytest.raises(LightyardError) as refusal:
-        call()
-    assert refusal.value.code == code, refusal.value.message
-    return refusal.value.message
 
 
 def test_a_scene_is_sent_once_and_on_from_where_it_broke_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,49 +62,57 @@ def test_an_upload_that_stands_still_says_so(world: World) -> None:
 def test_only_scenes_are_sent_and_only_from_where_the_user_said(world: World, tmp_path: Path) -> None:
     session = world.session(roots=[world.scene.parent])
     secret = tmp_path / "secret.stl"
-    secret.write_bytes(b"secret")
+    secret.write_bytes(triangle())
     (world.scene.parent / "link.stl").symlink_to(secret)
     key = world.scene.parent / "id_ed25519"
     key.write_bytes(b"secret")
-    for path in (secret, world.scene.parent / "link.stl", key, world.scene.parent / "none.blend", world.scene.parent):
+    named = world.scene.parent / "passwords.blend"
+    named.write_bytes(b"secret")
+    for path in (secret, world.scene.parent / "link.stl", key, world.scene.parent / "none.blend", world.scene.parent, named):
         with pytest.raises(InvalidInput):
-            session.inspect(str(path), 0)
+            session.inspect(str(path), 30)
+    packed = tmp_path / "notes.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("notes.txt", "secret")
+    for path in (packed, "~nobody-is-here/x.blend", "zero\0byte.blend"):
+        with pytest.raises(InvalidInput):
+            world.session().inspect(str(path), 30)
     assert world.wire.sent == []
     assert world.session().inspect(str(secret), 0)["status"] == "uploading"  # with no folder named, any scene may go
 
 
 def test_an_order_that_would_cross_a_cap_is_refused_before_it_is_sent(world: World) -> None:
     scene = world.ready(world.session())
-    one = price(world.session(), scene)
+    one = world.price(scene)
     quarter = (one / 4).quantize(one, ROUND_DOWN)
     session = world.session(cap=str(one * 2), job_cap=str(one + quarter))
-    message = refused(lambda: order(session, scene, "1-8"), "JOB_CAP")
+    message = refused(lambda: world.order(session, scene, "1-8"), "JOB_CAP")
     assert "Nothing was ordered" in message and str(one + quarter) in message
-    first = order(session, scene)
+    first = world.order(session, scene)
     assert (first["dry_run"], first["job"]["frames_total"]) == (False, 4)
     assert Decimal(first["spending"]["counted"]) == one == Decimal(first["job"]["max_amount"])
-    order(session, scene, max_amount=str(quarter))
-    message = refused(lambda: order(session, scene), "SESSION_CAP")
+    world.order(session, scene, max_amount=str(quarter))
+    message = refused(lambda: world.order(session, scene), "SESSION_CAP")
     assert "Nothing was ordered" in message and f"{one - quarter} are left" in message
     assert len(world.wire.asked("POST", "/jobs")) == 2 == world.jobs()
     session.cancel(first["job"]["id"])
-    assert Decimal(order(session, scene)["spending"]["counted"]) == one + quarter
+    assert Decimal(world.order(session, scene)["spending"]["counted"]) == one + quarter
     for amount in ("0", "-1", "NaN", "1e-9", "a lot"):
-        refused(lambda amount=amount: order(session, scene, max_amount=amount), "INVALID_INPUT")
+        refused(lambda amount=amount: world.order(session, scene, max_amount=amount), "INVALID_INPUT")
     assert world.jobs() == 3
 
 
 def test_what_a_job_did_not_cost_may_be_spent_again(world: World) -> None:
     with moving_clock() as hours:
         scene = world.ready(world.session())
-        session = world.session(cap=str(price(world.session(), scene)))
+        session = world.session(cap=str(world.price(scene)))
         renders, node = world.renders, world.renders.node()
-        job_id = order(session, scene)["job"]["id"]
-        refused(lambda: order(session, scene, "1"), "SESSION_CAP")
+        job_id = world.order(session, scene)["job"]["id"]
+        refused(lambda: world.order(session, scene, "1"), "SESSION_CAP")
         taken = renders.claim(node, 64)
         hours.wait(1)
         renders.finish(taken, seconds=1)
-        assert order(session, scene, "1")["job"]["frames_total"] == 1  # looked at again, before it says no
+        assert world.order(session, scene, "1")["job"]["frames_total"] == 1  # looked at again, before it says no
         told = session.status(job_id, 0)
         assert told["job"]["status"] == "completed" and told["frames"] == {"completed": "1-4"}
         assert Decimal(told["spending"]["counted"]) > Decimal(told["job"]["current_cost"]) > 0
@@ -130,16 +121,16 @@ def test_what_a_job_did_not_cost_may_be_spent_again(world: World) -> None:
 def test_a_dry_run_orders_and_changes_nothing(world: World) -> None:
     session = world.session(is_dry=True)
     scene = world.ready(session)
-    told = order(session, scene)
+    told = world.order(session, scene)
     assert told["dry_run"] and told["would_order"]["payment"]["max_amount"] == told["would_cost_at_most"]
     assert told["would_order"]["frames"] == "1-4" and told["spending"]["counted"] == "0.00000000"
     refused(lambda: session.estimate(Render(scene, "1", SMALL), True), "DRY_RUN")
     assert world.jobs() == 0
-    job_id = order(world.session(), scene)["job"]["id"]
+    job_id = world.order(world.session(), scene)["job"]["id"]
     asked = len(world.wire.sent)
     for call in (session.pause, session.cancel, lambda job: session.resume(job, None)):
         assert call(job_id)["dry_run"] is True
-    assert order(world.session(), scene, is_dry=True)["dry_run"] is True
+    assert world.order(world.session(), scene, is_dry=True)["dry_run"] is True
     changed = {request.method for request in world.wire.sent[asked:]} - {"GET"}
     assert changed <= {"POST"} and world.jobs() == 1  # an estimate is a POST
     assert [request.url.path for request in world.wire.sent[asked:] if request.method == "POST"] == ["/rnp/v1/estimates"]
@@ -159,34 +150,34 @@ def test_an_order_whose_answer_was_lost_is_counted_and_repeated_once(world: Worl
         return ""
 
     world.wire.losing = losing
-    message = refused(lambda: order(session, scene), "ORDER_UNCLEAR")
+    message = refused(lambda: world.order(session, scene), "ORDER_UNCLEAR")
     key = lost[0].headers["Idempotency-Key"]
     assert f"order_key {key}" in message and {request.headers["Idempotency-Key"] for request in lost} == {key}
     counted = session.purse.told()["counted"]
     assert Decimal(counted) > 0 and world.jobs() == 1
-    again = order(session, scene, order_key=key)
+    again = world.order(session, scene, order_key=key)
     assert again["spending"]["counted"] == counted and world.jobs() == 1
     assert lost[0].content == lost[-1].content
     assert session.status(again["job"]["id"], 0)["job"]["id"] == again["job"]["id"]
-    other = order(session, scene, "1-5", order_key=key)  # whose answer came, and was not read
+    other = world.order(session, scene, "1-5", order_key=key)  # whose answer came, and was not read
     assert other["job"]["id"] == again["job"]["id"] and "nothing new was ordered" in other["note"]
-    reused = refused(lambda: order(world.session(key=secret), scene, "1-5", order_key=key), "IDEMPOTENCY_KEY_REUSED")
+    reused = refused(lambda: world.order(world.session(key=secret), scene, "1-5", order_key=key), "IDEMPOTENCY_KEY_REUSED")
     assert "HTTP 409" in reused and world.jobs() == 1 and session.purse.told()["counted"] == counted
 
 
 def test_a_refused_order_is_not_counted(world: World) -> None:
     session = world.session(cap="99999")
     scene = world.ready(session)
-    message = refused(lambda: order(session, scene, "1-10000", settings=LARGE), "INSUFFICIENT_CREDITS")
+    message = refused(lambda: world.order(session, scene, "1-10000", settings=LARGE), "INSUFFICIENT_CREDITS")
     assert "available: 100.00000000" in message and "HTTP 402" in message
     assert session.purse.told()["counted"] == "0.00000000" and world.jobs() == 0
-    refused(lambda: order(session, scene, "9-1"), "FRAMES_INVALID")
+    refused(lambda: world.order(session, scene, "9-1"), "FRAMES_INVALID")
 
 
 def test_a_paused_job_goes_on_within_the_caps(world: World) -> None:
     first = world.session()
     scene = world.ready(first)
-    job = order(first, scene)["job"]
+    job = world.order(first, scene)["job"]
     assert first.pause(job["id"])["job"]["status"] == "paused"
     poor = world.session(cap="0.00000001")
     refused(lambda: poor.resume(job["id"], None), "JOB_CAP")
@@ -219,6 +210,34 @@ def test_pictures_come_whole_once_and_into_their_folder(world: World, tmp_path: 
     assert sorted(os.listdir(folder)) == ["frame_0001.png", "frame_0003.png", "frame_0003_preview.jpg"]
 
 
+def test_a_video_comes_in_as_many_calls_as_it_takes(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, renders, node = world.session(), world.renders, world.renders.node()
+    settings = renders.settings(video={"format": "MP4", "fps": 12, "frames": 2})
+    wanted = replace(renders.placement(3), frames=(1, 2), settings=settings)
+    with renders.database.unit_of_work() as database:
+        job_id = str(render_orders.place(database, wanted).id)
+    renders.finish(renders.claim(node, 2))
+    refused(lambda: session.download_video(job_id), "VIDEO_NOT_READY")
+    renders.finish(renders.claim(node, 1))  # what joins them; its bytes are a picture's, which nobody plays here
+    whole = renders.get(job_id, "/video").data
+    monkeypatch.setattr("app.mcp.downloads.CHUNK_BYTES", len(whole) // 3)
+    monkeypatch.setattr("app.mcp.session.CALL_SECONDS", -1.0)
+    path = (tmp_path / "pictures" / job_id / "video.mp4").resolve()
+    left = [session.download_video(job_id)["left_bytes"] for _ in range(2)]
+    assert len(whole) > left[0] > left[1] > 0 and not path.exists()
+    (part,) = path.parent.iterdir()
+    while (told := session.download_video(job_id))["left_bytes"]:
+        assert told["files"] == []
+    assert (told["files"], told["had_already"], path.read_bytes()) == ([str(path)], 0, whole)
+    assert session.download_video(job_id)["had_already"] == 1
+    path.unlink()
+    part.write_bytes(b"otherwise" * 9)
+    monkeypatch.setattr("app.mcp.session.CALL_SECONDS", 30.0)
+    refused(lambda: session.download_video(job_id), "HASH_MISMATCH")
+    session.download_video(job_id)
+    assert path.read_bytes() == whole and os.listdir(path.parent) == ["video.mp4"]
+
+
 def test_a_folder_that_leads_elsewhere_is_not_written_to(world: World, tmp_path: Path) -> None:
     session, renders = world.session(), world.renders
     job_id = renders.place(1)
@@ -242,7 +261,7 @@ def test_errors_of_the_hub_say_what_to_do(world: World) -> None:
     scene = str(session.scenes.bring(str(world.scene), time.monotonic() + 30)["id"])
     for node in (world.node, LookingNode(world.renders.client, world.renders.hub)):
         node.fail("SCENE_UNREADABLE")
-    assert "broken block" in refused(lambda: order(session, scene), "SCENE_UNREADABLE")
+    assert "broken block" in refused(lambda: world.order(session, scene), "SCENE_UNREADABLE")
 
 
 def test_what_is_no_hub_is_named(world: World) -> None:
@@ -251,10 +270,10 @@ def test_what_is_no_hub_is_named(world: World) -> None:
         return httpx.Response(status, text="<html>Welcome</html>")
 
     stranger = Hub("http://127.0.0.1", "ly_x", httpx.MockTransport(page))
-    with pytest.raises(HubRefused, match="no hub of Lightyard's"):
+    with pytest.raises(Unclear, match="no hub of Lightyard's"):
         stranger.ask("GET", "/jobs")
     with pytest.raises(Unclear, match="HTTP 502"):
         stranger.ask("GET", "/tiers")
-    for url in ("ftp://hub", "hub.example", "http://"):
+    for url in ("ftp://hub", "hub.example", "http://", "https://me:secret@hub.example", "https://hub.example?key=1"):
         with pytest.raises(InvalidInput):
             Hub(url, "ly_x")

@@ -30,10 +30,14 @@ rendered before; with `probe`, two small ones are rendered to see, free and so m
 tells what is free now. Frames of the tier `economy` come after all others, until they have waited for `wait_seconds_most`.
 
 Order a render of a scene with `POST /rnp/v1/jobs`: frames, settings, a tier and how it is paid. It is priced by the hours of
-nodes, in RENDER, and paid in RCREDIT, RENDER, USDC, USDT or SOL at the rate of that moment. What was quoted is never exceeded,
-nor is `max_amount`: a job that reaches it pauses and asks. Frames are charged as they come in; what is left comes back. Jobs
-that this account ordered through other APIs are listed too, and are changed where they were ordered. A POST that moves money
-takes `Idempotency-Key`: same key and body, same answer.
+nodes, in RENDER, and paid in RCREDIT, RENDER, USDC, USDT or SOL at the rate of that moment: from the balance (`credits`), on the
+chain before it begins (`prepay`), or when it is done (`pay_before_download`). What was quoted is never exceeded, nor is
+`max_amount`: a job that reaches it pauses and asks. Frames are charged as they come in; what is left comes back. Jobs that this
+account ordered through other APIs are listed too, and are changed where they were ordered. A POST that moves money takes
+`Idempotency-Key`: same key and body, same answer for a day.
+
+A `prompt` instead of a `scene_id` has each frame made as a picture (PNG) from its text or, with `output_format` MP4, all as one
+video, by nodes whose hosts have a server for that; 503 while there is none.
 
 Follow it by `GET /rnp/v1/jobs/{id}/events` (server-sent events; send `Last-Event-ID` to go on where a connection broke: nothing
 is missed), and frame by frame by `GET /rnp/v1/jobs/{id}/frames`. Finished pictures are at `frames/{n}`, or in one zip at
@@ -51,10 +55,12 @@ frames at `fps` as the job's last unit, charged like a frame; the file is at `GE
 Money: `credits` tells what there is. A top-up (`POST /rnp/v1/credits/topups`) and a job's payment (`POST /rnp/v1/jobs/{id}/pay`)
 say where to pay what, with which memo, and are found on the chain by themselves; showing the `tx_signature` is faster. Whatever
 arrives short, late or too often is on the balance. Asking a payment for nothing answers 402: with the quote, and with x402's
-PAYMENT-REQUIRED where it is paid in a token. RENDER is redeemed for render credits one for one.
+PAYMENT-REQUIRED (version 2, scheme `exact`) where it is paid in a token and the hub pays fees; the same request with
+PAYMENT-SIGNATURE settles it, once, with 200 or, while that is not known, 202. RENDER is redeemed for render credits one for one.
 
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
-used before. Per address and minute: 30 challenges, 20 logins, 20 links and 120 scenes; a 429 carries Retry-After."""
+used before, 402 where money is missing: `details` says what there is. Per address and minute: 30 challenges, 20 logins, 20
+links and 120 scenes, per account 240 new previews; a 429 carries Retry-After."""
 
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API key"},
