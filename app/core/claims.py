@@ -34,8 +34,7 @@ _PICK = """
       {of_job}{inspects}{fits} AND {whose} AND u.queued_at <= :now
       AND (u.memory_bytes IS NULL OR u.memory_bytes <= :memory_bytes)
       AND (u.engine IS NULL OR CAST(:engines AS text[]) IS NULL OR u.engine = ANY(CAST(:engines AS text[])))
-      AND (u.kind <> 'join' OR :sees_all
-        OR (SELECT o.mode FROM render_orders o WHERE o.job_id = u.job_id) <> 'pay_before_download')
+      AND (u.kind <> 'join' OR :sees_all OR {is_paid})
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR (NOT EXISTS (
             SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id AND b.blocked_at > :blocked_since)
         AND NOT EXISTS (
@@ -44,10 +43,12 @@ _PICK = """
             AND (u.capability = ANY(n.capabilities) OR :cover = ANY(n.capabilities))
             AND (u.memory_bytes IS NULL OR n.memory_bytes IS NULL OR n.memory_bytes >= u.memory_bytes)
             AND (u.engine IS NULL OR n.engines IS NULL OR u.engine = ANY(n.engines))
+            AND (u.kind <> 'join' OR n.is_trusted OR :open_nodes OR {is_paid})
             AND (n.provider_id = u.provider_id OR (u.provider_id IS NULL
                 AND (n.is_trusted OR n.provider_id IS NOT NULL OR :open_nodes))))))
     ORDER BY u.priority DESC, u.queued_at, u.job_id, u.ordinal
     LIMIT {limit} FOR UPDATE OF u SKIP LOCKED"""
+_IS_PAID = "(SELECT o.mode FROM render_orders o WHERE o.job_id = u.job_id) <> 'pay_before_download'"
 _OWN, _ANYBODYS = "u.provider_id = :provider_id", "u.provider_id IS NULL"
 # A job whose scene a node has open comes first among its equals alone: else a long one would keep the node from what is more
 # urgent, or has waited for too long, and from its own provider's.
@@ -96,7 +97,7 @@ def _claim_statement(
     kinds = "" if inspects else _ORDERED_ALONE
     of_own, of_anybodys = _of_job(kinds) if is_of_job else ("", "")
     fits = f" AND (u.kind <> 'container' OR {task_fit.FITS})" if has_tasks else ""
-    only = {"inspects": kinds, "fits": fits}
+    only = {"inspects": kinds, "fits": fits, "is_paid": _IS_PAID}
     limit = int(limit)
     offered = f"offered AS ({_OFFERED.format(limit=limit)}),\n" if looks_for_offers else ""
     for_own = f"(SELECT {limit} - count(*) FROM offered)" if looks_for_offers else str(limit)
