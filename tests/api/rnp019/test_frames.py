@@ -46,7 +46,7 @@ def test_rows_say_how_each_frame_stands_and_what_it_cost(renders: RenderedJobs) 
         hours.wait(5)
         renders.finish(first)
         (broken,) = renders.claim(node, 1)
-        renders.node_fails(broken)
+        renders.node_fails(broken, "UPLOAD_FAILED")
         renders.claim(node, 2)
         shown = renders.get(job_id, "/frames").json
     assert {**shown, "frames": None} == {

@@ -4,12 +4,14 @@ import hashlib
 import io
 import uuid
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import Image
 from sqlalchemy import update
 
+from app.config import Settings
 from app.flows import stitching
 from app.models.nodes import Node
 from app.models.render_orders import RenderOrder
@@ -20,6 +22,12 @@ from tests.factories import films
 from tests.factories.tiled_stills import HEIGHT, WIDTH, tile_of, whole
 
 TILED = {"width": WIDTH, "height": HEIGHT, "tiles": "3x2"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """One node does everything here, and tries again at once."""
+    return replace(settings, render_second_try_seconds=0)
 
 
 def hand_in(node: FakeNode, attempt: dict[str, Any], data: bytes, content_type: str = "") -> dict[str, Any]:
