@@ -29,6 +29,7 @@ TOOLS = {"inspect", "estimate", "render", "status", "download", "pause", "resume
 TINY = {"width": 32, "height": 24, "samples": 1, "engine": "cycles"}
 SLOWER = {"width": 160, "height": 120, "samples": 32, "engine": "cycles"}  # so that nobody has them all before the others ask
 FRAMES = 24
+CREDITS = 1000  # a bound that is reckoned from tiny frames of a busy machine is high
 ATTEMPTS = """SELECT u.frame, a.state, n.name
     FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN nodes n ON n.id = a.node_id
     WHERE u.job_id = %s AND u.kind = 'frame'"""
@@ -36,7 +37,7 @@ ATTEMPTS = """SELECT u.frame, a.state, n.name
 
 @dataclass
 class Market:
-    """A running hub with one node, and a wallet's owner with 10 render credits."""
+    """A running hub with one node, and a wallet's owner with render credits."""
 
     endpoints: dict[str, str]
     owner: Owner
@@ -56,8 +57,8 @@ def market(tmp_path_factory: pytest.TempPathFactory, cube: bytes) -> Iterator[Ma
     scene = tmp_path_factory.mktemp("scenes") / "cube.blend"
     scene.write_bytes(cube)
     with running_stack(home, NODES="1", LEASE_SECONDS="8", NODE_BATCH_LIMIT="1") as endpoints:
-        owner = Owner(endpoints, "10")
-        owner.buy_credits("10")
+        owner = Owner(endpoints, str(CREDITS))
+        owner.buy_credits(str(CREDITS))
         yield Market(endpoints, owner, scene)
 
 
@@ -95,12 +96,12 @@ def test_an_agent_inspects_estimates_renders_follows_and_downloads(market: Marke
         assert would["dry_run"] and Decimal(would["would_cost_at_most"]) == cost["priority"]
         message = await tools.refused("render", **{**wanted, "frames": "1-5000"})
         assert "JOB_CAP" in message and "Nothing was ordered" in message
-        assert (await tools.call("balance"))["credits"] == "10.00000000"
+        assert (await tools.call("balance"))["credits"] == f"{CREDITS}.00000000"
         assert (await tools.call("status"))["jobs"] == [] and market.owner.held == 0
         job = (await tools.call("render", **wanted, name="shot", max_amount=float(cost["priority"])))["job"]
         told = await finished(tools, job["id"])
         assert (told["job"]["status"], told["frames"]) == ("completed", {"completed": "1-3"})
-        assert Decimal(told["spending"]["counted"]) == Decimal(told["job"]["current_cost"]) == 10 - market.owner.credits > 0
+        assert Decimal(told["spending"]["counted"]) == Decimal(told["job"]["current_cost"]) == CREDITS - market.owner.credits > 0
         saved = await tools.call("download", job_id=job["id"])
         assert saved["files"] == [str(pictures / job["id"] / f"frame_000{frame}.png") for frame in (1, 2, 3)]
         assert all(Image.open(path).size == (32, 24) for path in saved["files"])
@@ -169,7 +170,7 @@ def test_one_node_is_killed_and_one_always_fails_and_every_frame_counts_once(mar
 
     assert market.agent(tmp_path).go(lambda tools: ready(tools, market.scene))["status"] == "ready"
     with node(market, tmp_path / "dying", **dying) as killed, node(market, tmp_path / "broken", **broken):
-        market.agent(tmp_path / "pictures").go(story)
+        market.agent(tmp_path / "pictures", "--max-spend", str(CREDITS)).go(story)
         assert killed.wait(60) == -9
     job, attempts = found["job"], market.attempts(found["job"]["id"])
     assert (job["status"], found["frames"]) == ("completed", {"completed": f"1-{FRAMES}"}), job
