@@ -43,17 +43,19 @@ class Desk:
     minimums: Mapping[str, Money] = field(default_factory=dict)
 
 
-def note_fee_payer(session: Session, address: str, network: str, lamports: int) -> None:
-    """A wallet that pays fees was seen, with so much in it."""
+def note_fee_payer(session: Session, address: str, network: str, lamports: int) -> int | None:
+    """A wallet that pays fees was seen, with so much in it. Returns what was in it when it was seen before."""
+    before = session.scalar(select(X402FeePayer.lamports).where(X402FeePayer.address == address))
     row = {"address": address, "network": network, "lamports": lamports, "seen_at": clock.now()}
     statement = insert(X402FeePayer).values(row)
     session.execute(statement.on_conflict_do_update(index_elements=["address"], set_=row))
+    return before
 
 
-def is_desk_known(session: Session, seconds: int) -> bool:
-    """Whether such a wallet was seen in so many last seconds."""
-    query = select(X402FeePayer.address).where(X402FeePayer.seen_at > clock.now() - timedelta(seconds=seconds)).limit(1)
-    return session.scalar(query) is not None
+def is_desk_known(session: Session, seconds: int, least_lamports: int) -> bool:
+    """Whether such a wallet was seen in so many last seconds, with at least so much in it: an empty one is looked at again."""
+    seen = (X402FeePayer.seen_at > clock.now() - timedelta(seconds=seconds), X402FeePayer.lamports >= least_lamports)
+    return session.scalar(select(X402FeePayer.address).where(*seen).limit(1)) is not None
 
 
 def desk(session: Session, least_lamports: int, minimums: Mapping[str, Money] | None = None) -> Desk | None:

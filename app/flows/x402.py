@@ -81,15 +81,15 @@ class Facilitator:
     def open_desk(self) -> None:
         """Say now and then which wallet pays fees, so that payments by x402 are offered."""
         with self.database.unit_of_work() as session:
-            if x402_settlements.is_desk_known(session, DESK_SECONDS):
+            if x402_settlements.is_desk_known(session, DESK_SECONDS, LEAST_LAMPORTS):
                 return
         address = self.signer.fee_payer()
         if address is None:
             return
         network, lamports = self.chain.network(), self.chain.lamports(address)
         with self.database.unit_of_work() as session:
-            x402_settlements.note_fee_payer(session, address, network, lamports)
-        if lamports < LEAST_LAMPORTS:
+            before = x402_settlements.note_fee_payer(session, address, network, lamports)
+        if lamports < LEAST_LAMPORTS and (before is None or before >= LEAST_LAMPORTS):
             log.error("x402.fee_payer_short", wallet=address, lamports=lamports)
 
     def settle(self, settlement_id: uuid.UUID) -> None:

@@ -24,6 +24,7 @@ JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
 EXTRA_MARGIN = 4.0
 # How much longer than expected all frames together may take, and still be within the bound.
 SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 7.0
+FAR_RATIO = 8.0  # from a picture so much smaller nobody knows how much of its time hangs on its size
 DEVIATIONS = 3.0
 UNKNOWN_SPREAD = 0.5  # of the mean, of frames of which only one was seen
 
@@ -122,7 +123,7 @@ def expect(
     if same:
         return _measured(max(same, key=lambda item: item.frames))
     if known:
-        return _scaled(known, wanted)
+        return _scaled(known, wanted, guess_seconds / guessed_work)
     seconds = _proportional(guess_seconds, wanted.work / guessed_work, overhead_seconds)
     return FrameTime(seconds, GUESSED_MARGIN, GUESSED)
 
@@ -133,19 +134,27 @@ def _measured(found: Timing) -> FrameTime:
     return FrameTime(found.seconds, margin, basis, deviation, found.frames)
 
 
-def _scaled(known: Sequence[Timing], wanted: Load) -> FrameTime:
-    """From the nearest other settings, along the line through it and the farthest one, where two were seen."""
+def _scaled(known: Sequence[Timing], wanted: Load, guessed_slope: float) -> FrameTime:
+    """From the nearest other settings, along the line through it and the farthest one, where two were seen.
+
+    Of a single one that is far smaller more counts as fixed, but what is wanted never takes less than a guess of its size:
+    `guessed_slope` seconds for a pixel's sample.
+    """
     near = min(known, key=lambda item: abs(math.log(item.load.work / wanted.work)))
     far = max(known, key=lambda item: abs(math.log(item.load.work / near.load.work)))
     slope = (far.seconds - near.seconds) / (far.load.work - near.load.work) if far.load.work != near.load.work else 0.0
+    ratio, margin = wanted.work / near.load.work, PROBED_MARGIN if near.is_probe else SCALED_MARGIN
     if slope > 0 and near.seconds > slope * near.load.work:
         seconds = near.seconds + slope * (wanted.work - near.load.work)
+    elif ratio <= FAR_RATIO:
+        seconds = _proportional(near.seconds, ratio)
     else:
-        seconds = _proportional(near.seconds, wanted.work / near.load.work)
+        fixed, margin = min(near.seconds, GUESSED_OVERHEAD_SECONDS), GUESSED_MARGIN
+        seconds = max(_proportional(near.seconds, ratio, fixed), fixed + guessed_slope * wanted.work)
     found = _measured(near)
-    margin = PROBED_MARGIN if near.is_probe else SCALED_MARGIN
     stretch = seconds / near.seconds if near.seconds > 0 else 1.0
-    return FrameTime(max(seconds, 0.01), margin, found.basis, found.deviation * stretch, near.frames)
+    deviation = found.deviation * stretch if ratio <= FAR_RATIO else seconds * UNKNOWN_SPREAD
+    return FrameTime(max(seconds, 0.01), margin, found.basis, deviation, near.frames)
 
 
 def _proportional(seconds: float, ratio: float, overhead_seconds: float = OVERHEAD_SECONDS) -> float:

@@ -105,6 +105,15 @@ def shop(database: Database, node: Node, signer: SignerProcess) -> Iterator[Shop
         yield found
 
 
+def test_an_empty_wallet_is_looked_at_again_until_it_can_pay(shop: Shop) -> None:
+    with shop.database.unit_of_work() as session:
+        x402_settlements.note_fee_payer(session, shop.fee_payer, NETWORK, 0)  # as before the faucet gave it anything
+        assert x402_settlements.desk(session, 1) is None
+    shop.worker.open_desk()
+    with shop.database.unit_of_work() as session:
+        assert x402_settlements.desk(session, 1) is not None
+
+
 @pytest.mark.parametrize("trouble", ["swallow", "refuse"])
 def test_a_node_that_took_it_and_did_not_say_so_costs_nothing(shop: Shop, trouble: str) -> None:
     payment = shop.ask()

@@ -30,11 +30,19 @@ def test_the_same_settings_count_most_then_others_of_the_engine_then_a_guess() -
     assert (expect([other, same], HD, 60).seconds, expect([same], HD, 60).basis) == (8.0, MEASURED)
     assert expect([], HD, 60).seconds == 60
     assert expect([replace(same, load=replace(HD, engine="eevee"))], HD, 60).basis == GUESSED
-    scaled = expect([other], HD, 60)  # 64 times the work, and half a second that does not grow
-    assert (scaled.seconds, scaled.basis) == (pytest.approx(0.5 + 64), MEASURED)
+    near = expect([other], replace(SMALL, samples=SMALL.samples * 8), 60)  # half a second does not grow
+    assert (near.seconds, near.basis) == (pytest.approx(0.5 + 8), MEASURED)
     line = expect([other, Timing(Load("cycles", 960, 540, 32), 5, 3.0, None)], HD, 60)
     assert line.seconds == pytest.approx(1.0 + 0.5 * 64)  # what both show together: a second, and half a second per part
     assert expect([replace(other, is_probe=True)], HD, 60).basis == PROBED
+
+
+def test_a_tiny_picture_says_little_of_a_large_one() -> None:
+    tiny = Load("cycles", 32, 24, 1)
+    light = expect([Timing(tiny, 24, 1.1, 0.2)], Load("cycles", 160, 120, 32), 60)  # 800 times the work
+    assert light.seconds < 2 and 6 < light.total_high(1) < 20
+    assert expect([Timing(tiny, 24, 30.0, 0.2)], Load("cycles", 160, 120, 32), 60).seconds > 20_000, "a heavy one says a lot"
+    assert expect([Timing(tiny, 24, 1.1, 0.2)], HD, 60).seconds > 60, "never less than a guess of its size"
 
 
 def test_the_less_is_known_the_further_the_bound_is() -> None:
