@@ -60,7 +60,7 @@ def test_the_less_is_known_the_further_the_bound_is() -> None:
 # Real scenes on two cores of a CPU, the slowest of each size: seconds of the first frame, and of another one.
 @pytest.mark.parametrize(
     ("load", "first", "next_one"),
-    [(Load("cycles", 64, 64, 1), 1.2, 4.7), (Load("cycles", 480, 270, 16), 2.8, 5.1)],
+    [(Load("cycles", 64, 64, 1), 1.2, 4.7), (Load("cycles", 480, 270, 16), 2.8, 5.1), (Load("cycles", 960, 540, 64), 23.6, 23.6)],
 )
 def test_a_first_render_is_within_its_bound_on_a_slow_host(load: Load, first: float, next_one: float) -> None:
     found, starting = expect([], load, 60), start_seconds(GUESSED, 1)[1]
