@@ -14,7 +14,7 @@ from app.api.downloads import send_object
 from app.api.idempotency import NOT_OVER, idempotent
 from app.api.rayment import bodies, document, reading
 from app.api.x402_payments import Brought
-from app.core import jobs, nodes, payments, queries, render_frames
+from app.core import jobs, nodes, payments, queries, render_frames, render_units
 from app.db import Session
 from app.errors import Conflict, InvalidInput, LightyardError, NotFound
 from app.flows import payments as payment_flows
@@ -217,11 +217,11 @@ def result(job_id: str) -> ResponseReturnValue:
         job = _readable_job(session, reading.identifier(job_id, "Job not found"))
         kind = job.settings.get("output_format")
         if kind not in EXTENSIONS:
-            raise NotFound(f"this job makes no pictures; what it makes is given out by {job.dialect}'s API")
-        done = [unit for unit in jobs.units_of(session, job.id) if _is_picture(unit)]
+            raise NotFound(f"what this job makes is given out by {job.dialect}'s API")
+        done = [unit for unit in jobs.units_of(session, job.id) if _is_whole(unit)]
         wanted = _wanted_frame(job)
         render_frames.assert_job_paid(session, job)
-    if wanted is not None or len(job.settings["frame_list"]) == 1:
+    if wanted is not None or 1 in (job.units_total, len(job.settings["frame_list"])):
         unit = next((item for item in done if wanted is None or item.frame == wanted), None)
         if unit is None:
             raise NotFound("this frame is not rendered (yet)")
@@ -231,9 +231,9 @@ def result(job_id: str) -> ResponseReturnValue:
     return _bundle(hub().store, done, kind, f"render-{job.id}.zip")
 
 
-def _is_picture(unit: WorkUnit) -> bool:
-    """Whether it is a finished frame, and neither a part of one nor the video of all."""
-    return unit.state == UnitState.COMPLETED and unit.frame is not None and unit.tile is None
+def _is_whole(unit: WorkUnit) -> bool:
+    """Whether it is finished and a result by itself: neither a part of a picture nor the video of all pictures."""
+    return unit.state == UnitState.COMPLETED and unit.tile is None and unit.kind != render_units.JOIN_KIND
 
 
 def _wanted_frame(job: Job) -> int | None:
