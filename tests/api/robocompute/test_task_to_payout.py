@@ -66,7 +66,8 @@ def test_what_a_task_earned_is_paid_out_and_a_bad_result_is_paid_back(
     assert (done["earnings"], has(hub, buyer, "balance", "held")) == ("4.75", ["995.00", "0.00"])
     found = provider.get(provider.own("earnings")).json
     assert (found["total_usdc"], found["total_tasks"]) == ("4.75", 1)
-    assert found["by_resource"] == [{"resource_id": resource, "type": "gpu", "usdc": "4.75", "usdt": "0.00", "tasks": 1}]
+    earned = {"usdc": "4.75", "usdt": "0.00", "others": [], "tasks": 1}
+    assert found["by_resource"] == [{"resource_id": resource, "type": "gpu", **earned}]
     asked = provider.post(provider.own("payouts/request"), json={"amount": "4.75", "wallet_address": provider.wallet})
     assert asked.status_code == 201 and has(hub, provider, "balance", "payout", "stake") == ["0.00", "4.75", "20.00"]
     _slash(hub, buyer, provider, task_id)
