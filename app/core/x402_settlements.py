@@ -106,7 +106,12 @@ def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, 
     known = of_message(session, payment, transfer)
     if known is not None:
         return known
-    _assert_payable(session, payment)
+    try:
+        _assert_payable(session, payment)
+    except Conflict:
+        if (known := of_message(session, payment, transfer)) is None:
+            raise
+        return known  # the same one was taken meanwhile
     found = ways(payment, place)
     if place is None or not found:
         raise _not_taken(payment, place)
