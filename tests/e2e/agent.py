@@ -72,12 +72,14 @@ class Agent:
     def __init__(self, url: str, key: str, folder: Path, *options: str) -> None:
         try:
             from mcp import Client, StdioServerParameters
+            from mcp.client.stdio import stdio_client
         except ModuleNotFoundError:
             go_without("the MCP SDK is not installed: run `make mcp`")
         command = ["-m", "app.cli", "mcp", "--url", url, "--downloads", str(folder), *options]
         environment = {"LIGHTYARD_API_KEY": key, "PYTHONPATH": str(ROOT)}
         server = StdioServerParameters(command=sys.executable, args=command, env=environment, cwd=ROOT)
-        self._connect: Callable[[], Any] = lambda: Client(server)
+        # By itself the client gives the server whatever sys.stderr was when its module was imported: a test's, perhaps.
+        self._connect: Callable[[], Any] = lambda: Client(stdio_client(server, errlog=sys.__stderr__ or sys.stderr))
 
     def go(self, story: Callable[["Tools"], Awaitable[T]]) -> T:
         """One session, from the server's start to its end."""
