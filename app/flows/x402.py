@@ -132,11 +132,6 @@ class Facilitator:
             x402_settlements.note_sent(session, signing.id)
         log.info("x402.sent", tx_hash=signing.signed.tx_hash, answer=answer[:200])
 
-    def follow(self) -> None:
-        """Look after all that is not decided."""
-        self.follow_signed()
-        self.follow_received()
-
     def follow_signed(self) -> None:
         """Send again what no node knows, book what has landed, end what can't any more."""
         with self.database.unit_of_work() as session:

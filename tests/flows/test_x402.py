@@ -80,7 +80,11 @@ class Shop(Renders):
 
     def follow(self, slots: int = 40) -> None:
         self.node.pass_slots(slots)
-        self.worker.follow()
+        self.look()
+
+    def look(self) -> None:
+        self.worker.follow_signed()
+        self.worker.follow_received()
 
     def assert_paid_once(self, times: int = 1) -> None:
         assert solana_balance(self.node, self.wallet, "USDC") == times * UNIT + 1
@@ -239,7 +243,7 @@ def test_one_that_no_node_can_read_keeps_no_other_waiting(shop: Shop) -> None:
         session.get_one(X402Settlement, bad).raw = b"x"
         for settlement_id, seconds in ((bad, 60), (good, 30)):
             session.get_one(X402Settlement, settlement_id).created_at -= timedelta(seconds=seconds)
-    shop.worker.follow()
+    shop.look()
     assert (shop.row(bad).state, shop.row(good).state) == ("received", "signed")
     with shop.database.unit_of_work() as session:
         session.get_one(X402Settlement, bad).created_at -= timedelta(seconds=100)
@@ -261,7 +265,7 @@ def test_what_the_nodes_have_forgotten_ends_and_its_payer_pays_anew(shop: Shop) 
         with shop.database.unit_of_work() as session:
             row = session.get_one(X402Settlement, settlement_id)
             row.slot, row.signed_at = -1, clock.now() - timedelta(hours=hours)  # before the first block that any node has
-        shop.worker.follow()
+        shop.look()
         return shop.row(settlement_id).state
 
     assert grow_old(2) == "signed", "it may land yet"
@@ -302,6 +306,6 @@ def test_nodes_that_differ_for_ever_are_not_asked_for_ever(shop: Shop) -> None:
         shown_id = x402_settlements.shown_id(session, x402_settlements.get(session, settlement_id))
     assert shown_id is not None and verify(shop.database, shop.worker.payments, shown_id) == "accepted"
     shop.mischief.forget = True
-    shop.worker.follow()
+    shop.look()
     assert shop.row(settlement_id).state == "landed"
     shop.assert_paid_once()

@@ -97,7 +97,7 @@ def test_a_stock_client_pays_a_job(facilitated: Facilitated, url: str) -> None:
     assert (told["success"], told["transaction"], told["payer"]) == (True, paid["tx_signature"], agent.payer.address)
     assert agent.job(job_id).payment_state == "confirmed" and agent.balance("held").minor == 10**6
     assert agent.payer.rpc("getBalance", agent.payer.address)["value"] == lamports, "the client pays no fee"
-    facilitated.hub.facilitator.follow()
+    facilitated.hub.facilitator.follow_signed()
     with agent.database.unit_of_work() as session:
         (row,) = session.query(X402Settlement)
         assert (row.state, row.tx_signature) == ("landed", paid["tx_signature"])
