@@ -10,7 +10,17 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from app import counts, outbox
-from app.core import credit_holds, credits, pricing, render_billing, render_probes, scene_timings, settlement, task_billing
+from app.core import (
+    credit_holds,
+    credits,
+    outcomes,
+    pricing,
+    render_billing,
+    render_probes,
+    scene_timings,
+    settlement,
+    task_billing,
+)
 from app.core.scene_timings import Ended
 from app.db import after_commit
 from app.models.jobs import Job
@@ -122,7 +132,11 @@ def complete(session: Session, finished: Sequence[Finished], terms: Terms | None
     ended: list[Ended | None] = []
     for job_id, is_last, dialect in sorted({(row[1], row[2], row[3]) for row in rows}):
         if dialect == render_billing.DIALECT:
-            render_billing.charge_done(session, job_id, [row[4] for row in rows if row[1] == job_id])
+            units = [row[4] for row in rows if row[1] == job_id]
+            if render_billing.charge_done(session, job_id, units):
+                outcomes.fail_job(session, job_id, render_billing.OUTGREW, render_billing.OUTGREW_MESSAGE)
+                ended += scene_timings.ended_early(session, session.get_one(Job, job_id))
+                continue
         if is_last:
             ended.append(_end(session, job_id, terms))
         outbox.announce(session, "job:completed" if is_last else "job:progress", job_id)

@@ -41,6 +41,7 @@ BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
 WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {
     "PAYLOAD_INVALID", "INFERENCE_REFUSED", "TILES_UNSUPPORTED", "ENGINE_UNSUPPORTED", "PICTURE_LIMIT", "OUTPUT_LIMIT",
+    "TIME_LIMIT",
 }  # fmt: skip
 
 

@@ -18,12 +18,17 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
-from app.values.render_prices import charge, cost
+from app.values.render_prices import charge, cost, most_seconds
 from app.values.states import JobState, PaymentState
 
 DIALECT = "rnp019"
 DEFERRED = "pay_before_download"
 OVER_LIMIT = "MAX_AMOUNT_REACHED"
+OUTGREW = "ESTIMATE_EXCEEDED"
+OUTGREW_MESSAGE = (
+    "its frames take many times longer than was estimated, and more than the estimate is never charged: those that are finished "
+    "are kept; order the others anew, the estimate knows the scene now"
+)
 STITCH_TOPIC, TILES_TOPIC = "renders.stitch", "renders.delete_tiles"
 
 # Of finished units: who did it, and how long at most that can have taken.
@@ -31,6 +36,10 @@ _DONE = text("""
 SELECT u.id, u.attempt_id, least(u.seconds, extract(epoch FROM u.completed_at - a.started_at)) AS seconds, n.account_id AS payee
 FROM work_units u JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
 WHERE u.id = ANY(:units) ORDER BY u.ordinal
+""")
+_WORKED = text("""
+SELECT coalesce(sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))), 0)
+FROM work_units u JOIN attempts a ON a.id = u.attempt_id WHERE u.job_id = :job_id AND u.state = 'completed'
 """)
 _MOVED = text("""
 SELECT DISTINCT o.account_id, n.account_id, j.asset FROM work_units u JOIN render_orders o ON o.job_id = u.job_id
@@ -67,23 +76,29 @@ def lock_money(session: Session, unit_ids: Sequence[uuid.UUID]) -> None:
     render_holds.lock_money(session, [(row[0], row[1], row[2]) for row in rows])
 
 
-def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUID]) -> None:
-    """Charge for units that were finished just now, whose job is locked, and hand out what may follow them."""
+def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUID]) -> bool:
+    """Charge for units that were finished just now, whose job is locked, and hand out what may follow them. Returns whether the
+    job outgrew its estimate: the caller ends it (`OUTGREW`)."""
     job = session.get_one(Job, job_id, populate_existing=True)
     order = order_of(session, job_id)
     done = [Done(*row) for row in session.execute(_DONE, {"units": list(unit_ids)})]
     left = job.units_total - render_units.hub_count(job.settings) - job.units_completed + len(done)  # with those charged here
+    is_short = False
     for item in done:
         left -= 1
-        _charge(session, job, order, item, left)
+        is_short |= _charge(session, job, order, item, left)
+    if is_short and left > 0 and _outgrew(session, job, order):
+        return True
     if done and left == 0 and job.settings.get("tiles"):
         outbox.write(session, STITCH_TOPIC, str(job_id))
     if job.state == JobState.OPEN and left > 0:
         render_units.feed(session, job, order)
         pause_for_money(session, job, order)
+    return False
 
 
-def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: int) -> None:
+def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: int) -> bool:
+    """Returns whether its node had less for it than it measured."""
     measured = cost(Money(order.price_per_hour_minor, job.asset), item.seconds)
     is_funded, share = order.limit_minor == order.bound_minor, render_units.share(job, order)
     out = left if is_funded else min(left, render_units.units_out(session, job.id))
@@ -95,6 +110,12 @@ def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: in
     session.flush()
     if price.minor and order.mode != DEFERRED:
         render_holds.pay(session, job.id, item.payee, price, str(item.attempt_id))
+    return price < measured
+
+
+def _outgrew(session: Session, job: Job, order: RenderOrder) -> bool:
+    worked = session.execute(_WORKED, {"job_id": job.id}).scalar_one()
+    return bool(worked > most_seconds(Money(order.price_per_hour_minor, job.asset), order.bound_minor))
 
 
 def pause_for_money(session: Session, job: Job, order: RenderOrder) -> bool:

@@ -17,6 +17,7 @@ from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
+from app.values.render_prices import most_seconds
 from app.values.render_tiers import queue_priority
 from app.values.states import HELD, JobState, PaymentState, UnitState, advance
 
@@ -104,7 +105,8 @@ def placed(session: Session, account_id: uuid.UUID, order_id: uuid.UUID | None) 
 
 def _write_job(session: Session, wanted: Placement) -> Job:
     bound = wanted.price.bound
-    settings = {**wanted.settings, "frame_list": list(wanted.frames)}
+    limit = most_seconds(wanted.price.per_hour, bound.minor)
+    settings = {**wanted.settings, "frame_list": list(wanted.frames), "max_seconds": limit}
     job = Job(
         id=wanted.order_id or uuid.uuid4(),
         dialect=render_billing.DIALECT,

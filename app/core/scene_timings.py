@@ -53,11 +53,15 @@ def note(session: Session, ended: Iterable[Ended]) -> None:
 
 def note_early(session: Session, job: Job) -> None:
     """The same of a job that was called off: what was finished of it."""
+    note(session, ended_early(session, job))
+
+
+def ended_early(session: Session, job: Job) -> list[Ended]:
+    """What is to be noted of a job that is over before all of it is finished; nothing where nothing is."""
     found = prompt_times.timing_key(job.kind, job.settings)
     if found is None and (sha256 := session.scalar(select(Scene.sha256).where(Scene.id == job.scene_id))) is not None:
         found = sha256, pricing.settings_key(job.settings)
-    if found is not None and job.units_completed:
-        note(session, [Ended(*found, job.id)])
+    return [Ended(*found, job.id)] if found is not None and job.units_completed else []
 
 
 def of_scene(session: Session, sha256: str | None) -> list[Timing]:

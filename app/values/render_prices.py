@@ -5,6 +5,8 @@ from decimal import Decimal
 from app.values.money import DOWN, Money, from_decimal
 
 SECONDS_PER_HOUR = 3600
+# What is beyond the bound nobody pays: so many times its time nodes give, or so long where that is more, and no more.
+OVERRUN, OVERRUN_LEAST_SECONDS = 4, 300
 
 
 def cost(price_per_hour: Money, seconds: Decimal | float) -> Money:
@@ -34,3 +36,10 @@ def charge(
     that is raised later finds them there; of what may be spent now those that are out."""
     rest = min(most - charged_minor - share_minor * others for most, others in (bound, limit))
     return max(0, min(measured_minor, rest))
+
+
+def most_seconds(price_per_hour: Money, bound_minor: int) -> int:
+    """So long nodes may work on a render in all: on what was quoted, and on what turns out heavier up to a limit. A scene that
+    was quoted as light, by error or by somebody's lie, takes no more of them than that."""
+    paid = bound_minor * SECONDS_PER_HOUR // max(1, price_per_hour.minor)
+    return max(OVERRUN_LEAST_SECONDS, OVERRUN * paid)

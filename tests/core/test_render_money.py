@@ -87,7 +87,7 @@ def test_a_cap_takes_nothing_from_the_frames_that_it_holds_up(renders: Renders) 
         job_id = renders.place(10, max_amount=parse("0.45", "RCREDIT"), window_units=1)
         for cap in ("5", "5"):
             while taken := renders.claim(node, 64):
-                hours.wait(300)
+                hours.wait(35)
                 renders.complete(taken)
             with renders.database.unit_of_work() as session:
                 if renders_on := session.get_one(Job, job_id).state == "paused":
@@ -259,3 +259,34 @@ def test_the_books_notice_a_render_that_does_not_add_up(renders: Renders) -> Non
             session.execute(update(table).values(**values))
             assert any(words in found and str(job_id) in found for found in audit.differences(session)), words
             session.rollback()
+
+
+def test_a_render_that_takes_far_longer_than_was_quoted_ends_and_the_next_estimate_knows(renders: Renders) -> None:
+    """Eight frames are quoted at 80 s in all: what is beyond 320 nobody works."""
+    with moving_clock() as hours:
+        node, other = renders.node(), renders.node()
+        scene = renders.own_scene()
+        job_id = renders.place(8, scene_id=scene)
+        under_way = renders.claim(other, 1)
+        for seconds, state in ((100, "open"), (210, "open"), (20, "failed")):
+            taken = renders.claim(node, 1)
+            hours.wait(seconds)
+            renders.complete(taken)
+            assert renders.job(job_id).state == state
+        job = renders.job(job_id)
+        assert (job.reason_code, job.units_completed) == ("ESTIMATE_EXCEEDED", 3)
+        assert renders.complete(under_way) == 0 == len(renders.claim(node, 64))
+        assert renders.balance("held").minor == 0
+        assert renders.order(job_id).charged_minor == parse("0.3", "RCREDIT").minor
+        renders.assert_conserved(job_id, node, other)
+        assert renders.measured(scene) == [(3, 330.0)]
+
+
+def test_a_node_may_work_on_a_frame_as_long_as_on_its_whole_job(renders: Renders) -> None:
+    """And five minutes where that is less: nobody's guess of a small picture is that good."""
+    node = renders.node()
+    for quoted, most in ((1, 300), (8, 320), (400, 16_000)):
+        renders.place(quoted)
+        (taken,) = renders.claim(node, 1)
+        assert taken.job.settings["max_seconds"] == most
+        renders.cancel(taken.job.id)

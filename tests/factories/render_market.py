@@ -12,7 +12,7 @@ from app.core.completions import Finished
 from app.core.ledger import Party
 from app.core.render_orders import Placement, Price
 from app.db import Database
-from app.models.jobs import Job, WorkUnit
+from app.models.jobs import Job, Scene, SceneTiming, WorkUnit
 from app.models.nodes import Node
 from app.models.render_orders import RenderHold, RenderOrder
 from app.values.money import Money, parse
@@ -84,6 +84,24 @@ class Renders:
     def node_fails(self, item: Claim, code: str = "CRASHED") -> str | None:
         with self.database.unit_of_work() as session:
             return outcomes.fail(session, item.attempt_id, item.fence, code, "it broke", LIMITS)
+
+    def cancel(self, job_id: uuid.UUID) -> None:
+        with self.database.unit_of_work() as session:
+            render_orders.cancel(session, self.account_id, job_id)
+
+    def own_scene(self) -> uuid.UUID:
+        """One of the agent's, of bytes of its own."""
+        with self.database.unit_of_work() as session:
+            file = {"size_bytes": 9, "storage_key": "s", "file_name": "a.blend", "format": ".blend", "facts": {}, "report": {}}
+            made = Scene(id=uuid.uuid4(), account_id=self.account_id, sha256=uuid.uuid4().hex * 2, **file)
+            session.add(made)
+        return made.id
+
+    def measured(self, scene_id: uuid.UUID) -> list[tuple[int, float]]:
+        """What is remembered of a scene's bytes: (frames, their seconds together) for each of its settings."""
+        with self.database.unit_of_work() as session:
+            query = session.query(SceneTiming).join(Scene, Scene.sha256 == SceneTiming.sha256).filter(Scene.id == scene_id)
+            return [(row.frames, row.seconds_total) for row in query]
 
     def job(self, job_id: uuid.UUID) -> Job:
         with self.database.unit_of_work() as session:

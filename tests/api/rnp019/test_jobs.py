@@ -115,7 +115,7 @@ def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
         cap = part(first["estimated_cost"], "0.6")
         job = agent.ordered("1-4", payment={"max_amount": cap})
         while taken := renders.claim(node, 64):
-            hours.wait(3600)
+            hours.wait(60)
             renders.complete(taken)
         found = agent.job(job["id"])
         assert (found["status"], found["reason"]["code"]) == ("paused", "MAX_AMOUNT_REACHED")
@@ -125,7 +125,7 @@ def test_a_cap_pauses_the_job_and_asks(agent: Agent) -> None:
         refused(agent.patch(job["id"], max_amount=0), 400, "INVALID_INPUT")
         assert agent.patch(job["id"], max_amount=first["estimated_cost"]).json["status"] == "rendering"
         while taken := renders.claim(node, 64):
-            hours.wait(3600)
+            hours.wait(60)
             renders.complete(taken)
         assert agent.job(job["id"])["status"] == "completed"
         renders.assert_conserved(uuid.UUID(job["id"]), node)
