@@ -127,6 +127,12 @@ class Settings:
     x402_minimum: str = setting(
         "0.01,SOL=0.0005", "smallest payment that the hub pays the fee of; some assets' own: `0.01,SOL=0.0005`"
     )
+    x402_payee_percent: int = setting(
+        10, "fees of payments by x402 to one provider may use so much of SIGNER_MAX_DAY_FEE_LAMPORTS in 24 hours", "%", most=100
+    )
+    x402_payees_percent: int = setting(
+        50, "those of payments to all providers together may use so much of it; payments to the hub have the rest", "%", most=100
+    )
     x402_network: str = setting(
         "", "CAIP-2 name of the Solana cluster for x402; empty: by its genesis hash. `lightyard up` calls a local chain devnet"
     )

@@ -7,7 +7,8 @@ from flask import request
 
 from app.api.context import hub, read_only
 from app.api.idempotency import add_header
-from app.core import payments, x402_settlements
+from app.core import payments, x402_settlements, x402_shares
+from app.core.x402_shares import Shares
 from app.db import Session
 from app.errors import LightyardError, PaymentRequired
 from app.flows import x402 as flow
@@ -50,8 +51,9 @@ def payment_of(session: Session, item: Brought) -> Payment | None:
 
 def require(session: Session, payment: Payment, description: str, error: str = "Payment required") -> None:
     """Have this answer say how the payment can be made by x402, where it can."""
-    found = x402_settlements.ways(payment, desk(session))
-    if found:
+    place = desk(session)
+    found = x402_settlements.ways(payment, place)
+    if found and place is not None and x402_shares.is_left(session, payment, place.shares):
         url = f"{hub().settings.base_url}{request.path}"
         add_header(x402.REQUIRED_HEADER, x402.write_required(url, description, found, error))
 
@@ -59,7 +61,14 @@ def require(session: Session, payment: Payment, description: str, error: str = "
 def desk(session: Session) -> x402_settlements.Desk | None:
     """Where payments by x402 go now; None while none is taken."""
     minimums = read_minimums(hub().settings.x402_minimum, "X402_MINIMUM")
-    return x402_settlements.desk(session, flow.LEAST_LAMPORTS, minimums)
+    return x402_settlements.desk(session, flow.LEAST_LAMPORTS, minimums, _shares())
+
+
+def _shares() -> Shares:
+    settings = hub().settings
+    day = settings.signer_max_day_fee_lamports
+    each, all_of_them = day * settings.x402_payee_percent // 100, day * settings.x402_payees_percent // 100
+    return Shares(settings.signer_max_fee_lamports, each, all_of_them)
 
 
 def begin(session: Session, payment: Payment, item: Brought, description: str) -> uuid.UUID:

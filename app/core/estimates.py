@@ -104,10 +104,10 @@ def decide_tiles(session: Session, work: Work, terms: Terms) -> Work:
     free."""
     if work.settings.get("tiles") != tiles.AUTO:
         return work
-    whole = {name: value for name, value in work.settings.items() if name != "tiles"}
+    whole = tiles.without(work.settings)
     found = estimate(session, replace(work, settings=whole), terms)[0]
     best = tiles.choose(found.frame_seconds, found.availability.free, whole["width"], whole["height"])
-    return replace(work, settings=whole if best is None else {**whole, "tiles": best})
+    return replace(work, settings=whole if best is None else {**work.settings, "tiles": best})
 
 
 def _of_tier(tier: str, work: Work, frame: FrameTime, terms: Terms, there: Availability) -> TierEstimate:

@@ -20,6 +20,7 @@ SELECT a.id, a.fence, a.node_id, a.state, a.upload_key,
         WHEN 'join' THEN j.settings -> 'video' ->> 'format' WHEN 'video' THEN 'VIDEO'
         ELSE j.settings ->> 'output_format' END AS format,
     CAST(j.settings ->> 'width' AS int) AS width, CAST(j.settings ->> 'height' AS int) AS height,
+    j.settings ->> 'color_mode' AS color_mode, CAST(j.settings ->> 'color_depth' AS int) AS color_depth,
     u.tile, CASE u.kind WHEN 'join' THEN j.settings -> 'video' END AS video,
     j.id AS job_id, u.id AS unit_id, j.request_id, j.traceparent, CAST(:now AS timestamptz) - a.started_at AS taken
 FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.job_id WHERE a.id = ANY(:attempts)
@@ -29,7 +30,8 @@ FROM attempts a JOIN work_units u ON u.id = a.unit_id JOIN jobs j ON j.id = u.jo
 @dataclass(frozen=True, slots=True)
 class ExpectedResult:
     """What an attempt's upload must be: a picture (None for a size means that the scene's own counts), a film (MP4) of so many
-    `frames`, a VIDEO of a prompt (an MP4, too), JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either."""
+    `frames`, a VIDEO of a prompt (an MP4, too), JSON, BYTES, or a compute task's ARCHIVE, which nobody opens here either.
+    `colors` are a tile's (`tiles.colors_text`): it must fit to those beside it."""
 
     upload_key: str
     format: str
@@ -39,6 +41,7 @@ class ExpectedResult:
     origin: attempts.Origin = attempts.Origin({})
     frames: int | None = None
     fps: float | None = None
+    colors: str | None = None
 
 
 def find(
@@ -59,13 +62,14 @@ def find(
 
 
 def _read(row: Any) -> ExpectedResult:
-    width, height = row.width, row.height
+    width, height, colors = row.width, row.height, None
     if row.tile is not None:
         part = tiles.box(row.tile, width, height)
         width, height = part.width, part.height
+        colors = None if row.color_mode is None else tiles.colors_text(row.color_mode, row.color_depth)
     film = row.video or {}
     is_completed = row.state == AttemptState.COMPLETED
     origin = attempts.origin(row)
     return ExpectedResult(
-        row.upload_key, row.format, width, height, is_completed, origin, film.get("frames"), film.get("fps")
+        row.upload_key, row.format, width, height, is_completed, origin, film.get("frames"), film.get("fps"), colors
     )

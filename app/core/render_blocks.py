@@ -24,7 +24,7 @@ SILENT = "LEASE_LOST"
 # What will be so with the job's next frame, too; all else is soft, and counted.
 HARD = frozenset({
     "CRASHED", "GPU_ERROR", "GPU_UNAVAILABLE", "OUT_OF_MEMORY", "SANDBOX_ERROR", "ENGINE_UNSUPPORTED", "TIME_LIMIT",
-    "RESULT_UNREADABLE", "RESULT_WRONG_SIZE",
+    "RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_WRONG_COLORS",
 })  # fmt: skip
 
 # Those that are being claimed now are passed over, so that nobody waits in a ring: if they come back, `keep_away` is asked.

@@ -147,16 +147,25 @@ def book(session: Session, payment: Payment, job: Job, shown: ChainTransaction) 
 
 
 def pay_from_balance(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, seconds: int) -> Payment:
-    """Pay an own job from the balance in its asset. PaymentRequired says what is there: roll back. Conflict as `ask`."""
+    """Pay an own job from the balance in its asset; one that was paid so before is answered with that payment, and nothing moves.
+    PaymentRequired says what is there: roll back. Conflict as `ask`."""
     job, order = render_orders.lock_own(session, account_id, job_id)
     amount = amount_due(session, job)
     if amount is None:
+        paid = find(session, job.id)
+        if paid is not None and _is_from_balance(paid):
+            return paid
         raise _nothing_due(session, job)
     _assert_quoted(job, seconds)
     payment = _lock(session, job.id) or _row(session, job, amount, LEDGER, OWN_BALANCE, None)
     _lock_money(session, job, order)
     _settle(session, payment, job)
     return payment
+
+
+def _is_from_balance(payment: Payment) -> bool:
+    """Also where it was asked for on a chain first: what pays it there leaves its transaction."""
+    return payment.state == "confirmed" and payment.tx_signature is None
 
 
 def _lock_money(session: Session, job: Job, order: RenderOrder) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import jobs, payments
+from app.core import jobs, payments, x402_shares
+from app.core.x402_shares import Shares
 from app.errors import Conflict, Refused, Unavailable
 from app.models.payments import ChainTransaction, Payment
 from app.models.x402 import X402FeePayer, X402Settlement
@@ -36,11 +37,13 @@ PENDING = "settlement_pending"  # x402's word for what nobody knows yet
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where payments by x402 go now: the cluster, the wallet that pays their fees, and the least that is worth one, by asset."""
+    """Where payments by x402 go now: the cluster, the wallet that pays their fees, the least that is worth one, by asset, and how
+    much of the fees others than the hub may use up."""
 
     network: str
     fee_payer: str
     minimums: Mapping[str, Money] = field(default_factory=dict)
+    shares: Shares | None = None
 
 
 def note_fee_payer(session: Session, address: str, network: str, lamports: int) -> int | None:
@@ -58,11 +61,13 @@ def is_desk_known(session: Session, seconds: int, least_lamports: int) -> bool:
     return session.scalar(select(X402FeePayer.address).where(*seen).limit(1)) is not None
 
 
-def desk(session: Session, least_lamports: int, minimums: Mapping[str, Money] | None = None) -> Desk | None:
+def desk(
+    session: Session, least_lamports: int, minimums: Mapping[str, Money] | None = None, shares: Shares | None = None
+) -> Desk | None:
     """None while no wallet with at least so much is known to be ready to pay fees."""
     query = select(X402FeePayer).where(X402FeePayer.seen_at > clock.now() - FRESH, X402FeePayer.lamports >= least_lamports)
     row = session.scalars(query.order_by(X402FeePayer.seen_at.desc()).limit(1)).one_or_none()
-    return None if row is None else Desk(row.network, row.address, minimums or {})
+    return None if row is None else Desk(row.network, row.address, minimums or {}, shares)
 
 
 def ways(payment: Payment, place: Desk | None) -> list[Requirement]:
@@ -117,6 +122,12 @@ def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, 
         raise _not_taken(payment, place)
     assert_accepted(offer, found[0])
     assert_pays(transfer, found[0])
+    payee = x402_shares.payee_of(payment)
+    if payee is not None and place.shares is not None:
+        x402_shares.take_turn(session)
+        if (known := of_message(session, payment, transfer)) is not None:
+            return known
+        x402_shares.assert_left(session, payee, transfer.fee_lamports, place.shares)
     row = {
         "id": uuid.uuid4(),
         "payment_id": payment.id,
@@ -126,6 +137,8 @@ def begin(session: Session, payment: Payment, place: Desk | None, offer: Offer, 
         "mint": transfer.mint,
         "memo": found[0].memo,
         "amount_minor": transfer.amount_minor,
+        "payee": payee,
+        "fee_lamports": transfer.fee_lamports,
         "raw": offer.raw,
         "blockhash": transfer.blockhash,
         "state": RECEIVED,

@@ -99,7 +99,7 @@ ARCHIVE, PROMPT_VIDEO = "ARCHIVE", "VIDEO"
 FILM = "MP4"
 FPS_TOLERANCE = 0.001  # of the rate: Blender's is a fraction of small numbers
 RUN_FORMATS = ("JSON", "BYTES", ARCHIVE)
-FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_TOO_LARGE"}
+FATAL = {"RESULT_UNREADABLE", "RESULT_WRONG_SIZE", "RESULT_WRONG_COLORS", "RESULT_TOO_LARGE"}
 
 
 def accept(
@@ -313,7 +313,11 @@ def check_picture(
         facts = image.decode(picture, expected.format, max_pixels)  # type: ignore[arg-type]
     except InvalidInput as error:
         return Judged(attempt_id, "RESULT_UNREADABLE", error.message)
-    return _check_size(attempt_id, facts.width, facts.height, expected)
+    problem = _check_size(attempt_id, facts.width, facts.height, expected)
+    if problem is None and expected.colors is not None and facts.colors != expected.colors:
+        said = f"the tile is in {facts.colors}, and settings.color_mode and color_depth say {expected.colors}"
+        return Judged(attempt_id, "RESULT_WRONG_COLORS", said)
+    return problem
 
 
 def _check_size(attempt_id: uuid.UUID, width: int, height: int, expected: ExpectedResult) -> Judged | None:

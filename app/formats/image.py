@@ -6,11 +6,12 @@ import io
 import os
 import struct
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from app.errors import InvalidInput
 
@@ -27,6 +28,20 @@ _EXR_MAGIC = b"\x76\x2f\x31\x01"
 _EXR_HEADER_LIMIT_BYTES = 256 * 1024
 _EXR_MAX_CHANNELS = 64
 _EXR_PIXEL_TYPES = {0: "uint", 1: "half", 2: "float"}
+_EXR_TILED = 0x200  # its own kind of tiles, within one file
+_EXR_MODES = {(b"V",): "BW", (b"B", b"G", b"R"): "RGB", (b"A", b"B", b"G", b"R"): "RGBA"}  # as Blender has them
+_EXR_BITS = {1: 16, 2: 32}
+# By what Pillow reads them as, and what their header says: bits, colour type.
+_PNG_COLORS = {
+    ("L", 8, 0): "BW of 8 bits",
+    ("RGB", 8, 2): "RGB of 8 bits",
+    ("RGBA", 8, 6): "RGBA of 8 bits",
+    ("I;16B", 16, 0): "BW of 16 bits",
+    ("RGB;16B", 16, 2): "RGB of 16 bits",
+    ("RGBA;16B", 16, 6): "RGBA of 16 bits",
+}
+_PNG_HEAD_BYTES = 29
+_OTHER_COLORS = "colours that no plain render has"
 
 
 class ResultUnreadable(InvalidInput):
@@ -38,12 +53,13 @@ class ResultUnreadable(InvalidInput):
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """Size in pixels, and the mode: Pillow's (`RGB`, `RGBA`, `I;16`) or, for EXR, its pixel type
-    (`half`, `float`)."""
+    (`half`, `float`). `colors` are Blender's word for the channels, and their bits (`RGBA of 16 bits`); for JPEG nothing."""
 
     width: int
     height: int
     format: ImageFormat
     mode: str
+    colors: str = ""
 
 
 def decode(
@@ -79,7 +95,8 @@ def _decode_with_pillow(stream: IO[bytes], expected_format: ImageFormat, max_pix
     try:
         with Image.open(stream, formats=[expected_format]) as picture:
             _check_pixels(picture.width, picture.height, max_pixels)
-            facts = ImageFacts(picture.width, picture.height, expected_format, picture.mode)
+            colors = _name_png_colors(picture, stream) if expected_format == "PNG" else ""
+            facts = ImageFacts(picture.width, picture.height, expected_format, picture.mode, colors)
             picture.load()
             return facts
     except (
@@ -95,6 +112,17 @@ def _decode_with_pillow(stream: IO[bytes], expected_format: ImageFormat, max_pix
         raise ResultUnreadable(
             f"The picture cannot be decoded as {expected_format} ({str(error)[:120]})."
         ) from error
+
+
+def _name_png_colors(picture: ImageFile.ImageFile, stream: IO[bytes]) -> str:
+    """Before its pixels are loaded. Pillow and the header must say the same, of one picture whose rows are in their order: what
+    is laid beside others is not to be read in two ways."""
+    place = stream.tell()
+    stream.seek(0)
+    head = stream.read(_PNG_HEAD_BYTES)
+    stream.seek(place)
+    is_plain = head[12:16] == b"IHDR" and head[28] == 0 and not getattr(picture, "is_animated", False)
+    return _PNG_COLORS.get((str(picture.tile[0].args), head[24], head[25]), _OTHER_COLORS) if is_plain else _OTHER_COLORS
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -144,7 +172,8 @@ def _read_exr_header(head: bytes, max_pixels: int) -> ImageFacts:
     try:
         attributes = _read_exr_attributes(head)
         left, top, right, bottom = struct.unpack("<4i", attributes[b"dataWindow"])
-        mode, count = _read_exr_channels(attributes[b"channels"])
+        channels = _read_exr_channels(attributes[b"channels"])
+        mode, count = _EXR_PIXEL_TYPES[channels[0][1]], len(channels)
     except (struct.error, KeyError, ValueError, IndexError) as error:
         raise ResultUnreadable("The EXR's header cannot be read. Render the frame again.") from error
     width, height = right - left + 1, bottom - top + 1
@@ -153,7 +182,7 @@ def _read_exr_header(head: bytes, max_pixels: int) -> ImageFacts:
         raise ResultUnreadable(
             f"The EXR has {count} channels of {width}x{height} pixels, more than is taken as a result."
         )
-    return ImageFacts(width, height, "EXR", mode)
+    return ImageFacts(width, height, "EXR", mode, _name_exr_colors(channels, is_plain=not flags & _EXR_TILED))
 
 
 def _read_exr_attributes(head: bytes) -> dict[bytes, bytes]:
@@ -171,13 +200,21 @@ def _read_exr_attributes(head: bytes) -> dict[bytes, bytes]:
     return attributes
 
 
-def _read_exr_channels(data: bytes) -> tuple[str, int]:
-    """The first channel's pixel type and the number of channels; a channel is a name and 16 bytes."""
-    position, count, mode = 0, 0, ""
+def _read_exr_channels(data: bytes) -> list[tuple[bytes, int, tuple[int, int]]]:
+    """(name, pixel type, pixels from one value to the next across and down) of each; a channel is a name and 16 bytes."""
+    position, found = 0, []
     while data[position] != 0:
         name_end = data.index(b"\0", position)
-        (pixel_type,) = struct.unpack_from("<i", data, name_end + 1)
-        mode = mode or _EXR_PIXEL_TYPES[pixel_type]
-        count += 1
+        pixel_type, across, down = struct.unpack_from("<i4x2i", data, name_end + 1)
+        found.append((data[position:name_end], pixel_type, (across, down)))
         position = name_end + 17
-    return mode, count
+    return found
+
+
+def _name_exr_colors(channels: Sequence[tuple[bytes, int, tuple[int, int]]], is_plain: bool) -> str:
+    mode = _EXR_MODES.get(tuple(name for name, _, _ in channels))
+    kinds = {(_EXR_BITS.get(pixel_type), each) for _, pixel_type, each in channels}
+    bits, each = kinds.pop()
+    if kinds or mode is None or bits is None or each != (1, 1) or not is_plain:
+        return _OTHER_COLORS
+    return f"{mode} of {bits} bits"

@@ -16,6 +16,7 @@ class X402Settlement(Base):
     landed, failed (on the chain, and nothing was paid), expired (it can't land any more). `raw` are the bytes as they came, then
     those that are sent. `message_hash` is the same whoever has signed: the same transfer counts once. Of a payment one at a time
     may land. `mint` and `memo` are what it was to show: SOL is paid as a token, and a memo that is too long has a short form.
+    `payee` is null where the hub is paid, and `fee_lamports` the most that it costs the hub.
     """
 
     __tablename__ = "x402_settlements"
@@ -27,6 +28,12 @@ class X402Settlement(Base):
             postgresql_where=text("state IN ('received', 'signed')"),
         ),
         Index("ix_x402_settlements_open", "created_at", postgresql_where=text("state IN ('received', 'signed')")),
+        Index(
+            "ix_x402_settlements_payees",
+            "created_at",
+            postgresql_include=["payee", "fee_lamports"],
+            postgresql_where=text("payee IS NOT NULL AND state <> 'refused'"),
+        ),
     )
 
     id: Mapped[Id]
@@ -37,6 +44,8 @@ class X402Settlement(Base):
     mint: Mapped[Str]
     memo: Mapped[Str]
     amount_minor: Mapped[Minor]
+    payee: Mapped[Str | None]
+    fee_lamports: Mapped[Minor]
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     blockhash: Mapped[Str]
     slot: Mapped[int | None] = mapped_column(BigInteger)

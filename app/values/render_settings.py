@@ -30,7 +30,7 @@ class Limits:
 def settle(given: Mapping[str, Any], report: Mapping[str, Any] | None, frames: int, limits: Limits) -> dict[str, Any]:
     """The settings of a job as nodes get them. `given` has the members of the dialect's `settings`, those left out missing or
     None; `report` is what a node saw in the scene. A video's frames are rendered as PNG; `video` says how they are joined.
-    `tiles` are {columns, rows}, or `auto`, which is for the caller to decide.
+    `tiles` are {columns, rows}, or `auto`, which is for the caller to decide; with them come `color_mode` and `color_depth`.
 
     InvalidInput SETTINGS_INVALID says which member cannot be.
     """
@@ -54,7 +54,7 @@ def settle(given: Mapping[str, Any], report: Mapping[str, Any] | None, frames: i
     elif given.get("fps") is not None:
         raise _refuse(f"fps is of a video: set output_format to {VIDEO}, or leave fps out")
     parts = tiles.settle(given, seen, found, frames)
-    return found if parts is None else found | {"tiles": parts}
+    return found if parts is None else found | {"tiles": parts} | tiles.colors(seen, found["output_format"])
 
 
 def delivery_format(settings: Mapping[str, Any]) -> str | None:

@@ -15,6 +15,10 @@ AUTO = "auto"
 MOST = 64
 SIDE_LEAST_PIXELS = 8
 AUTO_LEAST_SECONDS = 60.0  # so long a tile is to take at least, or opening the scene so often is a waste
+# Of a picture in tiles its settings say what it is in, for every node: tiles of several kinds can't be laid side by side.
+COLOR_MODES, DEFAULT_MODE = ("BW", "RGB", "RGBA"), "RGBA"
+COLOR_DEPTHS = {"PNG": (8, 16), "EXR": (16, 32)}  # bits, the first unless the scene has the other
+SETTINGS = ("tiles", "color_mode", "color_depth")
 _TEXT = re.compile(r"([1-9][0-9]?)\s*[xX×]\s*([1-9][0-9]?)")
 
 # As a node names what a scene does (gpu_node/PROTOCOL.md 7), and what an agent can do about it.
@@ -88,6 +92,31 @@ def settle(
     if settings["width"] < SIDE_LEAST_PIXELS * wanted["columns"] or settings["height"] < SIDE_LEAST_PIXELS * wanted["rows"]:
         raise _refuse(f"a tile has {SIDE_LEAST_PIXELS} pixels a side at least; ask for fewer")
     return wanted
+
+
+def colors(report: Mapping[str, Any], output_format: str) -> dict[str, str | int]:
+    """{color_mode, color_depth} of a picture in tiles: the scene's own, as a node saw it, or what Blender's new files have.
+
+    They are settled with the order, so no node that renders decides about them. One that has told untruth of the scene has the
+    picture come out in another kind, but whole.
+    """
+    mode, depths = report.get("color_mode"), report.get("color_depth")
+    depth = depths.get(output_format) if isinstance(depths, Mapping) else None
+    known = COLOR_DEPTHS[output_format]
+    return {
+        "color_mode": mode if mode in COLOR_MODES else DEFAULT_MODE,
+        "color_depth": depth if type(depth) is int and depth in known else known[0],
+    }
+
+
+def colors_text(mode: str, depth: int) -> str:
+    """As `formats.image` reads them from a picture."""
+    return f"{mode} of {depth} bits"
+
+
+def without(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the same picture in one piece."""
+    return {name: value for name, value in settings.items() if name not in SETTINGS}
 
 
 def _obstacles(report: Mapping[str, Any], settings: Mapping[str, Any], frames: int) -> list[str]:

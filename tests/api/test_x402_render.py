@@ -3,8 +3,11 @@
 import base64
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from solders.pubkey import Pubkey
 
 from app.config import Settings
 from app.models.payments import ChainTransaction
+from app.models.x402 import X402Settlement
 from app.stack.stack import SOLANA_DEVNET
 from app.values.x402 import REQUIRED_HEADER, RESPONSE_HEADER, SIGNATURE_HEADER, WRAPPED_SOL, Requirement
 from devnet.payer import Payer
@@ -23,10 +27,14 @@ from tests.factories import x402_payments as made
 from tests.factories.payouts import SignerProcess, signer_process
 from tests.factories.x402_worker import x402_worker
 
+FEE = 10_001  # of a well-behaved client (tests/signer/test_fees.py)
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return replace(settings, x402_network=SOLANA_DEVNET)
+    two, three = {"x402_payee_percent": 11}, {"x402_payees_percent": 16}  # fees of a day: one payee's, and all payees'
+    shares = {"signer_max_day_fee_lamports": 20 * FEE, **two, **three}
+    return replace(settings, x402_network=SOLANA_DEVNET, **shares)
 
 
 @pytest.fixture
@@ -97,3 +105,39 @@ def test_a_payment_of_nothing_that_was_quoted_is_unknown(market: Market, payer: 
             answer = submit(market, payer, **{SIGNATURE_HEADER: base64.b64encode(json.dumps(body).encode()).decode()})
             assert answer.status_code == 404 and "PAYMENT-SIGNATURE" in answer.json["error"], answer.json
         assert submit(market, payer, **{SIGNATURE_HEADER: "x"}).status_code == 400
+
+
+def test_payees_use_up_their_share_of_the_days_fees_and_no_more(market: Market, payer: Payer, signer: SignerProcess) -> None:
+    """Also at once: a provider who pays himself stops neither others nor being paid by memo. What is paid to the hub needs no
+    share: the tests of that give none."""
+    with x402_worker(market.hub, signer, payer):
+        quotes = [submit(market, payer) for _ in range(6)]
+        ways = [opened(quote.headers[REQUIRED_HEADER])["accepts"][0] for quote in quotes]
+        wrap(payer, 10 * int(ways[0]["amount"]), ways[0]["payTo"])
+        headers = [sign(payer, way) for way in ways]
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda header: submit(market, payer, **{SIGNATURE_HEADER: header}), headers))
+        assert Counter(answer.status_code for answer in answers) == {200: 2, 402: 4}, [answer.json for answer in answers]
+        refused = next(answer for answer in answers if answer.status_code == 402)
+        assert refused.json["code"] == "X402_REFUSED" and "by memo" in refused.json["error"], refused.json
+        for item, header in zip(answers, headers, strict=True):
+            again = submit(market, payer, **{SIGNATURE_HEADER: header})
+            assert again.status_code == item.status_code, "a repeat takes no second share"
+        late = submit(market, payer)
+        assert late.status_code == 402 and REQUIRED_HEADER not in late.headers and REQUIRED_HEADER not in refused.headers
+        payment = late.json["payment"]
+        signature = payer.pay(payment["payTo"], round(payment["price"] * 10**9), payment["memo"])
+        payer.wait_final(signature)
+        assert market.pay(payment, signature).status_code == 200
+        market.set_status("offline")
+        other = Market(market.client, market.hub, market.hub.settings.solana_rpc_urls[0])
+        (way,) = opened(submit(other, payer).headers[REQUIRED_HEADER])["accepts"]
+        wrap(payer, 1, way["payTo"])
+        assert submit(other, payer, **{SIGNATURE_HEADER: sign(payer, way)}).status_code == 200
+        assert REQUIRED_HEADER not in submit(other, payer).headers, "many payees have no more than all of them have"
+        with market.hub.database.unit_of_work() as session:
+            rows = list(session.query(X402Settlement))
+            assert sorted(row.payee for row in rows) == sorted([*[ways[0]["payTo"]] * 2, way["payTo"]])
+            assert {(row.fee_lamports, row.state) for row in rows} <= {(FEE, "signed"), (FEE, "landed")}
+            rows[0].created_at -= timedelta(hours=24)
+        assert REQUIRED_HEADER in submit(other, payer).headers, "a day later"

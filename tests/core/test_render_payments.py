@@ -199,7 +199,7 @@ def test_two_who_pay_at_once_pay_once(till: Till, hours: Hours) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(pay, range(4)))
-    assert done[0] and done[2] and sum(done) in (2, 3)
+        assert done[0] and done[2] and sum(done) in (2, 4), "two from the balance are the same payment, or too late both"
     assert till.earned(node) == parse("0.19", "USDC")
     till.assert_conserved(job_id, node)
 

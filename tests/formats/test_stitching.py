@@ -16,6 +16,7 @@ from app.values.tiles import Box
 WIDTH, HEIGHT, COLUMNS, ROWS = 67, 45, 3, 4
 KINDS = {(8, 0): 1, (8, 2): 3, (8, 4): 2, (8, 6): 4, (16, 0): 2, (16, 2): 6, (16, 6): 8}  # bytes a pixel
 WHOLE = Box(0, 0, WIDTH, HEIGHT)
+COLORS = {(bits, kind): tiles.colors_text(mode, bits) for bits in (8, 16) for kind, mode in ((0, "BW"), (2, "RGB"), (6, "RGBA"))}
 
 
 def boxes() -> list[Box]:
@@ -48,7 +49,9 @@ def test_a_png_is_whole_again(tmp_path: Path, kind: tuple[int, int]) -> None:
     ]
     stitched = tmp_path / "whole.png"
     stitching.stitch(parts[::-1], "PNG", stitched)
-    assert (decode(stitched, "PNG").width, decode(stitched, "PNG").height) == (WIDTH, HEIGHT)
+    facts = decode(stitched, "PNG")
+    assert (facts.width, facts.height) == (WIDTH, HEIGHT)
+    assert facts.colors == decode(parts[0].path, "PNG").colors == COLORS.get(kind, "colours that no plain render has")
     assert (stitching._read_png(Part(stitched, WHOLE), kind) == pixels).all()
     again = tmp_path / "again.png"
     stitching.stitch(parts, "PNG", again)
@@ -69,6 +72,15 @@ def test_an_exr_is_whole_again(tmp_path: Path, type: Any) -> None:
     assert head["compression"] == OpenEXR.PIZ_COMPRESSION and decode(stitched, "EXR").width == WIDTH
     assert all((found[name] == channels[name]).all() and found[name].dtype == type for name in "ABGR")
     assert list(found) == list("ABGR")
+    bits = numpy.dtype(type).itemsize * 8
+    assert {decode(item, "EXR").colors for item in (stitched, parts[0].path)} == {tiles.colors_text("RGBA", bits)}
+    for other, said in (
+        ({"V": channels["R"]}, tiles.colors_text("BW", bits)),
+        (dict.fromkeys("BGR", channels["R"]), tiles.colors_text("RGB", bits)),
+        (dict.fromkeys("RGZ", channels["R"]), "colours that no plain render has"),
+        (dict.fromkeys("BGR", channels["R"].astype(numpy.uint32)), "colours that no plain render has"),
+    ):
+        assert decode(write_exr(tmp_path / "other.exr", other), "EXR").colors == said
 
 
 def test_what_cannot_be_stitched_without_loss_is_named(tmp_path: Path) -> None:

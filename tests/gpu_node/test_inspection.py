@@ -21,7 +21,7 @@ from tests.gpu_node.test_render import scene_of
 
 FIELDS = {"cameras", "active_camera", "frame_start", "frame_end", "fps", "engine", "width", "height", "samples",
           "output_format", "missing_files", "libraries", "scripts", "drivers", "output_nodes", "blender_version", "objects",
-          "estimated_memory_bytes", "whole_picture_steps", "adaptive_from_samples", "warnings"}
+          "estimated_memory_bytes", "whole_picture_steps", "adaptive_from_samples", "color_mode", "color_depth", "warnings"}
 
 AWKWARD = """
 import os, sys, bpy
@@ -130,6 +130,7 @@ def test_cameras_frames_size_engine_and_drivers_are_read(runner: BlenderRunner, 
     assert (report["frame_start"], report["frame_end"], report["fps"]) == (5, 9, 30.0)
     assert (report["width"], report["height"], report["output_format"]) == (200, 150, "EXR")
     assert report["engine"] == "blender_workbench"
+    assert (report["color_mode"], report["color_depth"]) == ("RGBA", {"PNG": 8, "EXR": 32})
     assert any("BLENDER_WORKBENCH is not offered" in warning for warning in report["warnings"])
     assert report["drivers"] == 2
     assert report["estimated_memory_bytes"] > 1 << 20

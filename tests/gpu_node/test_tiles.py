@@ -15,6 +15,7 @@ from PIL import Image
 
 from app.formats import film, stitching
 from app.formats.film import FilmFacts
+from app.formats.image import decode
 from app.formats.stitching import Part
 from app.values import tiles
 from gpu_node.agent import Agent
@@ -93,15 +94,22 @@ def test_stitched_tiles_are_the_whole_picture(
     own_format = {"PNG": "PNG", "EXR": "OPEN_EXR"}[output_format]
     scene = save_scene(blender_python, tmp_path, format=own_format, depth=depth, mode=mode, transparent=mode == "RGBA")
     settings = with_settings(width=WIDTH, height=HEIGHT, samples=3, output_format=output_format)
+    colors = tiles.colors(runner.inspect(scene_of(scene), SMALL), output_format)
+    assert colors == {"color_mode": mode, "color_depth": int(depth)}
     stitched = tmp_path / f"stitched.{output_format.lower()}"
-    said = in_tiles(runner, scene, settings, stitched)
+    said = in_tiles(runner, scene, settings | colors, stitched)
+    assert decode(stitched, output_format).colors == tiles.colors_text(mode, int(depth))  # type: ignore[arg-type]
     assert {(item["width"], item["height"]) for item in said} == {(22, 22), (23, 22), (22, 23), (23, 23)}
     whole = runner.render(scene_of(scene), settings, SMALL, 1)
-    assert runner.loads == 1 and (whole.settings["width"], whole.settings["height"]) == (WIDTH, HEIGHT)
+    assert runner.loads == 2 and (whole.settings["width"], whole.settings["height"]) == (WIDTH, HEIGHT)
     ours, theirs = pixels_of(stitched, whole.path)
     assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
     assert (ours == theirs).all(), f"{(ours != theirs).sum()} values differ"
     assert ours.std() > 0, "there is something to see"
+    if mode == "BW":
+        tile = {"column": 0, "row": 0, "columns": 2, "rows": 2}
+        other = runner.render(scene_of(scene), settings | {"color_mode": "RGBA", "color_depth": 16}, SMALL, 1, tile=tile)
+        assert decode(other.path, "PNG").colors == "RGBA of 16 bits", "the settings decide, not the scene"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,24 @@ def test_a_still_is_cut_as_asked() -> None:
     assert settle({"tiles": "auto"})["tiles"] == "auto"
     assert "tiles" not in settle({"tiles": "1x1"}) and "tiles" not in settle({"tiles": None})
     assert "denoise" not in settle({})
+    assert "color_mode" not in settle({"tiles": "1x1"}), "a picture in one piece is as its scene has it"
+
+
+@pytest.mark.parametrize(
+    ("output_format", "told", "found"),
+    [
+        ("PNG", {"color_mode": "RGB", "color_depth": {"PNG": 16, "EXR": 32}}, ("RGB", 16)),
+        ("EXR", {"color_mode": "BW", "color_depth": {"PNG": 16, "EXR": 32}}, ("BW", 32)),
+        ("EXR", {}, ("RGBA", 16)),
+        ("PNG", {"color_mode": ["RGB"], "color_depth": {"PNG": True}}, ("RGBA", 8)),
+        ("PNG", {"color_mode": "CMYK", "color_depth": {"PNG": 32}}, ("RGBA", 8)),
+        ("PNG", {"color_mode": None, "color_depth": 16}, ("RGBA", 8)),
+    ],
+)
+def test_what_tiles_are_in_is_settled_whatever_a_node_says(output_format: str, told: dict[str, Any], found: Any) -> None:
+    settings = settle({"output_format": output_format}, told)
+    assert (settings["color_mode"], settings["color_depth"]) == found
+    assert not {"tiles", "color_mode", "color_depth"} & set(tiles.without(settings))
 
 
 @pytest.mark.parametrize(

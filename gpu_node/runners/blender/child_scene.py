@@ -121,19 +121,34 @@ def apply_picture(scene: Any, settings: dict[str, Any], limits: dict[str, Any]) 
     if settings.get("adaptive_sampling") is not None:
         scene.cycles.use_adaptive_sampling = bool(settings["adaptive_sampling"])
     set_format(render.image_settings, settings.get("output_format") or own_format(scene))
+    if settings.get("color_mode"):  # of a picture in tiles, which must be alike whoever renders them
+        render.image_settings.color_mode, render.image_settings.color_depth = settings["color_mode"], str(settings["color_depth"])
 
 
 def set_format(image: Any, name: str) -> None:
     """The format asked for, at the depth that the scene has for it; a plain picture, never layers or a preview."""
-    blender_name = FORMATS[name][0]
-    keeps_own = image.file_format in (blender_name, "OPEN_EXR_MULTILAYER")
-    depth = image.color_depth if keeps_own else ""
-    image.file_format = blender_name
-    image.color_depth = {"PNG": "16" if depth == "16" else "8", "JPEG": "8", "EXR": "32" if depth == "32" else "16"}[name]
+    keeps_own, depth = has_own(image, name), own_depth(image, name)
+    image.file_format, image.color_depth = FORMATS[name][0], depth
     if name == "JPEG":
         image.color_mode = "RGB"
         image.quality = max(image.quality, 75) if keeps_own else 90
     image.use_preview = False
+
+
+def has_own(image: Any, name: str) -> bool:
+    """Whether the scene says how pictures of this format are to be."""
+    return image.file_format in (FORMATS[name][0], "OPEN_EXR_MULTILAYER")
+
+
+def own_depth(image: Any, name: str) -> str:
+    """The bits of a channel that the scene has for this format."""
+    depth = image.color_depth if has_own(image, name) else ""
+    return {"PNG": "16" if depth == "16" else "8", "JPEG": "8", "EXR": "32" if depth == "32" else "16"}[name]
+
+
+def own_colors(image: Any) -> dict[str, Any]:
+    """What pictures of this scene are in; the bits by their format."""
+    return {"color_mode": image.color_mode, "color_depth": {name: int(own_depth(image, name)) for name in ("PNG", "EXR")}}
 
 
 def own_format(scene: Any) -> str:
@@ -276,7 +291,8 @@ def inspect(events: Any, path: str) -> dict[str, Any]:
     scene = bpy.context.scene
     imported = not path.lower().endswith(".blend")
     added = child_imports.add_camera_and_light(bpy, scene) if imported else []
-    return {"event": "inspected", "report": child_report.inspect(bpy, imported, own_format(scene), added)}
+    report = child_report.inspect(bpy, imported, own_format(scene), added)
+    return {"event": "inspected", "report": report | own_colors(scene.render.image_settings)}
 
 
 def join(events: Any, folder: str, frames: int, settings: dict[str, Any], target: str) -> dict[str, Any]:

@@ -80,6 +80,8 @@ REPORT = {
     "width": 64,
     "height": 48,
     "samples": 8,
+    "color_mode": "RGB",
+    "color_depth": {"PNG": 8, "EXR": 32},
     "estimated_memory_bytes": 2**30,
     "warnings": ["texture.png is missing"],
 }

@@ -4,6 +4,7 @@ import hashlib
 import io
 import uuid
 import zipfile
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.flows import stitching
 from app.models.nodes import Node
 from app.models.render_orders import RenderOrder
 from app.values import clock
-from tests.api.conftest import FakeNode
+from tests.api.conftest import FakeNode, Market
 from tests.api.rnp019.conftest import REPORT, Agent, refused
 from tests.factories import films
 from tests.factories.tiled_stills import HEIGHT, WIDTH, tile_of, whole
@@ -82,6 +83,26 @@ def test_a_still_in_tiles_is_one_picture_for_its_owner(agent: Agent, node: FakeN
         assert agent.client.get(f"/render{path}/result{query}", headers=agent.head).data == picture.data, "and no tile elsewhere"
     url = agent.client.get(f"/api/v1/jobs{path}/result", headers=agent.head).json["download_url"]
     assert agent.client.get(url).data == picture.data
+
+
+def test_a_tile_that_fits_to_no_other_is_refused_and_rendered_elsewhere(agent: Agent, market: Market, node: FakeNode) -> None:
+    """Also when it is the first: the settings say what tiles are in, so whoever comes first decides nothing."""
+    hub = market.hub
+    job = agent.ordered("7", settings=TILED)
+    liars = [FakeNode(market, f"liar {number}").join() for number in range(2)]
+    first = bytes(4) + b"tEXt" + zlib.crc32(b"tEXt").to_bytes(4, "big")  # a chunk that moves the header from where it must be
+    tricks: list[Any] = [lambda tile: tile_of(tile, "RGBA"), lambda tile: tile_of(tile)[:8] + first + tile_of(tile)[8:]]
+    for liar, trick in zip(liars, tricks, strict=True):
+        (attempt,) = liar.claim_anything()
+        assert (attempt["kind"], attempt["tile"]["column"], attempt["tile"]["row"]) == ("tile", 0, 0)
+        assert hand_in(liar, attempt, trick(attempt["tile"]))["error"]["code"] == "RESULT_WRONG_COLORS"
+    assert float(agent.job(job["id"])["current_cost"]) == 0
+    done = []
+    while found := node.claim_anything():
+        done += found
+        assert hand_in(node, found[0], tile_of(found[0]["tile"]))["accepted"]
+    assert len(done) == 6 and stitching.stitch(hub.database, hub.store, uuid.UUID(job["id"])) == stitching.MADE
+    assert agent.job(job["id"])["status"] == "completed" and node.post("heartbeat", current_load=0).json["status"] == "HEALTHY"
 
 
 @pytest.mark.parametrize(

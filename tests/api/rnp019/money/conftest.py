@@ -29,7 +29,8 @@ def hub_wallet() -> str:
 @pytest.fixture
 def settings(settings: Settings, hub_wallet: str) -> Settings:
     mints = ",".join(f"{asset}={mint}" for asset, mint in LOCAL_MINTS.items())
-    return replace(settings, solana_wallet=hub_wallet, solana_mints=mints, x402_network=SOLANA_DEVNET)
+    nothing = {"x402_payee_percent": 0, "x402_payees_percent": 0}  # for others than the hub
+    return replace(settings, solana_wallet=hub_wallet, solana_mints=mints, x402_network=SOLANA_DEVNET, **nothing)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Balances, top-ups, redemption and payments of jobs over RNP-019's routes, on the real local chain."""
 
+import uuid
 from typing import Any
 
 from app.core import audit
+from app.models.accounts import IdempotencyKey
 from app.models.jobs import Job
 from tests.api.rnp019.conftest import refused
 from tests.api.rnp019.money.conftest import Agent
@@ -63,7 +65,32 @@ def test_pictures_rendered_before_are_paid_from_the_balance(agent: Agent, hours:
     done = agent.post(f"jobs/{job_id}/pay", {"from": "balance"})
     assert (done.status_code, done.json["chain"], done.json["amount"]) == (200, "ledger", "0.200000")
     assert agent.order(job_id).settled_at is not None and agent.earned(node).minor == 190_000
-    refused(agent.post(f"jobs/{job_id}/pay", {"from": "balance"}), 409, "JOB_PAID")
+    assert agent.post(f"jobs/{job_id}/pay", {"from": "balance"}).json == done.json and agent.earned(node).minor == 190_000
+
+
+def test_a_payment_from_the_balance_whose_answer_was_lost_is_told_again(agent: Agent) -> None:
+    agent.tops_up("USDC", "3")
+    for asked_first in (False, True):
+        job_id, key = agent.place(10, mode="prepay"), {"Idempotency_Key": uuid.uuid4().hex}
+        if asked_first:
+            assert agent.post(f"jobs/{job_id}/pay").status_code == 402
+        done = agent.post(f"jobs/{job_id}/pay", {"from": "balance"}, **key)
+        left, held = agent.balance(), agent.balance("held")
+        with agent.database.unit_of_work() as session:
+            session.query(IdempotencyKey).delete()  # its process died after the commit
+        for headers in (key, {}):
+            again = agent.post(f"jobs/{job_id}/pay", {"from": "balance"}, **headers)
+            assert (again.status_code, again.json) == (200, done.json) and "Idempotent-Replayed" not in again.headers
+        assert (agent.balance(), agent.balance("held")) == (left, held) and done.json["status"] == "confirmed"
+        assert agent.post(f"jobs/{job_id}/pay").status_code == 409, "who asks how to pay is told that it is paid"
+        stranger = agent.new_key(("jobs:write",), agent.account("0"))
+        refused(agent.post(f"jobs/{job_id}/pay", {"from": "balance"}, stranger), 404, "JOB_NOT_FOUND")
+    by_memo = agent.place(10, mode="prepay")
+    asked = agent.post(f"jobs/{by_memo}/pay").json["payment"]
+    assert agent.post(f"jobs/{by_memo}/pay", {"tx_signature": agent.send(asked)}).json["status"] == "confirmed"
+    refused(agent.post(f"jobs/{by_memo}/pay", {"from": "balance"}), 409, "JOB_PAID")
+    with agent.database.unit_of_work() as session:
+        assert audit.differences(session) == []
 
 
 BAD: list[tuple[str, list[Any]]] = [
