@@ -158,7 +158,9 @@ def test_who_has_too_little_is_told_what_is_there(client: FlaskClient, hub: Hub)
     assert poor.get().json["count"] == 0
 
 
-def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(client: FlaskClient, hub: Hub) -> None:
+def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(
+    client: FlaskClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent = Agent(client, hub, "10", "USDC")
     job = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC", "max_amount": "0.04"})
     assert (job["status"], job["asset"], job["rate"], job["allocation"]["nodes"]) == ("pending_payment", "USDC", "4", 1)
@@ -172,8 +174,11 @@ def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(client: Flas
     assert agent.post(f"/{job['id']}/pay", {"from": "balance"}).status_code == 200
     assert agent.job(job["id"])["status"] == "queued"
     assert len(agent.renders.units(uuid.UUID(job["id"]))) == 10 and str(agent.renders.balance("held")) == "0.040000"
+    monkeypatch.setattr(render_ordering, "UNPAID_MOST", 1)
     other = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC"})
     assert agent.cancel(other["id"]).json["status"] == "cancelled"
+    refused(agent.order(payment={"mode": "prepay"}), 400, "TOO_MANY_UNPAID")  # nor by calling them off: its payment may come yet
+    assert agent.order("1", payment={"asset": "USDC"}).status_code == 201
 
 
 def test_jobs_that_are_paid_later_begin_within_a_bound(agent: Agent) -> None:
@@ -283,6 +288,7 @@ def test_other_dialects_jobs_are_listed_and_are_changed_only_there(agent: Agent,
         ({"payment": {"max_amount": 0}}, "INVALID_INPUT"),
         ({"payment": {"max_amount": "-1"}}, "INVALID_INPUT"),
         ({"payment": {"max_amount": "1e400"}}, "INVALID_INPUT"),
+        ({"payment": {"max_amount": "1_0"}}, "INVALID_INPUT"),
         ({"payment": {"max_amount": "0.000000001"}}, "INVALID_INPUT"),
         ({"scene_id": None}, "INVALID_INPUT"),
         ({"scene_id": "x"}, "INVALID_INPUT"),
