@@ -68,7 +68,8 @@ MOVES_MONEY = {
 
 def test_every_post_that_moves_money_takes_a_key(client: FlaskClient) -> None:
     """The guard stands before the view: a key that is none is refused by whoever takes one, and by nobody else."""
-    posts = {path: operation for method, path, operation in operations(client.get("/openapi/rnp019.json").json) if method == "post"}
+    spec = client.get("/openapi/rnp019.json").json
+    posts = {path: operation for method, path, operation in operations(spec) if method == "post"}
     told = {path for path, found in posts.items() if "Idempotency-Key" in str(found.get("parameters"))}
     named = {path: path.replace("{job_id}", UNKNOWN).replace("{topup_id}", UNKNOWN) for path in posts}
     asked = {path: client.post(one, json={}, headers={"Idempotency-Key": "x" * 256}) for path, one in named.items()}
