@@ -19,7 +19,7 @@ from app.values import clock
 from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
-from tests.api.rnp019.conftest import Agent, refused
+from tests.api.rnp019.conftest import REPORT, Agent, refused
 from tests.factories.dispatching import Dispatcher
 from tests.factories.payouts import LOCAL_MINTS
 from tests.factories.task_market import moving_clock
@@ -141,6 +141,15 @@ def test_an_engine_that_no_node_has_is_refused_while_others_are_there(agent: Age
     assert agent.post(body=eevee).json["allocation"]["nodes_fitting"] == 1
 
 
+def test_a_scene_has_its_part_of_the_nodes_that_have_the_memory_for_it(agent: Agent) -> None:
+    agent.renders.node(memory_bytes=2**29)
+    assert agent.ordered("1")["allocation"]["nodes_fitting"] == 0
+    agent.renders.node(memory_bytes=2**31)
+    found = agent.ordered("1")["allocation"]
+    assert (found["nodes_fitting"], found["scene_memory_bytes"]) == (1, REPORT["estimated_memory_bytes"])
+    assert "1.0 GiB: 1," in found["explanation"]
+
+
 def test_the_same_order_is_one_job_however_often_it_comes(agent: Agent) -> None:
     body = {"scene_id": agent.scene_id, "frames": "1-3"}
     first, again = (agent.post(body=body, **{"Idempotency-Key": "a"}) for _ in range(2))
@@ -256,6 +265,7 @@ def test_other_dialects_jobs_are_listed_and_are_changed_only_there(agent: Agent,
     listed = agent.get().json["jobs"]
     assert [(item["id"], item["api"]) for item in listed] == [(dispatched, "rendertrust"), (own["id"], "rnp019")]
     assert listed[0] == agent.job(dispatched)
+    assert [item["id"] for item in agent.get("?limit=1&offset=1").json["jobs"]] == [own["id"]]
     assert (listed[0]["status"], listed[0]["allocation"], listed[0]["current_cost"]) == ("queued", None, "0.0000")
     for answer in (agent.cancel(dispatched), agent.patch(dispatched, name="x"), agent.post(f"/{dispatched}/pause")):
         refused(answer, 409, "OTHER_DIALECT")
