@@ -147,7 +147,14 @@ def test_a_scene_has_its_part_of_the_nodes_that_have_the_memory_for_it(agent: Ag
     agent.renders.node(memory_bytes=2**31)
     found = agent.ordered("1")["allocation"]
     assert (found["nodes_fitting"], found["scene_memory_bytes"]) == (1, REPORT["estimated_memory_bytes"])
-    assert "1.0 GiB: 1," in found["explanation"]
+    assert "1.0 GiB: 1," in found["explanation"] and found["nodes_blocked"] == 0
+
+
+def test_an_allocation_tells_how_many_nodes_get_nothing_more_of_the_job(agent: Agent) -> None:
+    node, job = agent.renders.node(), agent.ordered("1-4")
+    agent.renders.node()
+    agent.renders.node_fails(agent.renders.claim(node, 1)[0], "CRASHED")
+    assert agent.job(job["id"])["allocation"]["nodes_blocked"] == 1 and agent.renders.claim(node, 64) == []
 
 
 def test_the_same_order_is_one_job_however_often_it_comes(agent: Agent) -> None:
