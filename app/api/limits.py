@@ -83,16 +83,20 @@ def cocoon_limit(method: str, path: str) -> Limit:
     return COCOON_READS if method in ("GET", "HEAD") else COCOON_WRITES
 
 
+RENDER_ORDERS = Limit("render-orders", 1200)
 RNP019_LIMITS = {
     "/rnp/v1/wallet/challenge": Limit("wallet-challenge", 30),
     "/rnp/v1/wallet/login": Limit("wallet-login", 20),
     "/rnp/v1/wallet/link": Limit("wallet-link", 20),
     "/rnp/v1/scenes": Limit("scenes", 120),
+    "/rnp/v1/jobs": RENDER_ORDERS,
+    "/rnp/v1/estimates": RENDER_ORDERS,
 }
 
 
 def rnp019_limit(method: str, path: str) -> Limit | None:
-    """RNP-019: what needs no token and writes rows or checks signatures, and scenes, which nodes look at for free."""
+    """RNP-019: what needs no token and writes rows or checks signatures, scenes, which nodes look at for free, and what may be
+    asked and ordered before anything is paid."""
     return RNP019_LIMITS.get(path) if method == "POST" else None
 
 

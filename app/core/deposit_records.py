@@ -65,13 +65,13 @@ def listed(session: Session, account_id: uuid.UUID, assets: Sequence[str], limit
     return [DepositView(payment, received[payment.id]) for payment in found]
 
 
-def assert_room(session: Session, account_id: uuid.UUID, most: int) -> None:
-    """Refused TOO_MANY_DEPOSITS for an account that so many unpaid deposits are waited for already."""
+def assert_room(session: Session, account_id: uuid.UUID, most: int, code: str = "TOO_MANY_DEPOSITS") -> None:
+    """Refused, with `code`, for an account that so many unpaid deposits and jobs are waited for already."""
     waiting = select(func.count()).select_from(Payment)
     waiting = waiting.where(Payment.account_id == account_id, Payment.state == "open", Payment.expires_at > clock.now())
     if int(session.scalar(waiting) or 0) >= most:
-        message = f"{most} deposits of this account are waited for: pay one of them, or wait until they expire"
-        raise Refused(message, code="TOO_MANY_DEPOSITS", details={"most": most})
+        message = f"{most} payments of this account are waited for: make one of them, or wait until they expire"
+        raise Refused(message, code=code, details={"most": most})
 
 
 def _received(session: Session, found: Collection[Payment]) -> dict[uuid.UUID, Money]:

@@ -11,6 +11,7 @@ from typing import Any
 from app.core import (
     account_scenes,
     allocation,
+    deposit_records,
     estimates,
     inspections,
     pay_later,
@@ -32,6 +33,8 @@ from app.values.money import Money
 from app.values.money import parse as read_money
 from app.values.rates import RateSource
 from app.values.render_settings import Limits
+
+UNPAID_MOST = 500  # orders of an account that wait for their payment: each is rows, and costs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
     with database.unit_of_work() as session:
         if (known := render_orders.placed(session, wanted.account_id, wanted.order_id)) is not None:
             return known
+        if wanted.mode == PREPAY:
+            deposit_records.assert_room(session, wanted.account_id, UNPAID_MOST, "TOO_MANY_UNPAID")
         if prompt is None:
             ordered = _of_scene(session, terms, wanted, frames, _scene(session, wanted))
         else:

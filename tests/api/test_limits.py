@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.api import limits
-from app.api.limits import neighbourhood, node_limit, rayment_limit, rendertrust_limit
+from app.api.limits import neighbourhood, node_limit, rayment_limit, rendertrust_limit, rnp019_limit
 from app.factory import create_app
 from app.wiring import connect_cache
 
@@ -117,6 +117,8 @@ def test_the_table_of_limits() -> None:
     for method, path in (("GET", "/render/x"), ("POST", "/render/pay"), ("GET", "/stats"), ("POST", "/provider/register")):
         assert rayment_limit(method, path).per_minute == 120
     assert node_limit("POST", "/node/v1/nodes") and node_limit("POST", "/node/v1/claims") is None
+    orders = [rnp019_limit("POST", path) for path in ("/rnp/v1/jobs", "/rnp/v1/estimates")]
+    assert orders[0] == orders[1] and orders[0].per_minute == 1200 and rnp019_limit("GET", "/rnp/v1/jobs") is None
     assert node_limit("POST", "/node/v1/proof") not in (None, node_limit("POST", "/node/v1/nodes"))
     assert rendertrust_limit("POST", "/api/v1/nodes/register") == node_limit("POST", "/node/v1/nodes")
     assert rendertrust_limit("POST", "/api/v1/nodes/heartbeat") is None

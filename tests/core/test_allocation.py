@@ -61,6 +61,23 @@ def test_reputation_is_of_paid_work_over_days_and_nobody_has_less_than_a_newcome
         assert record(renders, stranger).reputation == 0.0
 
 
+def test_an_order_has_the_part_that_its_owners_reputation_is_worth_while_others_wait(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node, stranger = renders.node(), renders.account("0")
+        for _ in range(5):
+            rendered(renders, hours, node)
+            hours.wait(DAY)
+        there = render_nodes.Availability("priority", 20, 0, queued=50, rendering=20, wait_seconds=9, wait_high_seconds=9)
+        with renders.database.unit_of_work() as session:
+            known, newcomer = (
+                allocation.for_order(session, account_id, there, None, 60.0)
+                for account_id in (renders.account_id, stranger)
+            )
+        assert newcomer.words["nodes"] == 5 < known.words["nodes"] < 20, "a quarter, and more"
+        assert 0 < known.words["reputation"] == round(record(renders).reputation, 4)
+        assert f"a reputation of {known.words['reputation']:.2f} counts" in known.words["explanation"]
+
+
 def test_the_part_follows_the_nodes_that_come_and_how_long_frames_take(renders: Renders) -> None:
     with moving_clock() as hours:
         first = renders.node()

@@ -1,9 +1,12 @@
 """Estimates: what renders of the same bytes took decides, prices in every asset, and who is there."""
 
 import uuid
+from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.config import Settings
 from app.core import estimates, render_nodes, render_orders
@@ -103,6 +106,10 @@ def test_a_price_is_in_what_it_is_paid_with_and_render_credits_are_one_for_one(d
     dollars = estimates.in_asset(found, "USDC", RATES)
     assert (dollars.rate, dollars.rate_source, dollars.per_hour) == (Decimal(4), "settings", parse("28.8", "USDC"))
     assert dollars.bound.decimal >= found.bound.decimal * 4 > dollars.bound.decimal - Decimal("0.000001")
+    table = read_table("RENDER=4,SOL=200,USDT=1")
+    sol, usdt = (estimates.in_asset(found, asset, table) for asset in ("SOL", "USDT"))
+    assert (sol.rate, usdt.rate) == (Decimal("0.02"), Decimal(4)) and (sol.bound.asset, usdt.bound.asset) == ("SOL", "USDT")
+    assert 0 <= sol.bound.decimal - found.bound.decimal * sol.rate < Decimal("1e-9")
     with pytest.raises(InvalidInput, match="RCREDIT"):
         estimates.in_asset(found, "TON", RATES)
 
@@ -126,3 +133,21 @@ def test_who_is_there_is_told_and_what_waits_before(renders: Renders) -> None:
     assert (busy.nodes, busy.free, busy.queued, busy.rendering) == (2, 1, 3, 1)
     assert busy.wait_seconds == (3 * 60 + 60 / 2) / 2
     assert busy.wait_high_seconds is not None and busy.wait_high_seconds > busy.wait_seconds
+    renders.place(4, tier="economy")
+    both = tiers(database, None, 1)
+    assert [both[tier].availability.queued for tier in ("priority", "economy")] == [3, 7], "the cheaper one comes after all"
+
+
+def test_who_is_silent_leaves_is_ill_or_does_something_else_is_not_there(renders: Renders) -> None:
+    ago, ahead = clock.now() - timedelta(seconds=91), clock.now() + timedelta(seconds=60)
+    others: list[dict[str, Any]] = [
+        {"last_heartbeat_at": ago}, {"is_draining": True}, {"unhealthy_until": ahead}, {"capabilities": ["compute"]}
+    ]  # fmt: skip
+    for values in others:
+        node = renders.node()
+        with renders.database.unit_of_work() as session:
+            session.execute(update(Node).where(Node.id == node).values(**values))
+    there = tiers(renders.database, None)["priority"].availability
+    assert (there.nodes, there.free, there.wait_seconds) == (0, 0, None)
+    renders.node()
+    assert tiers(renders.database, None)["priority"].availability.nodes == 1

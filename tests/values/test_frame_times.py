@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.values.frame_times import GUESSED, MEASURED, PROBED, Load, Timing, expect, load_of, start_seconds
+from app.values.frame_times import GUESSED, MEASURED, PROBED, Load, Timing, expect, extra_seconds, load_of, start_seconds
 
 HD = Load("cycles", 1920, 1080, 128)
 SMALL = Load("cycles", 480, 270, 32)
@@ -55,6 +55,14 @@ def test_the_less_is_known_the_further_the_bound_is() -> None:
     assert steady == 1.25 < wild < once < probed
     guess = expect([], HD, 60)
     assert (guess.total_low(10), guess.total_high(10)) == (75, 4800)
+
+
+def test_tiles_and_a_video_take_more_than_their_frames() -> None:
+    plain = {"width": 1920, "height": 1080}
+    assert extra_seconds(plain, 100) == (0, 0)
+    assert extra_seconds(plain | {"tiles": {"columns": 3, "rows": 2}}, 1) == (2.5, 10)
+    expected, most = extra_seconds(plain | {"video": {"format": "MP4"}}, 100)
+    assert 20 < expected < 25 and most == 4 * expected
 
 
 # Real scenes on two cores of a CPU, the slowest of each size: seconds of the first frame, and of another one.

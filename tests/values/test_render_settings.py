@@ -23,6 +23,7 @@ OWN = {"width": 1600, "height": 900, "samples": 64, "engine": "eevee", "output_f
         ({"height": 1800}, SCENE, OWN | {"width": 3200, "height": 1800}),
         ({"width": 10, "height": 20}, SCENE, OWN | {"width": 10, "height": 20}),
         ({"quality": "high"}, SCENE, OWN | {"samples": 512, "quality": "high"}),
+        ({"quality": "medium"}, SCENE, OWN | {"samples": 128, "quality": "medium"}),
         ({"quality": "high", "samples": 7}, SCENE, OWN | {"samples": 7, "quality": "high"}),
         ({"engine": "cycles", "camera": "Camera", "output_format": "EXR"}, SCENE,
          OWN | {"engine": "cycles", "camera": "Camera", "output_format": "EXR"}),

@@ -126,6 +126,14 @@ def test_the_fee_counts_what_it_may_be_at_most() -> None:
     assert take(raw).fee_lamports == 10_000 + 7_000_002
 
 
+def test_a_cluster_is_named_as_its_clients_name_it() -> None:
+    """By CAIP-2, from the hash of its first block: devnet's and testnet's, which the project's own client knows."""
+    from x402.mechanisms.svm.constants import SOLANA_DEVNET_CAIP2, SOLANA_TESTNET_CAIP2
+
+    assert x402.network_of("EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG") == SOLANA_DEVNET_CAIP2
+    assert x402.network_of("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY") == SOLANA_TESTNET_CAIP2
+
+
 def _header(value: Any) -> str:
     return base64.b64encode(value if isinstance(value, bytes) else json.dumps(value).encode()).decode()
 

@@ -60,7 +60,7 @@ PAYMENT-SIGNATURE settles it, once, with 200 or, while that is not known, 202. R
 
 Errors are `{"error": {"code", "message", "details"}}`: 400 for a bad field, 401 for a proof that does not hold, 409 for what was
 used before, 402 where money is missing: `details` says what there is. Per address and minute: 30 challenges, 20 logins, 20
-links and 120 scenes, per account 240 new previews; a 429 carries Retry-After."""
+links, 120 scenes, 1200 orders and estimates, per account 240 new previews; a 429 carries Retry-After."""
 
 SECURITY_SCHEMES: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or an API key"},

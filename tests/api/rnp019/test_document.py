@@ -60,6 +60,23 @@ def test_who_must_sign_in_is_in_the_file(client: FlaskClient) -> None:
     assert "/docs/rnp019" in client.get("/docs").text
 
 
+MOVES_MONEY = {
+    "/rnp/v1/jobs", "/rnp/v1/jobs/{job_id}/pause", "/rnp/v1/jobs/{job_id}/resume", "/rnp/v1/jobs/{job_id}/pay",
+    "/rnp/v1/credits/topups", "/rnp/v1/credits/topups/{topup_id}/pay", "/rnp/v1/credits/redeem",
+}  # fmt: skip
+
+
+def test_every_post_that_moves_money_takes_a_key(client: FlaskClient) -> None:
+    """The guard stands before the view: a key that is none is refused by whoever takes one, and by nobody else."""
+    spec = client.get("/openapi/rnp019.json").json
+    posts = {path: operation for method, path, operation in operations(spec) if method == "post"}
+    told = {path for path, found in posts.items() if "Idempotency-Key" in str(found.get("parameters"))}
+    named = {path: path.replace("{job_id}", UNKNOWN).replace("{topup_id}", UNKNOWN) for path in posts}
+    asked = {path: client.post(one, json={}, headers={"Idempotency-Key": "x" * 256}) for path, one in named.items()}
+    taken = {path for path, answer in asked.items() if "Idempotency-Key must be" in answer.json["error"]["message"]}
+    assert told == taken == MOVES_MONEY
+
+
 @pytest.mark.parametrize(("verb", "per_minute"), [("challenge", 30), ("login", 20), ("link", 20)])
 def test_the_limits_hold_and_answer_in_the_envelope(settings: Any, verb: str, per_minute: int) -> None:
     client = create_app(replace(settings, rate_limits=True)).test_client()

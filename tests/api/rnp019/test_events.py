@@ -18,8 +18,9 @@ from sqlalchemy import delete, update
 
 from app.adapters import task_news
 from app.adapters.open_streams import OpenStreams
+from app.api import tokens
 from app.api.rnp019 import event_feed, event_words, events
-from app.core import accounts, api_keys, job_events, render_orders
+from app.core import accounts, api_keys, job_events, render_orders, sign_ins
 from app.db import Session
 from app.models.accounts import ApiKey
 from app.models.job_events import JobEvent
@@ -176,15 +177,21 @@ def test_a_key_that_is_revoked_is_told_nothing_more(renders: RenderedJobs) -> No
         assert (last.name, last.data["code"]) == ("refused", "INVALID_API_KEY")
 
 
-def test_an_idle_stream_ends_at_once_with_its_key(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", ["key", "sign-in"])
+def test_an_idle_stream_ends_at_once_with_its_key(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     monkeypatch.setattr(task_news, "LOOK_SECONDS", 600.0)
     job_id = renders.place(1)
-    with stream(renders, job_id) as told, ThreadPoolExecutor(1) as pool:
+    with renders.database.unit_of_work() as session, renders.client.application.app_context():
+        (key,), signed_in = api_keys.of_account(session, renders.account_id), sign_ins.begin(session, renders.account_id)
+        token = renders.key if by == "key" else tokens.make_pair(signed_in)["access_token"]
+    with stream(renders, job_id, key=token) as told, ThreadPoolExecutor(1) as pool:
         take(told, 1)
         later = pool.submit(next, told)
         with renders.database.unit_of_work() as session:
-            (key,) = api_keys.of_account(session, renders.account_id)
-            api_keys.revoke(session, renders.account_id, key.id)
+            if by == "key":
+                api_keys.revoke(session, renders.account_id, key.id)
+            else:
+                assert sign_ins.end(session, signed_in.id)
         assert (later.result(60).name, list(told)) == ("refused", [])
 
 

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from sqlalchemy import update
 
-from app.api.rnp019 import frame_words
+from app.api.rnp019 import frame_words, frames
 from app.core import render_orders
 from app.models.jobs import Job
 from app.models.render_orders import RenderOrder
@@ -44,7 +44,7 @@ def test_rows_say_how_each_frame_stands_and_what_it_cost(renders: RenderedJobs) 
         job_id = renders.place(5, settings=renders.settings())
         first = renders.claim(node, 1)
         hours.wait(5)
-        renders.finish(first)
+        renders.finish(first, seconds=900)  # it says so, and the hub saw five
         (broken,) = renders.claim(node, 1)
         renders.node_fails(broken, "UPLOAD_FAILED")
         renders.claim(node, 2)
@@ -162,6 +162,19 @@ def test_a_preview_is_drawn_once_small_and_each_frames_own(renders: RenderedJobs
     kept.write_bytes(b"kept")
     assert renders.get(job_id, "/frames/1/preview").data == b"kept"
     assert renders.get(job_id, "/frames/2/preview").data != first
+
+
+def test_new_previews_are_so_many_a_minute_and_kept_ones_any(renders: RenderedJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = replace(renders.hub, settings=replace(renders.hub.settings, rate_limits=True))
+    monkeypatch.setitem(renders.client.application.extensions, "lightyard", hub)
+    monkeypatch.setattr(frames, "NEW_PREVIEWS", replace(frames.NEW_PREVIEWS, per_minute=1))
+    job_id = renders.place(3, settings=renders.settings())
+    renders.finish(renders.claim(renders.node(), 2))
+    assert renders.get(job_id, "/frames/1/preview").status_code == 200
+    answer = renders.get(job_id, "/frames/2/preview")
+    refused(answer, 429, "RATE_LIMITED")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert renders.get(job_id, "/frames/1/preview").status_code == 200
 
 
 def test_frames_are_their_owners_alone(renders: RenderedJobs) -> None:

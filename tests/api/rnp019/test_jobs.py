@@ -19,7 +19,7 @@ from app.values import clock
 from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import UNKNOWN
-from tests.api.rnp019.conftest import Agent, refused
+from tests.api.rnp019.conftest import REPORT, Agent, refused
 from tests.factories.dispatching import Dispatcher
 from tests.factories.payouts import LOCAL_MINTS
 from tests.factories.task_market import moving_clock
@@ -141,6 +141,22 @@ def test_an_engine_that_no_node_has_is_refused_while_others_are_there(agent: Age
     assert agent.post(body=eevee).json["allocation"]["nodes_fitting"] == 1
 
 
+def test_a_scene_has_its_part_of_the_nodes_that_have_the_memory_for_it(agent: Agent) -> None:
+    agent.renders.node(memory_bytes=2**29)
+    assert agent.ordered("1")["allocation"]["nodes_fitting"] == 0
+    agent.renders.node(memory_bytes=2**31)
+    found = agent.ordered("1")["allocation"]
+    assert (found["nodes_fitting"], found["scene_memory_bytes"]) == (1, REPORT["estimated_memory_bytes"])
+    assert "1.0 GiB: 1," in found["explanation"] and found["nodes_blocked"] == 0
+
+
+def test_an_allocation_tells_how_many_nodes_get_nothing_more_of_the_job(agent: Agent) -> None:
+    node, job = agent.renders.node(), agent.ordered("1-4")
+    agent.renders.node()
+    agent.renders.node_fails(agent.renders.claim(node, 1)[0], "CRASHED")
+    assert agent.job(job["id"])["allocation"]["nodes_blocked"] == 1 and agent.renders.claim(node, 64) == []
+
+
 def test_the_same_order_is_one_job_however_often_it_comes(agent: Agent) -> None:
     body = {"scene_id": agent.scene_id, "frames": "1-3"}
     first, again = (agent.post(body=body, **{"Idempotency-Key": "a"}) for _ in range(2))
@@ -158,7 +174,9 @@ def test_who_has_too_little_is_told_what_is_there(client: FlaskClient, hub: Hub)
     assert poor.get().json["count"] == 0
 
 
-def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(client: FlaskClient, hub: Hub) -> None:
+def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(
+    client: FlaskClient, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent = Agent(client, hub, "10", "USDC")
     job = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC", "max_amount": "0.04"})
     assert (job["status"], job["asset"], job["rate"], job["allocation"]["nodes"]) == ("pending_payment", "USDC", "4", 1)
@@ -172,8 +190,11 @@ def test_a_prepaid_job_says_where_to_pay_and_begins_once_it_is_paid(client: Flas
     assert agent.post(f"/{job['id']}/pay", {"from": "balance"}).status_code == 200
     assert agent.job(job["id"])["status"] == "queued"
     assert len(agent.renders.units(uuid.UUID(job["id"]))) == 10 and str(agent.renders.balance("held")) == "0.040000"
+    monkeypatch.setattr(render_ordering, "UNPAID_MOST", 1)
     other = agent.ordered("1-10", payment={"mode": "prepay", "asset": "USDC"})
     assert agent.cancel(other["id"]).json["status"] == "cancelled"
+    refused(agent.order(payment={"mode": "prepay"}), 400, "TOO_MANY_UNPAID")  # nor by calling them off: its payment may come yet
+    assert agent.order("1", payment={"asset": "USDC"}).status_code == 201
 
 
 def test_jobs_that_are_paid_later_begin_within_a_bound(agent: Agent) -> None:
@@ -251,6 +272,7 @@ def test_other_dialects_jobs_are_listed_and_are_changed_only_there(agent: Agent,
     listed = agent.get().json["jobs"]
     assert [(item["id"], item["api"]) for item in listed] == [(dispatched, "rendertrust"), (own["id"], "rnp019")]
     assert listed[0] == agent.job(dispatched)
+    assert [item["id"] for item in agent.get("?limit=1&offset=1").json["jobs"]] == [own["id"]]
     assert (listed[0]["status"], listed[0]["allocation"], listed[0]["current_cost"]) == ("queued", None, "0.0000")
     for answer in (agent.cancel(dispatched), agent.patch(dispatched, name="x"), agent.post(f"/{dispatched}/pause")):
         refused(answer, 409, "OTHER_DIALECT")
@@ -283,6 +305,7 @@ def test_other_dialects_jobs_are_listed_and_are_changed_only_there(agent: Agent,
         ({"payment": {"max_amount": 0}}, "INVALID_INPUT"),
         ({"payment": {"max_amount": "-1"}}, "INVALID_INPUT"),
         ({"payment": {"max_amount": "1e400"}}, "INVALID_INPUT"),
+        ({"payment": {"max_amount": "1_0"}}, "INVALID_INPUT"),
         ({"payment": {"max_amount": "0.000000001"}}, "INVALID_INPUT"),
         ({"scene_id": None}, "INVALID_INPUT"),
         ({"scene_id": "x"}, "INVALID_INPUT"),

@@ -25,7 +25,7 @@ class Amount(fields.Field[Any]):
             amount = Decimal(text)
         except InvalidOperation:
             raise ValidationError('must be an amount such as "1.25"') from None
-        if not text.isascii() or not amount.is_finite():
+        if not text.isascii() or "_" in text or not amount.is_finite():  # Python reads 1_0 as ten, and nobody else
             raise ValidationError('must be an amount such as "1.25"')
         if amount <= 0:
             raise ValidationError("must be more than zero")

@@ -140,6 +140,8 @@ def test_replays_pay_once_and_tell_the_same(facilitated: Facilitated) -> None:
 
 
 def test_what_does_not_pay_is_402_with_the_reason_and_the_offer_anew(facilitated: Facilitated) -> None:
+    from x402.schemas import PaymentRequired, SettleResponse
+
     agent = facilitated.agent
     path = f"jobs/{agent.place(10, mode='prepay')}/pay"
     _, way = facilitated.quote(path)
@@ -157,6 +159,12 @@ def test_what_does_not_pay_is_402_with_the_reason_and_the_offer_anew(facilitated
         answer = facilitated.bring(path, header)
         refused(answer, 402, "X402_REFUSED")
         assert answer.json["error"]["details"] == {"reason": reason}, answer.json
+        if header != cases[-1][0]:  # by the project's own models: what would pay, and what came of what was taken
+            anew = PaymentRequired.model_validate(opened(answer.headers[REQUIRED_HEADER]))
+            assert (anew.error, anew.accepts[0].pay_to, anew.accepts[0].amount) == (reason, way.pay_to, str(way.amount_minor))
+            continue
+        told = SettleResponse.model_validate(opened(answer.headers[RESPONSE_HEADER]))
+        assert (told.success, told.error_reason, told.network, told.transaction) == (False, reason, way.network, "")
     for header in ("", "x", base64.b64encode(b"[]").decode(), "A" * 20_000):
         assert facilitated.bring(path, header).status_code == 400, header[:10]
     with agent.database.unit_of_work() as session:
