@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from app.errors import LightyardError
@@ -17,7 +17,7 @@ SOONEST_SECONDS, SLOWEST_SECONDS = 0.5, 2.0
 LEAST_SECONDS, MOST_SECONDS = 2.0, 5.0  # for one look: a listener who goes is noticed after it
 LIMITED = ("RATE_LIMITED", "HTTP_429")
 Job = dict[str, Any]
-AGAIN = "it goes on, whoever waits: call wait again"
+AGAIN = "it goes on by itself: call wait to hear of its end"
 ADVICE = {
     "completed": "it is over: call download",
     "failed": "it is over: the reason says why, finished frames can be downloaded",
@@ -25,7 +25,7 @@ ADVICE = {
     "pending_payment": "it begins once it is paid: it was ordered elsewhere, and this server pays from the balance alone",
     PAUSED: "call resume to go on, or cancel",
 }
-TOO_DEAR = "it has reached its max_amount: call resume with a higher one to go on, or cancel"
+OVER_LIMIT = "MAX_AMOUNT_REACHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _at_last(last: Job | None, found: Job | LightyardError) -> Seen:
         return Seen(found, advice(found))
     if last is None:
         raise found
-    return Seen(last, f"this is how it was: {found.message}. If the hub is there again, {AGAIN}", is_away=True)
+    return Seen(last, f"this is how it was: {found.message}. What is under way goes on without it: call wait again", is_away=True)
 
 
 def gist(job: Job) -> tuple[Any, ...]:
@@ -88,9 +88,17 @@ def gist(job: Job) -> tuple[Any, ...]:
 
 def advice(job: Job) -> str:
     """What can be done about a job as it stands."""
-    if job["status"] == PAUSED and (job["reason"] or {}).get("code") == "MAX_AMOUNT_REACHED":
-        return TOO_DEAR
+    if job["status"] == PAUSED and (job["reason"] or {}).get("code") == OVER_LIMIT:
+        return f"it has reached its max_amount: {raising(job)}"
     return ADVICE.get(job["status"], AGAIN)
+
+
+def raising(job: Job) -> str:
+    """What helps a job whose max_amount covers no further frame."""
+    most = Decimal(job["estimated_cost"])
+    enough = min(most, Decimal(job["current_cost"]) + most / job["frames_total"])
+    enough = enough.quantize(most, ROUND_UP)
+    return f"call resume with a max_amount of {enough} or more (a frame may cost {most / job['frames_total']:.8f}), or cancel"
 
 
 def how_far(job: Job) -> tuple[float, float, str]:

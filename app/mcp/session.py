@@ -11,7 +11,7 @@ from typing import Any
 
 from app.errors import InvalidInput, Refused
 from app.mcp.downloads import Downloads
-from app.mcp.following import MOST_SECONDS, OVER, PAUSED, Seen, follow, gist
+from app.mcp.following import MOST_SECONDS, OVER, OVER_LIMIT, PAUSED, Seen, advice, follow, gist, raising
 from app.mcp.hub import TRYING_SECONDS, Hub, HubRefused, Unclear
 from app.mcp.listener import NOBODY, Listener
 from app.mcp.purse import WITHOUT, Purse
@@ -26,6 +26,10 @@ CALL_SECONDS = 45.0  # of a tool call at most: clients give up after a minute
 WAIT_SECONDS_MOST = 600.0  # for clients that wait longer than usual
 FRAMES_TOLD_MOST = 2000
 CREDITS = "credits"
+NO_VIDEO = {
+    "NO_VIDEO": "Call download without video: it saves the pictures",
+    "VIDEO_NOT_READY": "Call wait, then this again; without video it saves the frames that are finished",
+}
 SHORT = "INSUFFICIENT_CREDITS"
 ORDER_KEY_LIMIT_CHARS = 255
 Ask = Callable[[], dict[str, Any]]
@@ -188,7 +192,12 @@ class Session:
     def download_video(self, job_id: str, listener: Listener = NOBODY) -> dict[str, Any]:
         """A job's video, as far as a call's time reaches: the next call goes on from there."""
         wanted = _id(job_id)
-        path, was_there, left_bytes = self.downloads.fetch_video(wanted, time.monotonic() + CALL_SECONDS, listener)
+        try:
+            path, was_there, left_bytes = self.downloads.fetch_video(wanted, time.monotonic() + CALL_SECONDS, listener)
+        except HubRefused as refusal:
+            if refusal.code not in NO_VIDEO:
+                raise
+            raise HubRefused(f"{refusal.message}. {NO_VIDEO[refusal.code]}", code=refusal.code) from refusal
         told = {"folder": str(self.downloads.folder(wanted)), "files": [] if left_bytes else [str(path)]}
         return told | {"had_already": int(was_there), "left_bytes": left_bytes}
 
@@ -196,6 +205,8 @@ class Session:
         """Finished frames, or those of them that are asked for, as far as a call's time reaches: `left` come with the next."""
         until, wanted = time.monotonic() + CALL_SECONDS, _id(job_id)
         rows = self._rows(wanted, frames)
+        if not rows:
+            raise InvalidInput(f"the job has none of the frames {frames!r}: status tells which it has")
         ready = [int(row["frame"]) for row in rows if row["status"] == "completed"]
         files, there, total = [], 0, len(ready)
         while ready and time.monotonic() < until:
@@ -218,7 +229,8 @@ class Session:
         wanted = _id(job_id)
         path = f"/jobs/{wanted}"
         with self._alone():
-            limit = self._limit(self.hub.ask("GET", path), max_amount)
+            job = self.hub.ask("GET", path)
+            limit = self._limit(job, max_amount)
             key = self.purse.key_of(str(wanted)) or f"job:{wanted}"
             self._make_room(key, limit)
             if self.is_dry:
@@ -227,10 +239,18 @@ class Session:
             if max_amount is not None:
                 self._counted(key, before, lambda: self.hub.ask("PATCH", path, {"max_amount": max_amount}))
                 self.purse.agree(key, str(wanted), limit)  # it holds, whatever is said to the rest
-                return self._changed("POST", f"{path}/resume")
-            found = self._counted(key, before, lambda: self.hub.ask("POST", f"{path}/resume"))
+                return self._told(self._go_on(job))
+            found = self._counted(key, before, lambda: self._go_on(job))
             self.purse.agree(key, str(wanted), limit)
             return self._told(found)
+
+    def _go_on(self, job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self.hub.ask("POST", f"/jobs/{job['id']}/resume")
+        except HubRefused as refusal:
+            if refusal.code != OVER_LIMIT:
+                raise
+            raise HubRefused(f"its max_amount covers no further frame: {raising(job)}", code=OVER_LIMIT) from refusal
 
     def _counted(self, key: str, before: Order | None, ask: Ask) -> dict[str, Any]:
         """Ask for what was counted under a key. What the hub says no to is not counted; it is after anything else."""
@@ -250,7 +270,7 @@ class Session:
 
     def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         self._note(job)
-        return {"dry_run": False, "job": job, "spending": self.purse.told()}
+        return {"dry_run": False, "job": job, "note": advice(job), "spending": self.purse.told()}
 
     def _limit(self, job: dict[str, Any], max_amount: str | None) -> Money:
         """What a job may cost at most, with a new `max_amount` or its own."""

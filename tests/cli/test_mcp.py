@@ -50,7 +50,8 @@ def test_caps_and_addresses_that_cannot_be_are_refused(entry: Entry, tmp_path: P
         code, err = start(entry, tmp_path, *options, **key)
         assert code == status and said in err, (options, err)
     assert entry("mcp")[0] == 2
-    assert [Size().convert(text, None, None) for text in ("100", "500MiB", "20 GiB", "1T")] == [100, 500 * 2**20, 20 * 2**30, 2**40]
+    sizes = [Size().convert(text, None, None) for text in ("100", "500MiB", "20 GiB", "1T")]
+    assert sizes == [100, 500 * 2**20, 20 * 2**30, 2**40]
 
 
 def test_without_its_sdk_it_says_what_installs_it(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_it_answers_when_the_job_pauses_or_the_time_is_up_and_says_what_to_do(wo
     job = world.order(session, scene, "1-3")["job"]
     result, heard = wait(session, job["id"], seconds=0.1)
     assert result.structured_content["job"]["status"] == "queued" and len(heard) == 1
-    assert "call wait again" in result.structured_content["note"]
+    assert "call wait" in result.structured_content["note"]
 
     def go_away() -> None:
         world.wire.losing = lambda request: "request"
@@ -83,7 +83,10 @@ def test_it_answers_when_the_job_pauses_or_the_time_is_up_and_says_what_to_do(wo
     assert "call resume" in wait(session, job["id"])[0].structured_content["note"]
     dear = world.order(session, scene, "1-3", max_amount="0.00000001")["job"]["id"]
     told = wait(session, dear)[0].structured_content
-    assert told["job"]["reason"]["code"] == "MAX_AMOUNT_REACHED" and "resume with a higher one" in told["note"]
+    assert told["job"]["reason"]["code"] == "MAX_AMOUNT_REACHED" and told["frames"] == {"queued": "1-3"}
+    assert "max_amount of " in refused(lambda: session.resume(dear, "0.00000002"), "MAX_AMOUNT_REACHED")
+    enough = told["note"].partition("max_amount of ")[2].partition(" ")[0]  # what the note advises helps
+    assert session.resume(dear, enough)["job"]["status"] == "queued"
 
 
 def test_it_stops_asking_the_hub_once_its_caller_has_gone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
