@@ -43,7 +43,7 @@ class Allowance:
         left = self._limit - self._taken
         if size_bytes > left:
             raise Refused(
-                f"the hub announces {_told(size_bytes)}, and {_told(left)} are left of {_told(self._limit)} that a session "
+                f"this takes {_told(size_bytes)} of the disk, and {_told(left)} are left of {_told(self._limit)} that a session "
                 f"may save: nothing of it was saved. {SAVED}. Ask for fewer frames, or have your user start `lightyard mcp` "
                 "with a higher --max-download",
                 code="DOWNLOAD_LIMIT",
@@ -51,7 +51,7 @@ class Allowance:
         free = shutil.disk_usage(self._root).free
         if size_bytes > free - KEPT_FREE_BYTES:
             raise Refused(
-                f"the hub announces {_told(size_bytes)}, and {_told(free)} are free where {self._root} is, of which "
+                f"this takes {_told(size_bytes)}, and {_told(free)} are free where {self._root} is, of which "
                 f"{_told(KEPT_FREE_BYTES)} are left alone: nothing of it was saved. {SAVED}. Have your user make room there",
                 code="DISK_FULL",
             )

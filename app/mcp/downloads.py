@@ -16,7 +16,6 @@ from app.mcp.hub import Hub, Unclear
 from app.mcp.listener import NOBODY, Listener
 
 CHUNK_BYTES = 16 * 1024  # little enough that a slow line is noticed in time
-TELL_SECONDS = 0.5
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/x-exr": ".exr"}
 VIDEO = "video.mp4"
 PART = re.compile(rf"{re.escape(VIDEO)}\.([0-9a-f]{{64}})\.part")  # of a video, by the sha256 of the whole
@@ -99,7 +98,7 @@ def _go_on(
     if PART.fullmatch(part.name) is None:
         raise Unclear("what the hub sent has no sha256: is this one of Lightyard's?", code="NO_HUB")
     with allowance.room(response) as room:
-        tell_at, whole = 0.0, offset + room.size_bytes
+        whole = offset + room.size_bytes
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644), "wb") as file:
             file.truncate(offset)
             file.seek(offset)
@@ -108,11 +107,9 @@ def _go_on(
                     room.take(chunk)
                     file.write(chunk)
                     room.keep()
-                    now, saved = time.monotonic(), whole - room.left_bytes
-                    if now >= tell_at or not room.left_bytes:
-                        listener.hear(saved, whole, f"{saved} of {whole} bytes are saved")
-                        tell_at = now + TELL_SECONDS
-                    if room.left_bytes > 0 and now > until:
+                    saved = whole - room.left_bytes
+                    listener.hear(saved, whole, f"{saved} of {whole} bytes are saved")
+                    if room.left_bytes > 0 and time.monotonic() > until:
                         return room.left_bytes
                 room.assert_full()
                 file.flush()

@@ -3,6 +3,7 @@
 import functools
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
@@ -47,6 +48,7 @@ Wait = Annotated[float, Field(ge=0, le=CALL_SECONDS, description="seconds to wai
 LONGER = f"at most. Many clients give up on a call after 60 s: more, up to {WAIT_SECONDS_MOST:.0f}, is for those that do not"
 Timeout = Annotated[float, Field(ge=0, le=WAIT_SECONDS_MOST, description=LONGER)]
 Asked = Context[Any, Any]
+TELL_SECONDS = 0.2
 MORE = 'further ones: "tiles" ("2x2" or "auto": a heavy still by many nodes), "denoise", "adaptive_sampling" (true, false)'
 More = Annotated[dict[str, Any] | None, Field(description=MORE)]
 READS = ToolAnnotations(read_only_hint=True)
@@ -63,14 +65,15 @@ class Caller(Listener):
     """Who called a tool, and hears of its progress where they asked for that; a call that they gave up ends in its thread."""
 
     def __init__(self, context: Asked) -> None:
-        self._context, self._done = context, -1.0
+        self._context, self._done, self._next_at = context, -1.0, 0.0
         self.gone = threading.Event()
 
     def hear(self, done: float, total: float, message: str) -> None:
-        """The protocol wants each notice to be further on than the last; what is not is left out."""
+        """The protocol wants each notice to be further on than the last, and not too many: what is between is left out."""
         self.assert_there()
-        if done > self._done:
-            self._done = done
+        now = time.monotonic()
+        if done > self._done and (now >= self._next_at or done >= total):
+            self._done, self._next_at = done, now + TELL_SECONDS
             from_thread.run(self._context.report_progress, done, total, message)
 
     def assert_there(self) -> None:

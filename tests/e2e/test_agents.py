@@ -101,6 +101,7 @@ def test_an_agent_inspects_estimates_renders_follows_and_downloads(market: Marke
         job = (await tools.call("render", **wanted, name="shot", max_amount=float(cost["priority"])))["job"]
         told = await finished(tools, job["id"])
         assert (told["job"]["status"], told["frames"]) == ("completed", {"completed": "1-3"})
+        assert tools.heard[-1][:2] == (3, 3) and str(tools.heard[-1][2]).endswith("RCREDIT, completed"), tools.heard
         assert Decimal(told["spending"]["counted"]) == Decimal(told["job"]["current_cost"]) == CREDITS - market.owner.credits > 0
         saved = await tools.call("download", job_id=job["id"])
         assert saved["files"] == [str(pictures / job["id"] / f"frame_000{frame}.png") for frame in (1, 2, 3)]
