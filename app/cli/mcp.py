@@ -1,8 +1,10 @@
 """mcp: a hub's renders as tools of the Model Context Protocol, for agents."""
 
 import os
+import re
 import signal
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -21,8 +23,23 @@ from app.values.money import Money, parse
 CREDITS, USUAL_CAP = "RCREDIT", "10"
 KEY = "LIGHTYARD_API_KEY"
 OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SDK = ("mcp", "mcp_types", "pydantic")
 SDK_MISSING = "the SDK of the Model Context Protocol is not installed: run `make mcp`, or `pip install -r requirements-mcp.lock`"
+
+
+class Size(click.ParamType):
+    """Bytes, or a number of KiB, MiB, GiB or TiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,15}) ?(?:([KMGT])(?:iB)?)?", value)
+        if found is None or int(found[1]) == 0:
+            self.fail(f"{value!r} is no size: give bytes, such as 500000000, or 500MiB, 20GiB, 1TiB", param, ctx)
+        return int(found[1]) * UNITS[found[2] or ""]
 
 
 @click.command(
@@ -37,6 +54,8 @@ SDK_MISSING = "the SDK of the Model Context Protocol is not installed: run `make
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, envvar="LIGHTYARD_URL", help="The hub.")
 @click.option("--keyfile", type=click.Path(path_type=Path, dir_okay=False), help=f"A file with the API key, instead of {KEY}.")
 @click.option("--downloads", required=True, type=click.Path(path_type=Path, file_okay=False), help="The folder for pictures.")
+@click.option("--max-download", type=Size(), default="20GiB", show_default=True,
+              help="What the session may save there in all: bytes, or such as 500MiB, 20GiB.")
 @click.option("--scenes", multiple=True, type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Send scenes from this folder and nothing else (may be given more than once). Else any file that is a scene.")
 @click.option("--asset", type=click.Choice(PAID_WITH), default=CREDITS, show_default=True, help="What is spent.")
@@ -46,10 +65,10 @@ SDK_MISSING = "the SDK of the Model Context Protocol is not installed: run `make
               help="Keep count in this file: sessions that are started anew go on counting, and --max-spend is for all of them.")
 @click.option("--dry-run", is_flag=True, help="Estimate, and say what would be ordered; order and change nothing.")
 def mcp(
-    url: str, keyfile: Path | None, downloads: Path, scenes: tuple[Path, ...], asset: str, max_spend: str | None,
-    max_spend_per_job: str | None, tally: Path | None, dry_run: bool,
+    url: str, keyfile: Path | None, downloads: Path, max_download: int, scenes: tuple[Path, ...], asset: str,
+    max_spend: str | None, max_spend_per_job: str | None, tally: Path | None, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Serve an agent over standard input and output (MCP): inspect, estimate, render, status, download and more, on a hub."""
+    """Serve an agent over standard input and output (MCP): inspect, estimate, render, wait, download and more, on a hub."""
     if max_spend is None and asset != CREDITS:
         raise click.UsageError(f"say by --max-spend how many {asset} may be spent")
     session_cap = _cap("--max-spend", max_spend or USUAL_CAP, asset)
@@ -64,7 +83,7 @@ def mcp(
     if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in OWN_HOSTS:
         click.echo(f"lightyard mcp: the API key travels to {url} in the open: use https", err=True)
     purse = Purse(session_cap, min(job_cap, session_cap), None if tally is None else Tally(tally.expanduser(), asset))
-    session = Session(hub, Scenes(hub, scenes), purse, Downloads(hub, downloads), dry_run)
+    session = Session(hub, Scenes(hub, scenes), purse, Downloads(hub, downloads, max_download), dry_run)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # else it is heeded only once standard input says something
     try:
         server.make(session).run("stdio")  # until standard input ends

@@ -46,12 +46,17 @@ class Hub:
         self._uploads = httpx.Client(timeout=TIMEOUT, transport=transport)
 
     def ask(
-        self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None, order_key: str | None = None
-    ) -> dict[str, Any]:
-        """The answer to a request below /rnp/v1. HubRefused in the hub's words, Unclear where nobody answered."""
+        self, method: str, path: str, body: Any = None, query: Mapping[str, Any] | None = None, order_key: str | None = None,
+        seconds: float = TRYING_SECONDS,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The answer to a request below /rnp/v1. HubRefused in the hub's words, Unclear where nobody answered.
+
+        After so many `seconds` there is no other try; the last one may take as long again."""
         headers = {"Idempotency-Key": order_key} if order_key else {}
-        request = self._http.build_request(method, self.url + PREFIX + path, json=body, params=query, headers=headers)
-        response, is_first = self._answered(request)
+        timeout = TIMEOUT if seconds >= TRYING_SECONDS else httpx.Timeout(seconds)
+        url = self.url + PREFIX + path
+        request = self._http.build_request(method, url, json=body, params=query, headers=headers, timeout=timeout)
+        response, is_first = self._answered(request, seconds)
         if response.is_success:
             return _object(response)
         refusal = told(response)
@@ -59,9 +64,9 @@ class Hub:
             raise Unclear(f"{refusal.message}; an earlier try may have arrived", code=refusal.code)
         raise refusal
 
-    def _answered(self, request: httpx.Request) -> tuple[httpx.Response, bool]:
+    def _answered(self, request: httpx.Request, seconds: float) -> tuple[httpx.Response, bool]:
         """The last answer, and whether none of the tries before it may have done something."""
-        until, is_first = time.monotonic() + TRYING_SECONDS, True
+        until, is_first = time.monotonic() + seconds, True
         for pause in (*PAUSES_SECONDS, None):
             pause = pause if time.monotonic() < until else None
             try:
@@ -87,13 +92,18 @@ class Hub:
             headers["If-None-Match"] = f'"{known}"'
         if part is not None:
             headers |= {"If-Range": f'"{part[0]}"', "Range": f"bytes={part[1]}-"}
+        has_begun = False
         try:
             with self._http.stream("GET", self.url + PREFIX + path, headers=headers) as response:
                 if response.status_code not in (200, 206, 304):
                     response.read()
                     raise told(response)
+                has_begun = True
                 yield response
         except httpx.RequestError as error:
+            if has_begun:
+                message = f"what {self.url} sent broke off ({type(error).__name__}: {error}): call download again"
+                raise Unclear(message, code="BROKEN_OFF") from error
             raise self.away(error) from error
 
     def place(self, method: str, url: str, content: bytes = b"", headers: Mapping[str, str] | None = None) -> httpx.Response:

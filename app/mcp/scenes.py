@@ -14,6 +14,7 @@ from app.errors import InvalidInput, Refused
 from app.formats.limits import ARCHIVE_EXTENSION, MIB, SCENE_EXTENSIONS, SceneLimits
 from app.formats.scene import inspect_scene
 from app.mcp.hub import Hub, Unclear, told
+from app.mcp.listener import NOBODY, Listener
 
 KINDS = (*SCENE_EXTENSIONS, ARCHIVE_EXTENSION)
 PIECE_BYTES = 4 * 1024 * 1024
@@ -31,7 +32,7 @@ class Scenes:
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._lock = threading.Lock()
 
-    def bring(self, path_text: str, until: float) -> dict[str, Any]:
+    def bring(self, path_text: str, until: float, listener: Listener = NOBODY) -> dict[str, Any]:
         """The account's scene with this file's bytes, as the hub tells of it: `uploading` only where `until` (of time.monotonic)
         came first. Bytes that the account has sent before are not sent again."""
         path = self._allowed(path_text)
@@ -41,7 +42,7 @@ class Scenes:
             scene = self._hub.ask("POST", "/scenes", order)
             if scene["status"] != "uploading":
                 return scene
-            self._send(path, scene, until)
+            self._send(path, scene, until, listener)
         return self._hub.ask("GET", f"/scenes/{scene['id']}")
 
     @contextmanager
@@ -75,7 +76,7 @@ class Scenes:
                 self._hashes[known] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._hashes[known]
 
-    def _send(self, path: Path, scene: dict[str, Any], until: float) -> None:
+    def _send(self, path: Path, scene: dict[str, Any], until: float, listener: Listener) -> None:
         """Piece by piece from where the hub is; a connection that breaks costs a piece."""
         url, size_bytes, offset, misses = scene["upload_url"], scene["size_bytes"], int(scene["received_bytes"]), 0
         with path.open("rb") as file:
@@ -88,6 +89,7 @@ class Scenes:
                 if misses:
                     time.sleep(RETRY_SECONDS)
                 offset = reached
+                listener.hear(offset, size_bytes, f"{offset} of {size_bytes} bytes are sent")
 
     def _send_piece(self, url: str, offset: int, piece: bytes) -> int:
         """How far the upload is now."""

@@ -2,27 +2,30 @@
 
 import functools
 import logging
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal
 
-from anyio import to_thread
-from mcp.server.mcpserver import MCPServer
+from anyio import from_thread, to_thread
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from app import __version__
 from app.errors import LightyardError
+from app.mcp.listener import Listener
 from app.mcp.scenes import KINDS
-from app.mcp.session import Render, Session
+from app.mcp.session import CALL_SECONDS, WAIT_SECONDS_MOST, Render, Session
 from app.values.render_settings import ENGINES
 
 INSTRUCTIONS = """Renders 3D scenes (Blender files and others) on the GPU nodes of a Lightyard hub.
 
-Usual order: inspect a scene on this machine (it is uploaded and opened by Blender), estimate, render, status until the job is
-over, download. A call takes at most 45 s: what is not done by then goes on, so call the tool again. Renders are paid from the
-account's balance; where it is too short, topup tells where to pay, for whoever has a wallet: this server has none. Every order
-is counted against the session's caps before it is sent, with all that it may cost.
+Usual order: inspect a scene on this machine (it is uploaded and opened by Blender), estimate, render, wait until the job is
+over, download. A call waits at most 45 s, unless wait is asked for more: what is not done by then goes on, so call the tool
+again. Renders are paid from the account's balance; where it is too short, topup tells where to pay, for whoever has a wallet:
+this server has none. Every order is counted against the session's caps before it is sent, with all that it may cost.
 """
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,11 @@ Fps = Annotated[float | None, Field(description="frames per second of an MP4; el
 JobId = Annotated[str, Field(description="a job's id, as render answered it")]
 MOST = "never spend more than this on the job, such as 1.25: it pauses and asks"
 MostAmount = Annotated[str | float | None, Field(description=MOST)]
-Wait = Annotated[float, Field(ge=0, le=45, description="seconds to wait for news before answering")]
+Wait = Annotated[float, Field(ge=0, le=CALL_SECONDS, description="seconds to wait for news before answering")]
+LONGER = f"at most. Many clients give up on a call after 60 s: more, up to {WAIT_SECONDS_MOST:.0f}, is for those that do not"
+Timeout = Annotated[float, Field(ge=0, le=WAIT_SECONDS_MOST, description=LONGER)]
+Asked = Context[Any, Any]
+TELL_SECONDS = 0.2
 MORE = 'further ones: "tiles" ("2x2" or "auto": a heavy still by many nodes), "denoise", "adaptive_sampling" (true, false)'
 More = Annotated[dict[str, Any] | None, Field(description=MORE)]
 READS = ToolAnnotations(read_only_hint=True)
@@ -50,17 +57,41 @@ ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_h
 Tool = Callable[..., dict[str, Any]]
 
 
+class Gone(Exception):
+    """Whoever called has given up: nobody reads an answer."""
+
+
+class Caller(Listener):
+    """Who called a tool, and hears of its progress where they asked for that; a call that they gave up ends in its thread."""
+
+    def __init__(self, context: Asked) -> None:
+        self._context, self._done, self._next_at = context, -1.0, 0.0
+        self.gone = threading.Event()
+
+    def hear(self, done: float, total: float, message: str) -> None:
+        """The protocol wants each notice to be further on than the last, and not too many: what is between is left out."""
+        self.assert_there()
+        now = time.monotonic()
+        if done > self._done and (now >= self._next_at or done >= total):
+            self._done, self._next_at = done, now + TELL_SECONDS
+            from_thread.run(self._context.report_progress, done, total, message)
+
+    def assert_there(self) -> None:
+        if self.gone.is_set():
+            raise Gone
+
+
 class Tools:
     """What an agent sees: the docstrings are the tools' descriptions."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def inspect(self, scene: Scene, wait_seconds: Wait = 45) -> dict[str, Any]:
+    def inspect(self, caller: Caller, scene: Scene, wait_seconds: Wait = 45) -> dict[str, Any]:
         """Upload a scene (bytes that the hub has from this account are not sent again; an upload that broke off goes on) and tell
         what Blender sees in it: cameras, frame range, engine, resolution, samples, missing files, scripts, memory, warnings.
         Costs nothing. status: uploading, inspecting (call again), ready, or rejected with the reason."""
-        return self._session.inspect(scene, wait_seconds)
+        return self._session.inspect(scene, wait_seconds, caller)
 
     def estimate(
         self, scene: MaybeScene = None, frames: Frames = "1", width: Side = None, height: Side = None, samples: Samples = None,
@@ -84,25 +115,31 @@ class Tools:
         order_key: Annotated[str | None, Field(description="of an order whose answer was lost: it is not ordered twice")] = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Order a render, paid from the account's balance: what it may cost at most is set aside, finished frames are charged,
-        the rest comes back. Refused, with nothing ordered, where it would cross the session's caps. Answers with the job; follow
-        it with status."""
+        the rest comes back. Refused, with nothing ordered, where it would cross the session's caps. Answers with the job: then
+        wait."""
         found = _given(settings, width, height, samples, quality, engine, output_format, camera, fps)
         return self._session.render(Render(scene, frames, found, prompt), tier, name, _text(max_amount), dry_run, order_key)
 
-    def status(self, job_id: Annotated[str | None, Field(description="without one: the newest jobs")] = None,
+    def status(self, caller: Caller, job_id: Annotated[str | None, Field(description="without one: the newest jobs")] = None,
                wait_seconds: Wait = 0) -> dict[str, Any]:  # fmt: skip
-        """How a job stands: status, reason, frames by how they stand, current cost. With wait_seconds it answers as soon as
-        something changes. A job that paused with MAX_AMOUNT_REACHED goes on by resume with a higher max_amount."""
-        return self._session.jobs(20) if job_id is None else self._session.status(job_id, wait_seconds)
+        """How a job stands: status, reason, frames by how they stand, current cost, and in `note` what to do. With wait_seconds
+        it answers as soon as something changes."""
+        return self._session.jobs(20) if job_id is None else self._session.status(job_id, wait_seconds, caller)
 
-    def download(self, job_id: JobId,
+    def wait(self, caller: Caller, job_id: JobId, timeout_seconds: Timeout = CALL_SECONDS) -> dict[str, Any]:
+        """Wait for a job: answers as status does once it is over or paused, or when the time is up (then call it again), and
+        tells of its progress meanwhile. Changes and costs nothing. A job that paused with MAX_AMOUNT_REACHED goes on by resume
+        with a higher max_amount."""
+        return self._session.wait(job_id, timeout_seconds, caller)
+
+    def download(self, caller: Caller, job_id: JobId,
                  frames: Annotated[str | None, Field(description="such as 1-10; else all that are finished")] = None,
                  previews: Annotated[bool, Field(description="small, watermarked JPEGs instead of the pictures")] = False,
                  video: Annotated[bool, Field(description="the MP4 of a job that makes one, instead of its frames")] = False,
                  ) -> dict[str, Any]:  # fmt: skip
         """Save finished frames, or the video, to the folder that the user chose, and tell their paths. What is there already is
         not fetched again; `left` (frames) and `left_bytes` (of a video) are for the next call."""
-        return self._session.download_video(job_id) if video else self._session.download(job_id, frames, previews)
+        return self._session.download_video(job_id, caller) if video else self._session.download(job_id, frames, previews, caller)
 
     def pause(self, job_id: JobId) -> dict[str, Any]:
         """Hand out no more frames of a job; those under way are finished and charged."""
@@ -132,8 +169,8 @@ class Tools:
 
 
 HINTS = {
-    "inspect": ADDS, "estimate": ADDS, "render": ADDS, "status": READS, "download": ADDS, "pause": ADDS, "resume": ADDS,
-    "cancel": ENDS, "balance": READS, "topup": ADDS,
+    "inspect": ADDS, "estimate": ADDS, "render": ADDS, "status": READS, "wait": READS, "download": ADDS, "pause": ADDS,
+    "resume": ADDS, "cancel": ENDS, "balance": READS, "topup": ADDS,
 }  # fmt: skip
 
 
@@ -155,6 +192,8 @@ def _told(tool: Tool) -> Callable[..., Coroutine[Any, Any, dict[str, Any]]]:
 
     @functools.wraps(tool)
     async def telling(**arguments: Any) -> dict[str, Any]:
+        caller = Caller(arguments["caller"]) if "caller" in arguments else None
+        arguments |= {} if caller is None else {"caller": caller}
         try:
             return await to_thread.run_sync(functools.partial(tool, **arguments), abandon_on_cancel=True)
         except LightyardError as error:
@@ -165,7 +204,12 @@ def _told(tool: Tool) -> Callable[..., Coroutine[Any, Any, dict[str, Any]]]:
             log.exception("the tool %s broke off", tool.__name__)
             said = f"{type(error).__name__}: what was asked for, or the hub's answer, is not as this version knows it"
             raise ToolError(f"{said}. What may have been ordered stays counted; see status, and the server's log") from error
+        finally:
+            if caller is not None:
+                caller.gone.set()
 
+    if "caller" in tool.__annotations__:
+        telling.__annotations__ = {**tool.__annotations__, "caller": Asked}  # what the SDK gives, and shows to no agent
     return telling
 
 

@@ -5,13 +5,15 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from app.errors import InvalidInput, Refused
 from app.mcp.downloads import Downloads
-from app.mcp.hub import Hub, HubRefused, Unclear
+from app.mcp.following import MOST_SECONDS, OVER, OVER_LIMIT, PAUSED, Seen, advice, follow, gist, raising
+from app.mcp.hub import TRYING_SECONDS, Hub, HubRefused, Unclear
+from app.mcp.listener import NOBODY, Listener
 from app.mcp.purse import WITHOUT, Purse
 from app.mcp.scenes import Scenes
 from app.mcp.tally import Order
@@ -21,9 +23,13 @@ from app.values.money import Money, parse
 
 POLL_SECONDS = 0.5
 CALL_SECONDS = 45.0  # of a tool call at most: clients give up after a minute
-OVER = ("completed", "failed", "cancelled")
+WAIT_SECONDS_MOST = 600.0  # for clients that wait longer than usual
 FRAMES_TOLD_MOST = 2000
 CREDITS = "credits"
+NO_VIDEO = {
+    "NO_VIDEO": "Call download without video: it saves the pictures",
+    "VIDEO_NOT_READY": "Call wait, then this again; without video it saves the frames that are finished",
+}
 SHORT = "INSUFFICIENT_CREDITS"
 ORDER_KEY_LIMIT_CHARS = 255
 Ask = Callable[[], dict[str, Any]]
@@ -49,12 +55,13 @@ class Session:
         self._unclear: dict[str, tuple[dict[str, Any], Money]] = {}  # orders whose answer was lost, by their keys
         self._spending = threading.Lock()
 
-    def inspect(self, scene: str, wait_seconds: float) -> dict[str, Any]:
+    def inspect(self, scene: str, wait_seconds: float, listener: Listener = NOBODY) -> dict[str, Any]:
         """How a scene stands once it is ready or rejected, or when the time is up."""
         until = time.monotonic() + min(wait_seconds, CALL_SECONDS)
-        found = self._bring(scene, until)
+        found = self._bring(scene, until, listener)
         while found["status"] == "inspecting" and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
+            listener.assert_there()
             found = self.hub.ask("GET", f"/scenes/{found['id']}")
         return _without_address(found)
 
@@ -140,16 +147,30 @@ class Session:
         self.purse.agree(key, str(job["id"]), most)
         return job
 
-    def status(self, job_id: str, wait_seconds: float) -> dict[str, Any]:
+    def status(self, job_id: str, wait_seconds: float, listener: Listener = NOBODY) -> dict[str, Any]:
         """How a job and its frames stand; with `wait_seconds`, as soon as that is something else, or it is over."""
-        path, until = f"/jobs/{_id(job_id)}", time.monotonic() + min(wait_seconds, CALL_SECONDS)
-        job = first = self.hub.ask("GET", path)
-        while job["status"] not in OVER and _gist(job) == _gist(first) and time.monotonic() < until:
-            time.sleep(POLL_SECONDS)
-            job = self.hub.ask("GET", path)
+
+        def is_news(first: dict[str, Any], now: dict[str, Any]) -> bool:
+            return now["status"] in OVER or gist(now) != gist(first)
+
+        return self._seen(follow(self.hub, _id(job_id), min(wait_seconds, CALL_SECONDS), is_news, listener))
+
+    def wait(self, job_id: str, timeout_seconds: float, listener: Listener = NOBODY) -> dict[str, Any]:
+        """How a job and its frames stand once it is over or paused, or when the time is up. The hub may be away meanwhile."""
+
+        def is_news(_first: dict[str, Any], now: dict[str, Any]) -> bool:
+            return now["status"] in (*OVER, PAUSED)
+
+        return self._seen(follow(self.hub, _id(job_id), min(timeout_seconds, WAIT_SECONDS_MOST), is_news, listener))
+
+    def _seen(self, seen: Seen) -> dict[str, Any]:
+        """With its frames, unless they are too many, or the hub is away."""
+        job, frames = seen.job, None
         self._note(job)
-        frames = self._frames(job) if job["frames_total"] <= FRAMES_TOLD_MOST else None
-        return {"job": job, "frames": frames, "spending": self.purse.told()}
+        if job["frames_total"] <= FRAMES_TOLD_MOST and not seen.is_away:
+            with suppress(Unclear):  # the job itself is known
+                frames = self._frames(job)
+        return {"job": job, "frames": frames, "note": seen.note, "spending": self.purse.told()}
 
     def jobs(self, limit: int) -> dict[str, Any]:
         """The account's newest."""
@@ -168,23 +189,31 @@ class Session:
             return self.topups.ask(str(self._amount(amount)))
         return self.topups.look(str(topup_id), tx_signature, is_redeemed)
 
-    def download_video(self, job_id: str) -> dict[str, Any]:
+    def download_video(self, job_id: str, listener: Listener = NOBODY) -> dict[str, Any]:
         """A job's video, as far as a call's time reaches: the next call goes on from there."""
         wanted = _id(job_id)
-        path, was_there, left_bytes = self.downloads.fetch_video(wanted, time.monotonic() + CALL_SECONDS)
+        try:
+            path, was_there, left_bytes = self.downloads.fetch_video(wanted, time.monotonic() + CALL_SECONDS, listener)
+        except HubRefused as refusal:
+            if refusal.code not in NO_VIDEO:
+                raise
+            raise HubRefused(f"{refusal.message}. {NO_VIDEO[refusal.code]}", code=refusal.code) from refusal
         told = {"folder": str(self.downloads.folder(wanted)), "files": [] if left_bytes else [str(path)]}
         return told | {"had_already": int(was_there), "left_bytes": left_bytes}
 
-    def download(self, job_id: str, frames: str | None, is_preview: bool) -> dict[str, Any]:
+    def download(self, job_id: str, frames: str | None, is_preview: bool, listener: Listener = NOBODY) -> dict[str, Any]:
         """Finished frames, or those of them that are asked for, as far as a call's time reaches: `left` come with the next."""
         until, wanted = time.monotonic() + CALL_SECONDS, _id(job_id)
         rows = self._rows(wanted, frames)
+        if not rows:
+            raise InvalidInput(f"the job has none of the frames {frames!r}: status tells which it has")
         ready = [int(row["frame"]) for row in rows if row["status"] == "completed"]
-        files, there = [], 0
+        files, there, total = [], 0, len(ready)
         while ready and time.monotonic() < until:
-            path, was_there = self.downloads.fetch(wanted, ready.pop(0), is_preview)
+            path, was_there = self.downloads.fetch(wanted, ready.pop(0), is_preview, listener)
             files.append(str(path))
             there += was_there
+            listener.hear(len(files), total, f"{len(files)} of {total} pictures are saved")
         others = [int(row["frame"]) for row in rows if row["status"] != "completed"]
         told = {"folder": str(self.downloads.folder(wanted)), "files": files, "had_already": there}
         return told | {"left": _ranges(ready), "not_finished": _ranges(others)}
@@ -200,7 +229,8 @@ class Session:
         wanted = _id(job_id)
         path = f"/jobs/{wanted}"
         with self._alone():
-            limit = self._limit(self.hub.ask("GET", path), max_amount)
+            job = self.hub.ask("GET", path)
+            limit = self._limit(job, max_amount)
             key = self.purse.key_of(str(wanted)) or f"job:{wanted}"
             self._make_room(key, limit)
             if self.is_dry:
@@ -209,10 +239,18 @@ class Session:
             if max_amount is not None:
                 self._counted(key, before, lambda: self.hub.ask("PATCH", path, {"max_amount": max_amount}))
                 self.purse.agree(key, str(wanted), limit)  # it holds, whatever is said to the rest
-                return self._changed("POST", f"{path}/resume")
-            found = self._counted(key, before, lambda: self.hub.ask("POST", f"{path}/resume"))
+                return self._told(self._go_on(job))
+            found = self._counted(key, before, lambda: self._go_on(job))
             self.purse.agree(key, str(wanted), limit)
             return self._told(found)
+
+    def _go_on(self, job: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self.hub.ask("POST", f"/jobs/{job['id']}/resume")
+        except HubRefused as refusal:
+            if refusal.code != OVER_LIMIT:
+                raise
+            raise HubRefused(f"its max_amount covers no further frame: {raising(job)}", code=OVER_LIMIT) from refusal
 
     def _counted(self, key: str, before: Order | None, ask: Ask) -> dict[str, Any]:
         """Ask for what was counted under a key. What the hub says no to is not counted; it is after anything else."""
@@ -232,7 +270,7 @@ class Session:
 
     def _told(self, job: dict[str, Any]) -> dict[str, Any]:
         self._note(job)
-        return {"dry_run": False, "job": job, "spending": self.purse.told()}
+        return {"dry_run": False, "job": job, "note": advice(job), "spending": self.purse.told()}
 
     def _limit(self, job: dict[str, Any], max_amount: str | None) -> Money:
         """What a job may cost at most, with a new `max_amount` or its own."""
@@ -243,10 +281,10 @@ class Session:
             return min(quoted, self._amount(max_amount))
         return min(quoted, self._amount(job["max_amount"])) if job["max_amount"] else quoted
 
-    def _bring(self, scene: str, until: float) -> dict[str, Any]:
+    def _bring(self, scene: str, until: float, listener: Listener) -> dict[str, Any]:
         """By its id, or the path of a file."""
         known = _maybe_id(scene)
-        return self.hub.ask("GET", f"/scenes/{known}") if known else self.scenes.bring(scene, until)
+        return self.hub.ask("GET", f"/scenes/{known}") if known else self.scenes.bring(scene, until, listener)
 
     def _ready(self, scene: str) -> str:
         """The id of a scene that can be rendered. Refused while it can't, saying what to do."""
@@ -282,15 +320,15 @@ class Session:
         if job["status"] in OVER and job["asset"] == self.purse.asset:
             self.purse.settle(str(job["id"]), parse(job["current_cost"], self.purse.asset))
 
-    def _rows(self, job_id: uuid.UUID, frames: str | None) -> list[dict[str, Any]]:
+    def _rows(self, job_id: uuid.UUID, frames: str | None, seconds: float = TRYING_SECONDS) -> list[dict[str, Any]]:
         query = None if frames is None else {"frames": frames}
-        found: list[dict[str, Any]] = self.hub.ask("GET", f"/jobs/{job_id}/frames", query=query)["frames"]
+        found: list[dict[str, Any]] = self.hub.ask("GET", f"/jobs/{job_id}/frames", query=query, seconds=seconds)["frames"]
         return found
 
     def _frames(self, job: dict[str, Any]) -> dict[str, str]:
         """Frames by how they stand, as ranges: {"completed": "1-5", "rendering": "6"}."""
         found = defaultdict(list)
-        for row in self._rows(_id(job["id"]), None):
+        for row in self._rows(_id(job["id"]), None, MOST_SECONDS):
             found[str(row["status"])].append(int(row["frame"]))
         return {word: _ranges(numbers) for word, numbers in found.items()}
 
@@ -306,10 +344,6 @@ def _order_key(text: str | None) -> str:
 
 def _ranges(numbers: list[int]) -> str:
     return FrameSet(tuple(sorted(numbers))).text if numbers else ""
-
-
-def _gist(job: dict[str, Any]) -> tuple[Any, ...]:
-    return job["status"], job["frames_completed"], job["current_cost"]
 
 
 def _without_address(scene: dict[str, Any]) -> dict[str, Any]:

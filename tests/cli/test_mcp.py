@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.cli.mcp import Size
 from tests.cli.command_tree import Entry
 
 
@@ -43,10 +44,14 @@ def test_caps_and_addresses_that_cannot_be_are_refused(entry: Entry, tmp_path: P
         (("--asset", "SOL"), 2, "how many SOL"),
         (("--asset", "EUR"), 2, "RCREDIT"),
         (("--url", "hub.example"), 1, "is no hub's address"),
+        (("--max-download", "0"), 2, "is no size"),
+        (("--max-download", "1.5 bananas"), 2, "500MiB"),
     ):
         code, err = start(entry, tmp_path, *options, **key)
         assert code == status and said in err, (options, err)
     assert entry("mcp")[0] == 2
+    sizes = [Size().convert(text, None, None) for text in ("100", "500MiB", "20 GiB", "1T")]
+    assert sizes == [100, 500 * 2**20, 20 * 2**30, 2**40]
 
 
 def test_without_its_sdk_it_says_what_installs_it(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,14 +96,19 @@ class Tools:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.heard: list[tuple[float, float | None, str | None]] = []  # of the last call's progress
 
     async def call(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """The tool's answer; ToolRefused with its words."""
-        result = await self.client.call_tool(tool, arguments)
+        self.heard.clear()
+        result = await self.client.call_tool(tool, arguments, progress_callback=self._hear)
         if result.is_error:
             raise ToolRefused(result.content[0].text)
         found: dict[str, Any] = result.structured_content
         return found
+
+    async def _hear(self, done: float, total: float | None, message: str | None) -> None:
+        self.heard.append((done, total, message))
 
     async def refused(self, tool: str, /, **arguments: Any) -> str:
         try:

@@ -25,7 +25,7 @@ from tests.e2e.test_relay import provider_id
 from tests.factories.stacks import wait_until
 
 pytestmark = pytest.mark.timeout(400)
-TOOLS = {"inspect", "estimate", "render", "status", "download", "pause", "resume", "cancel", "balance", "topup"}
+TOOLS = {"inspect", "estimate", "render", "status", "wait", "download", "pause", "resume", "cancel", "balance", "topup"}
 TINY = {"width": 32, "height": 24, "samples": 1, "engine": "cycles"}
 SLOWER = {"width": 160, "height": 120, "samples": 32, "engine": "cycles"}  # so that nobody has them all before the others ask
 FRAMES = 24
@@ -63,10 +63,10 @@ def market(tmp_path_factory: pytest.TempPathFactory, cube: bytes) -> Iterator[Ma
 
 
 async def finished(tools: Tools, job_id: str) -> dict[str, Any]:
-    """As an agent waits: asked again until the job is over."""
+    """As an agent waits: again until the job is over."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        told = await tools.call("status", job_id=job_id, wait_seconds=10)
+        told = await tools.call("wait", job_id=job_id, timeout_seconds=10)
         if told["job"]["status"] in ("completed", "failed", "cancelled"):
             return told
     raise AssertionError(told)
@@ -101,6 +101,7 @@ def test_an_agent_inspects_estimates_renders_follows_and_downloads(market: Marke
         job = (await tools.call("render", **wanted, name="shot", max_amount=float(cost["priority"])))["job"]
         told = await finished(tools, job["id"])
         assert (told["job"]["status"], told["frames"]) == ("completed", {"completed": "1-3"})
+        assert tools.heard[-1][:2] == (3, 3) and str(tools.heard[-1][2]).endswith("RCREDIT, completed"), tools.heard
         assert Decimal(told["spending"]["counted"]) == Decimal(told["job"]["current_cost"]) == CREDITS - market.owner.credits > 0
         saved = await tools.call("download", job_id=job["id"])
         assert saved["files"] == [str(pictures / job["id"] / f"frame_000{frame}.png") for frame in (1, 2, 3)]

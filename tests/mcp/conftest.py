@@ -1,11 +1,12 @@
 """Sessions of agents with a real hub, which they call over HTTP within this process."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -21,10 +22,12 @@ from app.values.money import parse
 from app.wiring import Hub
 from tests.api.conftest import client, hub, settings, solana_url
 from tests.factories.account_scenes import LookingNode, triangle
+from tests.factories.missing import go_without
 from tests.factories.rendered_jobs import RenderedJobs
 
 __all__ = ["client", "hub", "settings", "solana_url"]  # fixtures that these tests share with tests/api
 SCOPES = ("jobs:read", "jobs:write", "scenes:read", "scenes:write", "credits:read")
+T = TypeVar("T")
 SMALL = {"width": 64, "height": 48, "samples": 1}
 
 
@@ -33,6 +36,22 @@ def refused(call: Any, code: str) -> str:
         call()
     assert refusal.value.code == code, refusal.value.message
     return refusal.value.message
+
+
+def talk(session: Session, story: Callable[[Any], Awaitable[T]]) -> T:
+    """The official client and the server of a session, in this process."""
+    try:
+        from mcp import Client
+
+        from app.mcp import server
+    except ModuleNotFoundError:
+        go_without("the MCP SDK is not installed: run `make mcp`")
+
+    async def whole() -> T:
+        async with Client(server.make(session)) as client:
+            return await story(client)
+
+    return asyncio.run(whole())
 
 
 class Wire(httpx.BaseTransport):
@@ -78,7 +97,13 @@ class World:
         hub = HubClient("http://127.0.0.1", key or self.renders.key_of(self.renders.account_id, *scopes), self.wire)
         purse = Purse(parse(cap, "RCREDIT"), parse(job_cap or cap, "RCREDIT"), options.pop("tally", None))
         scenes = Scenes(hub, options.pop("roots", ()))
-        return Session(hub, scenes, purse, Downloads(hub, self.folder / "pictures"), options.pop("is_dry", False))
+        return Session(
+            hub,
+            scenes,
+            purse,
+            Downloads(hub, self.folder / "pictures", options.pop("limit_bytes", 2**30)),
+            options.pop("is_dry", False),
+        )
 
     def ready(self, session: Session) -> str:
         """The scene's id, sent and looked at."""

@@ -248,6 +248,7 @@ def test_a_folder_that_leads_elsewhere_is_not_written_to(world: World, tmp_path:
     with pytest.raises(Refused, match="leads elsewhere"):
         session.download(str(job_id), None, False)
     refused(lambda: session.download("../../etc", None, False), "INVALID_INPUT")
+    assert "status tells" in refused(lambda: session.download(str(job_id), "2", False), "INVALID_INPUT")
     assert os.listdir(elsewhere) == []
 
 
