@@ -135,21 +135,24 @@ def _measured(found: Timing) -> FrameTime:
 
 
 def _scaled(known: Sequence[Timing], wanted: Load, guessed_slope: float) -> FrameTime:
-    """From the nearest other settings, along the line through it and the farthest one, where two were seen.
+    """From the nearest other settings, along the line through it and the farthest one, where two were seen that are far enough
+    from each other to say so much.
 
-    Of a single one that is far smaller more counts as fixed, but what is wanted never takes less than a guess of its size:
-    `guessed_slope` seconds for a pixel's sample.
+    Of what is far smaller more counts as fixed, but what is wanted never takes less than a guess of its size: `guessed_slope`
+    seconds for a pixel's sample.
     """
     near = min(known, key=lambda item: abs(math.log(item.load.work / wanted.work)))
     far = max(known, key=lambda item: abs(math.log(item.load.work / near.load.work)))
-    slope = (far.seconds - near.seconds) / (far.load.work - near.load.work) if far.load.work != near.load.work else 0.0
+    span = max(near.load.work / far.load.work, far.load.work / near.load.work)
+    slope = (far.seconds - near.seconds) / (far.load.work - near.load.work) if span > 1 else 0.0
     ratio, margin = wanted.work / near.load.work, PROBED_MARGIN if near.is_probe else SCALED_MARGIN
-    if slope > 0 and near.seconds > slope * near.load.work:
+    fixed = near.seconds - max(0.0, slope) * near.load.work if span > 1 else 0.0
+    if slope > 0 and fixed > 0 and ratio <= FAR_RATIO * span:
         seconds = near.seconds + slope * (wanted.work - near.load.work)
     elif ratio <= FAR_RATIO:
         seconds = _proportional(near.seconds, ratio)
     else:
-        fixed, margin = min(near.seconds, GUESSED_OVERHEAD_SECONDS), GUESSED_MARGIN
+        fixed, margin = max(fixed, min(near.seconds, GUESSED_OVERHEAD_SECONDS)), GUESSED_MARGIN
         seconds = max(_proportional(near.seconds, ratio, fixed), fixed + guessed_slope * wanted.work)
     found = _measured(near)
     stretch = seconds / near.seconds if near.seconds > 0 else 1.0

@@ -43,6 +43,12 @@ def test_a_tiny_picture_says_little_of_a_large_one() -> None:
     assert light.seconds < 2 and 6 < light.total_high(1) < 20
     assert expect([Timing(tiny, 24, 30.0, 0.2)], Load("cycles", 160, 120, 32), 60).seconds > 20_000, "a heavy one says a lot"
     assert expect([Timing(tiny, 24, 1.1, 0.2)], HD, 60).seconds > 60, "never less than a guess of its size"
+    other, wanted = Timing(replace(tiny, samples=4), 6, 5.1, 0.2), Load("cycles", 320, 180, 64)
+    for seconds in (5.1, 5.4):  # two that took about as long: their time does not hang on their size
+        flat = expect([Timing(tiny, 6, seconds, 0.2), other], wanted, 60)
+        assert 5 < flat.seconds < 7 and flat.total_high(6) > 6 * 40
+    rising = expect([Timing(tiny, 6, 3.9, 0.2), other], wanted, 60)  # a quarter of a second for each sample more, far beyond
+    assert rising.seconds == pytest.approx(3.5 + 0.4 * 1200 * 4) and rising.total_high(6) > 6 * rising.seconds * 7.9
 
 
 def test_the_less_is_known_the_further_the_bound_is() -> None:
