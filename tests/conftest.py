@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     path = Path(folder.name) / "authority.pem"
     path.write_text(certifi.contents().partition(end)[0] + end + "\n")
-    os.environ.setdefault("SSL_CERT_FILE", str(path))
+    os.environ["SSL_CERT_FILE"] = str(path)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the suite starts hundreds of processes: each would compile the hub again
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
