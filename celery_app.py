@@ -11,7 +11,7 @@ from celery.signals import (
     worker_shutdown,
 )
 
-from app import pulse
+from app import loading, pulse
 from app.adapters.courier import CONFIRM_SECONDS
 from app.config import load
 from app.observability import logs, tasks, tracing, uncaught
@@ -94,3 +94,6 @@ def watch_beat(**_: object) -> None:
 def beat_turns(**_: object) -> None:
     """The broker took a message from beat."""
     pulse.touch(_settings.pulse_folder, "beat")
+
+
+loading.done()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from app import counts, greenlets, trail
+from app import counts, green_connections, greenlets, trail
 from app.config import Settings
 from app.errors import Unavailable
 from app.failpoints import failpoint
@@ -58,7 +58,7 @@ def make_engine(settings: Settings) -> Engine:
     )
     _ping_idle(engine)
     if greenlets.is_gevent():
-        greenlets.use(engine)
+        green_connections.use(engine)
     if (tracer := trail.tracer()) is not None:
         event.listen(engine, "before_cursor_execute", lambda *_: tracer.count_statement())
     return engine

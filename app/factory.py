@@ -36,6 +36,7 @@ from app.api.rnp019 import routes as rnp019_routes
 from app.api.robocompute import document as robocompute
 from app.api.robocompute import routes as robocompute_routes
 from app.api.robocompute import streaming
+from app.api.rules import LateRule
 from app.config import Settings
 from app.config_checks import warnings
 from app.core import figures, tallies
@@ -119,6 +120,7 @@ def create_app(settings: Settings, hub: Hub | None = None) -> Flask:
     for name, reason in warnings(settings).items() if settings.is_production else ():
         log.warning("settings.doubtful", setting=name, message=reason)
     app = Flask("lightyard", static_folder=None)
+    app.url_rule_class = LateRule
     app.config.update(
         MAX_FORM_MEMORY_SIZE=1_048_576,
         MAX_FORM_PARTS=64,
@@ -163,6 +165,7 @@ class DialectApi(Api):
         self._error_schema = dialect.error_schema
         self._undocumented: list[Blueprint] = []
         self._documenting = Lock()
+        self._has_responses = False
         super().__init__(app, config_prefix=config_prefix)
         for name, schema in dialect.schemas.items():
             self.spec.components.schema(name, schema)
@@ -178,6 +181,9 @@ class DialectApi(Api):
     def document(self) -> dict[str, Any]:
         """The OpenAPI file."""
         with self._documenting:
+            if not self._has_responses:
+                self._describe_errors()
+                self._has_responses = True
             while self._undocumented:
                 blueprint = self._undocumented.pop(0)
                 blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
@@ -185,7 +191,9 @@ class DialectApi(Api):
             return self.spec.to_dict()
 
     def _register_responses(self) -> None:
-        """flask-smorest writes its own error body here; ours are the dialect's."""
+        """flask-smorest writes its own error body here, at every start; ours are the dialect's, and only the document's."""
+
+    def _describe_errors(self) -> None:
         content = {"application/json": {"schema": self._error_schema}}
         for status in http.HTTPStatus:
             self.spec.components.response(status.name, {"description": status.phrase, "content": content}, lazy=True)

@@ -1,5 +1,6 @@
 """Real servers for the whole suite: one PostgreSQL and one Valkey, and an empty database for each test that asks."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +33,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(folder.cleanup)
     path = Path(folder.name) / "authority.pem"
     path.write_text(certifi.contents().partition(end)[0] + end + "\n")
-    os.environ.setdefault("SSL_CERT_FILE", str(path))
+    os.environ["SSL_CERT_FILE"] = str(path)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the suite starts hundreds of processes: each would compile the hub again
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """No garbage is collected while modules are loaded; they stay to the end, and nobody looks through them again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from app import __version__
+from app import __version__, loading
 from app.cli import (
     accounts,
     backups,
@@ -76,6 +76,7 @@ def illustrate(group: click.Group, path: str = "") -> None:
 
 
 illustrate(cli)
+loading.done()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 
+from app import loading
 from app.config import Settings, load
 from app.config_checks import check_signer
 from app.observability import logs, uncaught
@@ -37,6 +38,8 @@ def main() -> None:
     uncaught.install()
     Server(settings.signer_socket_path, make_desk(settings, "--make-keys" in sys.argv[1:])).serve()
 
+
+loading.done()
 
 if __name__ == "__main__":
     main()

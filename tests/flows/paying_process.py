@@ -3,12 +3,15 @@
 import sys
 from pathlib import Path
 
+from app import loading
 from app.adapters.signer import SignerClient
 from app.config import Settings
 from app.db import Database, make_engine
 from app.flows import payouts
 from app.values.payouts import SOLANA
 from tests.factories.payouts import RULES, solana_chain, ton_payouts
+
+loading.done()
 
 if __name__ == "__main__":
     name, database_url, socket, *urls = sys.argv[1:]

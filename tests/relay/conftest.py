@@ -64,28 +64,57 @@ class Api:
         return connect(f"ws://127.0.0.1:{self.port}/ws", **options)
 
 
-@contextmanager
-def running_api(environment: dict[str, str], log: Path) -> Iterator[Api]:
+def _start(environment: dict[str, str], log: Path) -> Api:
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "1", "-b", f"127.0.0.1:{port}", "--graceful-timeout", "1"]
     with log.open("wb") as file:
         variables = {**os.environ, "PUBLIC_URL": f"http://127.0.0.1:{port}", **environment}
         process = subprocess.Popen([*command, "wsgi:app"], cwd=ROOT, env=variables, stdout=file, stderr=file)
-    api = Api(process, port)
+    return Api(process, port)
+
+
+def _wait_ready(api: Api, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert api.get("/health").status_code == 200
+            return
+        except httpx.HTTPError:
+            assert time.monotonic() < deadline and api.process.poll() is None, log.read_text()[-2000:]
+            time.sleep(0.05)  # a server that boots tells nobody: ask again
+
+
+def _stop(*apis: Api) -> None:
+    """All are told before any is waited for: a worker looks once a second."""
+    for api in apis:
+        api.http.close()
+        api.process.terminate()
+    for api in apis:
+        api.process.wait(30)
+
+
+@contextmanager
+def running_api(environment: dict[str, str], log: Path) -> Iterator[Api]:
+    api = _start(environment, log)
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                assert api.get("/health").status_code == 200
-                break
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline and process.poll() is None, log.read_text()[-2000:]
-                time.sleep(0.05)  # a server that boots tells nobody: ask again
+        _wait_ready(api, log)
         yield api
     finally:
-        api.http.close()
-        process.terminate()
-        process.wait(30)
+        _stop(api)
+
+
+@contextmanager
+def running_apis(environment: dict[str, str], folder: Path) -> Iterator[tuple[Api, Api]]:
+    """Two at once. One address for signed files, whichever process signs them."""
+    first = _start(environment, folder / "a.log")
+    started = [first]
+    try:
+        started.append(_start({**environment, "PUBLIC_URL": first.url}, folder / "b.log"))
+        _wait_ready(first, folder / "a.log")
+        _wait_ready(started[1], folder / "b.log")
+        yield first, started[1]
+    finally:
+        _stop(*started)
 
 
 @pytest.fixture
@@ -104,10 +133,8 @@ def environment(database_url: str, redis_url: str, solana_url: str, tmp_path: Pa
 
 @pytest.fixture
 def apis(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[Api, Api]]:
-    with running_api(environment, tmp_path / "a.log") as first:
-        # one address for signed files, whichever process signs them
-        with running_api({**environment, "PUBLIC_URL": first.url}, tmp_path / "b.log") as second:
-            yield first, second
+    with running_apis(environment, tmp_path) as started:
+        yield started
 
 
 class Parts:

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from app.adapters import authorities
 from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ConfigError
@@ -25,7 +26,7 @@ class EvmGateway:
     def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, key: str = "", most_fee_gwei: int = 200) -> None:
         self._urls, self._timeout_seconds, self._key = rpc_urls, timeout_seconds, key
         self._most_fee_wei = most_fee_gwei * GWEI
-        self._http = httpx.Client(timeout=timeout_seconds)
+        self._http = httpx.Client(verify=authorities.trusted(), timeout=timeout_seconds)
         self._account: Any = None
 
     @property

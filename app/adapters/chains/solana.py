@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app.adapters import authorities
 from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ChainUnreadable
@@ -24,7 +25,7 @@ class SolanaGateway:
 
     def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float) -> None:
         self._urls, self._timeout_seconds = rpc_urls, timeout_seconds
-        self._http = httpx.Client(timeout=timeout_seconds)
+        self._http = httpx.Client(verify=authorities.trusted(), timeout=timeout_seconds)
 
     def _call(self, method: str, *params: Any) -> Any:
         problem, kind = "no RPC node is configured", ChainUnavailable

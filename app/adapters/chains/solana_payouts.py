@@ -10,6 +10,7 @@ import httpx
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 
+from app.adapters import authorities
 from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.errors import ChainUnavailable, ChainUnreadable
@@ -48,7 +49,7 @@ class SolanaPayouts:
     ) -> None:
         self._urls, self._timeout_seconds, self._mints, self._lag_seconds = rpc_urls, timeout_seconds, mints, lag_seconds
         self._opens_from = opens_from or {}
-        self._http = httpx.Client(timeout=timeout_seconds)
+        self._http = httpx.Client(verify=authorities.trusted(), timeout=timeout_seconds)
 
     def _ask(self, url: str, method: str, *params: Any) -> Any:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app.adapters import authorities
 from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR
 from app.adapters.chains.solana_payouts import SolanaPayouts
@@ -25,7 +26,7 @@ class SolanaSettlements:
     def __init__(self, rpc_urls: tuple[str, ...], timeout_seconds: float, payouts: SolanaPayouts, network: str = "") -> None:
         """`network`: what the cluster is called; empty: by its genesis hash."""
         self._url, self._timeout_seconds, self._payouts = rpc_urls[0], timeout_seconds, payouts
-        self._http = httpx.Client(timeout=timeout_seconds)
+        self._http = httpx.Client(verify=authorities.trusted(), timeout=timeout_seconds)
         self._network = network
 
     def _ask(self, method: str, *params: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from app.adapters import authorities
 from app.adapters.chains import json_rpc
 from app.adapters.chains.json_rpc import MALFORMED, UNCLEAR, AnswerTooLarge
 from app.db import assert_no_unit_of_work
@@ -40,7 +41,8 @@ class Toncenter:
         self._urls = tuple(f"{url.rstrip('/').removesuffix('/jsonRPC')}/jsonRPC" for url in urls)
         self._timeout_seconds = timeout_seconds
         self._pause = pause
-        self._http = httpx.Client(timeout=timeout_seconds, headers={"X-API-Key": api_key} if api_key else {})
+        headers = {"X-API-Key": api_key} if api_key else {}
+        self._http = httpx.Client(verify=authorities.trusted(), timeout=timeout_seconds, headers=headers)
 
     @property
     def is_configured(self) -> bool:
