@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import update
 
-from app.core import audit, jobs, outcomes, render_orders, stale_jobs
+from app.core import audit, jobs, ledger, outcomes, render_orders, stale_jobs
 from app.core.claims import Claim
+from app.core.ledger import Party
 from app.db import Database
 from app.errors import Conflict, PaymentRequired
 from app.models.jobs import Job
+from app.models.nodes import Node
 from app.models.render_orders import RenderHold, RenderOrder
 from app.values.money import parse
 from tests.factories.render_market import LIMITS, Renders
@@ -42,6 +44,9 @@ def test_frames_are_charged_as_they_come_in_and_what_is_left_comes_back(renders:
         assert renders.balance("held").minor == 0
         assert renders.balance() == parse("99.5", "RCREDIT")
         assert renders.earned(node) == parse("0.475", "RCREDIT")
+        with renders.database.unit_of_work() as session:
+            payee = Party("balance", session.get_one(Node, node).account_id)
+            assert ledger.balance(session, payee, "RENDER") == parse("0.475", "RENDER"), "credits are no node's wages"
         renders.assert_conserved(job_id, node)
 
 
