@@ -200,7 +200,8 @@ class Settings:
     prompt_most_chars: int = setting(8000, "longest prompt of RNP-019", "characters", least=1, most=250_000)
     probe_wait_seconds: int = setting(5, "an estimate waits so long for each small frame of its probe", "s", most=60)
     economy_wait_seconds: int = setting(
-        900, "a frame of the tier economy that has waited so long goes before all others", "s", least=1, most=86_400
+        900, "a frame of the tier economy that waits longer goes before all others; such ones have half of the nodes' work", "s",
+        least=1, most=86_400,
     )
     render_second_try_seconds: int = setting(
         120, "a frame waits so long for another node when those that are there failed at its job; then they may try again", "s",

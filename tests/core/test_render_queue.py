@@ -43,6 +43,32 @@ def test_a_frame_of_the_tier_economy_waits_for_its_bound_and_no_longer(renders: 
     assert renders.job(cheap).state == "completed"
 
 
+def test_however_much_waits_overdue_the_other_tier_goes_on(renders: Renders) -> None:
+    """Half of what nodes have in hand may be overdue; what no node can do keeps the others' place for a turn, and no longer."""
+    with moving_clock() as hours:
+        node = renders.node(memory_bytes=10**9)
+        unfit = renders.place(4, tier="economy", allocation={"scene_memory_bytes": 10**12})
+        cheap = {renders.place(4, tier="economy", window_units=2) for _ in range(9)}
+        hours.wait(BOUND_SECONDS + 1)
+        served = []
+        for _ in range(24):
+            paid_well = renders.place(1)
+            served.append(turn(renders, node, hours) in cheap)
+            if served[-1]:
+                [taken] = renders.claim(node)  # before the next turn of the sweep, a node is free
+                assert taken.job.id not in cheap | {unfit} and renders.complete([taken]) == 1
+            assert renders.job(paid_well).units_total == 1
+        assert sum(served) >= 8, "all but the turns that went to what nobody can do"
+        renders.cancel(unfit)
+        for limit in (6, 6):
+            renders.place(12, window_units=12)
+            taken = renders.claim(node, limit)
+            with renders.database.unit_of_work() as session:
+                render_queue.raise_overdue(session, BOUND_SECONDS)
+        mine = [item for item in taken if item.job.id in cheap]
+        assert len(mine) == 3 and {item.job.id for item in taken} - cheap, "half of the six that it had in hand"
+
+
 def test_only_what_waits_in_the_queue_grows_overdue_and_its_owner_keeps_its_place(renders: Renders) -> None:
     with moving_clock() as hours:
         node, cheap = renders.node(), renders.place(6, tier="economy", window_units=2)
@@ -50,13 +76,15 @@ def test_only_what_waits_in_the_queue_grows_overdue_and_its_owner_keeps_its_plac
         with renders.database.unit_of_work() as session:
             assert render_queue.raise_overdue(session, BOUND_SECONDS) == 0
         hours.wait(2)
+        in_hand = [item for _ in range(2) if (renders.place(2, window_units=2)) for item in renders.claim(node, 2)]
         with renders.database.unit_of_work() as session:
             assert render_queue.raise_overdue(session, BOUND_SECONDS) == 2  # four are parked: they stand in no queue yet
-            assert render_queue.raise_overdue(session, BOUND_SECONDS) == 0
+            assert render_queue.raise_overdue(session, BOUND_SECONDS) == 2, "the same, anew"
         with renders.database.unit_of_work() as session:
             render_orders.set_priority(session, renders.account_id, cheap, 3)
+        assert renders.complete(in_hand) == 4
         renders.place(1, priority=100)
-        assert turn(renders, node, hours) == cheap  # moved among its owner's, and still overdue
+        assert turn(renders, node, hours) == cheap  # moved among its owner's, and overdue still
         assert turn(renders, node, hours) == cheap
         assert turn(renders, node, hours) != cheap
 

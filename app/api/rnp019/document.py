@@ -27,7 +27,8 @@ linked to it. The wallet that the account began with counts at once, another one
 Ask `POST /rnp/v1/estimates` first, with the body of the job: for each tier the `cost`, which is the most that it will cost, what
 it will probably cost, and the time until the last frame with its error bar. They come from frames of these very bytes that were
 rendered before; with `probe`, two small ones are rendered to see, free and so many a day; else from a guess. `GET /rnp/v1/tiers`
-tells what is free now. Frames of the tier `economy` come after all others, until they have waited for `wait_seconds_most`.
+tells what is free now. Frames of the tier `economy` come after all others, until they have waited for `wait_seconds_most`:
+then they have half of what nodes have in hand.
 
 Order a render of a scene with `POST /rnp/v1/jobs`: frames, settings, a tier and how it is paid. It is priced by the hours of
 nodes, in RENDER, and paid in RCREDIT, RENDER, USDC, USDT or SOL at the rate of that moment: from the balance (`credits`), on the
