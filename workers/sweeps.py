@@ -88,7 +88,7 @@ def sweep_work() -> None:
             inspections.drop_stale(session)
             inspections.feed(session)
         with database.unit_of_work() as session:
-            render_queue.raise_overdue(session, settings.economy_wait_seconds)
+            render_queue.raise_overdue(session, settings.economy_wait_seconds, settings.node_unhealthy_seconds)
         with database.unit_of_work() as session:
             task_deadlines.end_overdue(session, settings.task_pull_seconds)
         with database.unit_of_work() as session:

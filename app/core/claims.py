@@ -36,7 +36,8 @@ _PICK = """
       AND (u.engine IS NULL OR CAST(:engines AS text[]) IS NULL OR u.engine = ANY(CAST(:engines AS text[])))
       AND (u.kind <> 'join' OR :sees_all OR {is_paid})
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR (NOT EXISTS (
-            SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id AND b.blocked_at > :blocked_since)
+            SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id
+                AND (b.blocked_at > :blocked_since OR b.code = 'OVERWORKED'))
         AND NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)

@@ -41,8 +41,8 @@ BACK_OFF_LIMIT_SECONDS = 3600
 # What a node says of the work itself does not count against the node.
 WORKS_OWN_FAULTS = inspections.SCENE_FAULTS | {
     "PAYLOAD_INVALID", "INFERENCE_REFUSED", "TILES_UNSUPPORTED", "ENGINE_UNSUPPORTED", "PICTURE_LIMIT", "OUTPUT_LIMIT",
-    "TIME_LIMIT",
 }  # fmt: skip
+RENDERS_OWN_FAULTS = WORKS_OWN_FAULTS | {"TIME_LIMIT"}  # whose limit is what was quoted for it
 
 
 def lock_jobs(session: Session, attempt_ids: Collection[uuid.UUID]) -> None:
@@ -106,9 +106,11 @@ def fail(
     unit.failures += 1
     if node_id is not None:
         unit.blocked_nodes = [*unit.blocked_nodes, node_id]
-        if code not in (task_marks.TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else WORKS_OWN_FAULTS):
+        is_render = _is_render(session, unit)
+        of_work = RENDERS_OWN_FAULTS if is_render else WORKS_OWN_FAULTS
+        if code not in (task_marks.TASKS_OWN_FAULTS if unit.kind == tasks.UNIT_KIND else of_work):
             nodes.count_failure(session, node_id)
-        if _is_render(session, unit):
+        if is_render:
             render_blocks.note_failure(session, unit.job_id, node_id, code[:64])
     if unit.kind == tasks.UNIT_KIND:
         task_marks.note_failure(session, attempt_id, code)

@@ -7,13 +7,14 @@ never cost more than was quoted, nor than the client's cap: whatever is still to
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import render_holds, render_units
+from app.core import render_blocks, render_holds, render_units
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
@@ -26,20 +27,31 @@ DEFERRED = "pay_before_download"
 OVER_LIMIT = "MAX_AMOUNT_REACHED"
 OUTGREW = "ESTIMATE_EXCEEDED"
 OUTGREW_MESSAGE = (
-    "its frames take many times longer than was estimated, and more than the estimate is never charged: those that are finished "
-    "are kept; order the others anew, the estimate knows the scene now"
+    "its frames take many times longer than was estimated, more than the estimate is never charged, and no node is there that "
+    "has not worked for nothing: those that are finished are kept; order the others anew, the estimate knows the scene now"
 )
+SILENCE = timedelta(seconds=90)  # after which a node is away
+SILENCE = timedelta(seconds=90)  # after which a node is away
 STITCH_TOPIC, TILES_TOPIC = "renders.stitch", "renders.delete_tiles"
 
 # Of finished units: who did it, and how long at most that can have taken.
 _DONE = text("""
-SELECT u.id, u.attempt_id, least(u.seconds, extract(epoch FROM u.completed_at - a.started_at)) AS seconds, n.account_id AS payee
+SELECT u.id, u.attempt_id, least(u.seconds, extract(epoch FROM u.completed_at - a.started_at)) AS seconds,
+    n.account_id AS payee, n.id
 FROM work_units u JOIN attempts a ON a.id = u.attempt_id JOIN nodes n ON n.id = a.node_id
 WHERE u.id = ANY(:units) ORDER BY u.ordinal
 """)
+# What a node has worked on a job and finished, and what it gets for that.
 _WORKED = text("""
-SELECT coalesce(sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))), 0)
-FROM work_units u JOIN attempts a ON a.id = u.attempt_id WHERE u.job_id = :job_id AND u.state = 'completed'
+SELECT coalesce(sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))), 0), coalesce(sum(u.cost_minor), 0)
+FROM work_units u JOIN attempts a ON a.id = u.attempt_id
+WHERE u.job_id = :job_id AND u.state = 'completed' AND a.node_id = :node_id
+""")
+_ANOTHER = text("""
+SELECT EXISTS (SELECT FROM nodes n WHERE n.last_heartbeat_at > :alive_since AND NOT n.is_draining AND :kind = ANY(n.capabilities)
+    AND (n.memory_bytes IS NULL OR n.memory_bytes >= :memory_bytes)
+    AND (CAST(:engine AS text) IS NULL OR n.engines IS NULL OR :engine = ANY(n.engines))
+    AND NOT EXISTS (SELECT FROM render_blocks b WHERE b.job_id = :job_id AND b.node_id = n.id AND b.blocked_at IS NOT NULL))
 """)
 _MOVED = text("""
 SELECT DISTINCT o.account_id, n.account_id, j.asset FROM work_units u JOIN render_orders o ON o.job_id = u.job_id
@@ -50,12 +62,13 @@ WHERE u.id = ANY(:units) AND o.mode <> :deferred
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished unit: its attempt, the seconds that count, and the account of whose node did it."""
+    """A finished unit: its attempt, the seconds that count, the account of whose node did it, and the node."""
 
     unit_id: uuid.UUID
     attempt_id: uuid.UUID
     seconds: float
     payee: uuid.UUID
+    node_id: uuid.UUID
 
 
 def is_render(job: Any) -> bool:
@@ -83,11 +96,12 @@ def charge_done(session: Session, job_id: uuid.UUID, unit_ids: Sequence[uuid.UUI
     order = order_of(session, job_id)
     done = [Done(*row) for row in session.execute(_DONE, {"units": list(unit_ids)})]
     left = job.units_total - render_units.hub_count(job.settings) - job.units_completed + len(done)  # with those charged here
-    is_short = False
+    short: set[uuid.UUID] = set()
     for item in done:
         left -= 1
-        is_short |= _charge(session, job, order, item, left)
-    if is_short and left > 0 and _outgrew(session, job, order):
+        if _charge(session, job, order, item, left):
+            short.add(item.node_id)
+    if _is_to_end(session, job, order, short, left):
         return True
     if done and left == 0 and job.settings.get("tiles"):
         outbox.write(session, STITCH_TOPIC, str(job_id))
@@ -113,9 +127,26 @@ def _charge(session: Session, job: Job, order: RenderOrder, item: Done, left: in
     return price < measured
 
 
-def _outgrew(session: Session, job: Job, order: RenderOrder) -> bool:
-    worked = session.execute(_WORKED, {"job_id": job.id}).scalar_one()
-    return bool(worked > most_seconds(Money(order.price_per_hour_minor, job.asset), order.bound_minor))
+def _is_to_end(session: Session, job: Job, order: RenderOrder, short: set[uuid.UUID], left: int) -> bool:
+    """Keep the job from those of these nodes that have worked for as long as they are to without being paid; whether nobody is
+    there who may go on. A still in tiles, of which nothing is kept, is finished, and so is a film that is but to be joined."""
+    if job.settings.get("tiles") or left <= (1 if job.settings.get("video") else 0):
+        return False
+    overworked = sorted(node_id for node_id in short if _is_overworked(session, job, order, node_id))
+    for node_id in overworked:
+        render_blocks.note_overwork(session, job.id, node_id)
+    return bool(overworked) and not _is_another_there(session, job, order)
+
+
+def _is_overworked(session: Session, job: Job, order: RenderOrder, node_id: uuid.UUID) -> bool:
+    seconds, paid_minor = session.execute(_WORKED, {"job_id": job.id, "node_id": node_id}).one()
+    return bool(seconds > most_seconds(Money(order.price_per_hour_minor, job.asset), int(paid_minor)))
+
+
+def _is_another_there(session: Session, job: Job, order: RenderOrder) -> bool:
+    values = {"job_id": job.id, "kind": job.kind, "engine": job.settings.get("engine")}
+    values |= {"memory_bytes": int(order.allocation.get("scene_memory_bytes", 0))}
+    return bool(session.scalar(_ANOTHER, values | {"alive_since": clock.now() - SILENCE}))
 
 
 def pause_for_money(session: Session, job: Job, order: RenderOrder) -> bool:

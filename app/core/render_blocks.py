@@ -20,7 +20,7 @@ from app.values import clock
 FAILURES_MOST, SILENCES_MOST = 2, 3
 SECOND_TRY_SECONDS = 120  # as the setting RENDER_SECOND_TRY_SECONDS has it
 FORGIVEN_AFTER_SECONDS = 3600  # without falling silent again
-SILENT = "LEASE_LOST"
+SILENT, OVERWORKED = "LEASE_LOST", "OVERWORKED"
 # What will be so with the job's next frame, too; all else is soft, and counted.
 HARD = frozenset({
     "CRASHED", "GPU_ERROR", "GPU_UNAVAILABLE", "OUT_OF_MEMORY", "SANDBOX_ERROR", "ENGINE_UNSUPPORTED", "TIME_LIMIT",
@@ -59,6 +59,12 @@ def note_silence(session: Session, job_id: uuid.UUID, attempt_ids: Collection[uu
             row.blocked_at = clock.now()
         elif row.silences >= SILENCES_MOST:
             _block(session, row)
+
+
+def note_overwork(session: Session, job_id: uuid.UUID, node_id: uuid.UUID) -> None:
+    """A node has worked on a job, locked by the caller, for as long as it is to without being paid: it gets nothing more of it,
+    and no second try."""
+    _block(session, _row(session, job_id, node_id, OVERWORKED))
 
 
 def of_job(session: Session, job_id: uuid.UUID) -> list[uuid.UUID]:

@@ -18,7 +18,7 @@ from app.models.render_orders import RenderOrder
 from app.values import clock
 from app.values.money import Money
 from app.values.render_prices import most_seconds
-from app.values.render_tiers import queue_priority
+from app.values.render_tiers import OVERDUE, queue_priority
 from app.values.states import HELD, JobState, PaymentState, UnitState, advance
 
 CREDITS, PREPAY, DEFERRED = "credits", "prepay", render_billing.DEFERRED
@@ -245,7 +245,9 @@ def set_priority(session: Session, account_id: uuid.UUID, job_id: uuid.UUID, pri
     is_out = WorkUnit.state.in_(HELD) | (WorkUnit.state == UnitState.QUEUED) & ~WorkUnit.is_parked  # others get it when fed
     waiting = (WorkUnit.job_id == job.id, WorkUnit.ordinal >= 0, is_out)
     ids = list(session.scalars(select(WorkUnit.id).where(*waiting).order_by(WorkUnit.id).with_for_update()))
-    session.execute(update(WorkUnit).where(WorkUnit.id.in_(ids)).values(priority=queue_priority(job.tier, priority)))
+    is_overdue = WorkUnit.state.in_(HELD) & (WorkUnit.priority == OVERDUE)  # counts as such until the node is done with it
+    changed = update(WorkUnit).where(WorkUnit.id.in_(ids), ~is_overdue)
+    session.execute(changed.values(priority=queue_priority(job.tier, priority)))
     outbox.announce(session, "job:progress", job.id)
     return job
 

@@ -45,7 +45,7 @@ class X402Settlement(Base):
     memo: Mapped[Str]
     amount_minor: Mapped[Minor]
     payee: Mapped[Str | None]
-    fee_lamports: Mapped[Minor]
+    fee_lamports: Mapped[Minor] = mapped_column(server_default="10000")
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     blockhash: Mapped[Str]
     slot: Mapped[int | None] = mapped_column(BigInteger)

@@ -24,6 +24,7 @@ JOIN_SECONDS_PER_PIXEL = 1e-7  # 0.2 s for a Full HD frame
 EXTRA_MARGIN = 4.0
 # How much longer than expected all frames together may take, and still be within the bound.
 SAME_MARGIN, SCALED_MARGIN, PROBED_MARGIN, GUESSED_MARGIN = 0.25, 1.0, 2.0, 7.0
+LEAST_SPAN = 2.0  # two pictures whose work is nearer to each other show chance, and no line
 FAR_RATIO = 8.0  # from a picture so much smaller nobody knows how much of its time hangs on its size
 DEVIATIONS = 3.0
 UNKNOWN_SPREAD = 0.5  # of the mean, of frames of which only one was seen
@@ -144,9 +145,9 @@ def _scaled(known: Sequence[Timing], wanted: Load, guessed_slope: float) -> Fram
     near = min(known, key=lambda item: abs(math.log(item.load.work / wanted.work)))
     far = max(known, key=lambda item: abs(math.log(item.load.work / near.load.work)))
     span = max(near.load.work / far.load.work, far.load.work / near.load.work)
-    slope = (far.seconds - near.seconds) / (far.load.work - near.load.work) if span > 1 else 0.0
+    slope = (far.seconds - near.seconds) / (far.load.work - near.load.work) if span >= LEAST_SPAN else 0.0
     ratio, margin = wanted.work / near.load.work, PROBED_MARGIN if near.is_probe else SCALED_MARGIN
-    fixed = near.seconds - max(0.0, slope) * near.load.work if span > 1 else 0.0
+    fixed = near.seconds - max(0.0, slope) * near.load.work if span >= LEAST_SPAN else 0.0
     if slope > 0 and fixed > 0 and ratio <= FAR_RATIO * span:
         seconds = near.seconds + slope * (wanted.work - near.load.work)
     elif ratio <= FAR_RATIO:

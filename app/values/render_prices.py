@@ -5,7 +5,8 @@ from decimal import Decimal
 from app.values.money import DOWN, Money, from_decimal
 
 SECONDS_PER_HOUR = 3600
-# What is beyond the bound nobody pays: so many times its time nodes give, or so long where that is more, and no more.
+# What is beyond the bound nobody pays: a node goes on for so many times as long as it is paid for, or so long where that is
+# more, and no further.
 OVERRUN, OVERRUN_LEAST_SECONDS = 4, 300
 
 
@@ -38,8 +39,8 @@ def charge(
     return max(0, min(measured_minor, rest))
 
 
-def most_seconds(price_per_hour: Money, bound_minor: int) -> int:
-    """So long nodes may work on a render in all: on what was quoted, and on what turns out heavier up to a limit. A scene that
-    was quoted as light, by error or by somebody's lie, takes no more of them than that."""
-    paid = bound_minor * SECONDS_PER_HOUR // max(1, price_per_hour.minor)
+def most_seconds(price_per_hour: Money, paid_minor: int) -> int:
+    """So long a node may work on a render that pays so much: for what was quoted, and on what turns out heavier up to a limit. A
+    scene that was quoted as light, by error or by somebody's lie, takes no more of it than that."""
+    paid = paid_minor * SECONDS_PER_HOUR // max(1, price_per_hour.minor)
     return max(OVERRUN_LEAST_SECONDS, OVERRUN * paid)

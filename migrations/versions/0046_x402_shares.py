@@ -10,14 +10,15 @@ depends_on = None
 
 TABLE, INDEX = "x402_settlements", "ix_x402_settlements_payees"
 COUNTED = sa.text("payee IS NOT NULL AND state <> 'refused'")
-LEAST_FEE = "10000"  # two signatures; what was offered for compute units on top of it was not kept
+# Two signatures; what was offered for compute units on top of it was not kept. It stays: while an upgrade is under way, the
+# version before this one goes on writing rows.
+LEAST_FEE = "10000"
 PAID_TO = "UPDATE x402_settlements s SET payee = p.pay_to FROM payments p WHERE p.id = s.payment_id AND p.purpose = 'job'"
 
 
 def upgrade() -> None:
     op.add_column(TABLE, sa.Column("payee", sa.Text()))
     op.add_column(TABLE, sa.Column("fee_lamports", sa.BigInteger(), nullable=False, server_default=LEAST_FEE))
-    op.alter_column(TABLE, "fee_lamports", server_default=None)
     op.execute(PAID_TO)
     op.create_index(INDEX, TABLE, ["created_at"], postgresql_include=["payee", "fee_lamports"], postgresql_where=COUNTED)
 

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from app.core import nodes, outcomes, render_blocks, render_orders
+from app.core import outcomes, render_blocks, render_orders
 from app.db import Database
 from app.models.jobs import Attempt
 from app.models.nodes import Node
@@ -19,9 +19,8 @@ def renders(database: Database) -> Renders:
 
 
 def alive(renders: Renders, *node_ids: uuid.UUID) -> None:
-    with renders.database.unit_of_work() as session:
-        for node_id in node_ids:
-            nodes.heartbeat(session, session.get_one(Node, node_id), {})
+    for node_id in node_ids:
+        renders.beat(node_id)
 
 
 def take_back(renders: Renders) -> None:
@@ -154,3 +153,16 @@ def test_who_falls_silent_again_and_again_does_not_use_up_a_frames_attempts(rend
         assert renders.complete(taken) == 1
         assert renders.job(job_id).state == "completed"
         renders.assert_conserved(job_id, silent, other)
+
+
+def test_a_render_that_is_too_heavy_for_its_quote_makes_no_node_ill(renders: Renders) -> None:
+    """Its limit is what was quoted for it; the node gets nothing more of that job."""
+    node = renders.node()
+    for code, row in (("TIME_LIMIT", 0), ("CRASHED", 1)):
+        job_id = renders.place(1)
+        (taken,) = renders.claim(node)
+        renders.node_fails(taken, code)
+        with renders.database.unit_of_work() as session:
+            assert session.get_one(Node, node).failures_in_a_row == row
+        assert blocked(renders, job_id) == [node]
+        renders.cancel(job_id)

@@ -15,7 +15,7 @@ from app.models.jobs import Job
 from app.models.nodes import Node
 from app.models.render_orders import RenderHold, RenderOrder
 from app.values.money import parse
-from tests.factories.render_market import LIMITS, Renders
+from tests.factories.render_market import LIMITS, SETTINGS, Renders
 from tests.factories.task_market import moving_clock
 
 
@@ -68,7 +68,7 @@ def test_a_cap_pauses_the_job_before_it_is_crossed_and_a_higher_one_goes_on(rend
         node = renders.node()
         job_id = renders.place(10, max_amount=parse("0.35", "RCREDIT"))
         while taken := renders.claim(node, 64):
-            hours.wait(50)
+            hours.wait(35)
             renders.complete(taken)
         job = renders.job(job_id)
         assert (job.state, job.reason_code, job.units_completed) == ("paused", "MAX_AMOUNT_REACHED", 3)
@@ -78,7 +78,7 @@ def test_a_cap_pauses_the_job_before_it_is_crossed_and_a_higher_one_goes_on(rend
         with renders.database.unit_of_work() as session:
             render_orders.set_cap(session, renders.account_id, job_id, parse("5", "RCREDIT"))
         while taken := renders.claim(node, 64):
-            hours.wait(50)
+            hours.wait(35)
             renders.complete(taken)
         assert renders.job(job_id).state == "completed"
         assert renders.balance() == parse("99", "RCREDIT")
@@ -266,25 +266,52 @@ def test_the_books_notice_a_render_that_does_not_add_up(renders: Renders) -> Non
             session.rollback()
 
 
-def test_a_render_that_takes_far_longer_than_was_quoted_ends_and_the_next_estimate_knows(renders: Renders) -> None:
-    """Eight frames are quoted at 80 s in all: what is beyond 320 nobody works."""
+def test_a_node_works_no_further_for_nothing_and_a_render_ends_when_none_is_left(renders: Renders) -> None:
+    """A frame pays for 10 s: whoever has worked for 300 s, which is more than four times that of three frames, gets no more."""
     with moving_clock() as hours:
-        node, other = renders.node(), renders.node()
-        scene = renders.own_scene()
+        node, other, scene = renders.node(), renders.node(), renders.own_scene()
         job_id = renders.place(8, scene_id=scene)
-        under_way = renders.claim(other, 1)
-        for seconds, state in ((100, "open"), (210, "open"), (20, "failed")):
-            taken = renders.claim(node, 1)
+        for seconds in (100, 190, 20):
+            taken = renders.claim(node)
             hours.wait(seconds)
-            renders.complete(taken)
-            assert renders.job(job_id).state == state
+            renders.beat(other)
+            assert renders.complete(taken) == 1
+        assert renders.job(job_id).state == "open", "another is there"
+        hours.wait(3600)
+        assert renders.claim(node, 64) == [], "no second try, though nobody is there now"
+        for seconds, state in ((300, "open"), (11, "failed")):
+            taken = renders.claim(other)
+            hours.wait(seconds)
+            renders.beat(node)
+            assert renders.complete(taken) == 1 and renders.job(job_id).state == state
         job = renders.job(job_id)
-        assert (job.reason_code, job.units_completed) == ("ESTIMATE_EXCEEDED", 3)
-        assert renders.complete(under_way) == 0 == len(renders.claim(node, 64))
+        assert (job.reason_code, job.units_completed) == ("ESTIMATE_EXCEEDED", 5)
+        assert renders.claim(node, 64) == renders.claim(other, 64) == []
         assert renders.balance("held").minor == 0
-        assert renders.order(job_id).charged_minor == parse("0.3", "RCREDIT").minor
+        assert renders.order(job_id).charged_minor == parse("0.5", "RCREDIT").minor
         renders.assert_conserved(job_id, node, other)
-        assert renders.measured(scene) == [(3, 330.0)]
+        assert renders.measured(scene) == [(5, 621.0)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "settings", "seconds"),
+    [
+        ((1,), {"tiles": {"columns": 2, "rows": 2}}, (140, 140, 140)),
+        ((1, 2, 3), {"video": {"format": "MP4", "fps": 24, "frames": 3}}, (1, 1, 1000)),
+    ],
+)
+def test_what_would_be_nothing_without_its_rest_is_finished(
+    renders: Renders, frames: tuple[int, ...], settings: dict, seconds: tuple[int, ...]
+) -> None:
+    """A still of which no tile is kept alone, and a film that is but to be joined."""
+    with moving_clock() as hours:
+        node = renders.node()
+        job_id = renders.place(3, frames=frames, settings=SETTINGS | settings)
+        for each in seconds:
+            taken = renders.claim(node)
+            hours.wait(each)
+            assert renders.complete(taken) == 1
+        assert renders.job(job_id).state == "open" and len(renders.claim(node)) == 1
 
 
 def test_a_node_may_work_on_a_frame_as_long_as_on_its_whole_job(renders: Renders) -> None:

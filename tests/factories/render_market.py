@@ -45,6 +45,10 @@ class Renders:
             nodes.heartbeat(session, session.get_one(Node, made.node_id), {})
         return made.node_id
 
+    def beat(self, node_id: uuid.UUID) -> None:
+        with self.database.unit_of_work() as session:
+            nodes.heartbeat(session, session.get_one(Node, node_id), {})
+
     def placement(self, quoted: int = 10, **changes: Any) -> Placement:
         numbers = tuple(range(1, quoted + 1))
         price = Price(parse("36", self.asset), parse(str(Decimal(quoted) / 10), self.asset), Decimal(1), "none")
@@ -63,9 +67,9 @@ class Renders:
         )
         return replace(wanted, **changes)
 
-    def place(self, frames: int = 10, **changes: Any) -> uuid.UUID:
+    def place(self, quoted: int = 10, **changes: Any) -> uuid.UUID:
         with self.database.unit_of_work() as session:
-            return render_orders.place(session, self.placement(frames, **changes)).id
+            return render_orders.place(session, self.placement(quoted, **changes)).id
 
     def claim(self, node_id: uuid.UUID, limit: int = 1, job_id: uuid.UUID | None = None) -> list[Claim]:
         """`job_id`: whose scene it has open."""

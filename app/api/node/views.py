@@ -30,7 +30,7 @@ from app.values.capabilities import PROMPTED
 blueprint = Blueprint("node", __name__, url_prefix="/node/v1", description="How GPU hosts talk to the hub")
 blueprint.ARGUMENTS_PARSER = BadRequestParser()
 PICTURE_SETTINGS = ("width", "height", "samples", "engine", "output_format", "camera")
-SPECIAL_SETTINGS = ("denoise", "adaptive_sampling", "video")  # where they were asked for
+SPECIAL_SETTINGS = ("denoise", "adaptive_sampling", "color_mode", "color_depth", "video")  # where they were asked for
 INPUTS_AT_ONCE = 500
 SEEDS = 2**31
 TASK_SETTINGS = (

@@ -16,7 +16,7 @@ from app.config import Settings
 from app.flows import stitching
 from app.models.nodes import Node
 from app.models.render_orders import RenderOrder
-from app.values import clock
+from app.values import clock, tiles
 from tests.api.conftest import FakeNode, Market
 from tests.api.rnp019.conftest import REPORT, Agent, refused
 from tests.factories import films
@@ -98,9 +98,11 @@ def test_a_tile_that_fits_to_no_other_is_refused_and_rendered_elsewhere(agent: A
         assert hand_in(liar, attempt, trick(attempt["tile"]))["error"]["code"] == "RESULT_WRONG_COLORS"
     assert float(agent.job(job["id"])["current_cost"]) == 0
     done = []
-    while found := node.claim_anything():
-        done += found
-        assert hand_in(node, found[0], tile_of(found[0]["tile"]))["accepted"]
+    while (answer := node.post("claims", capabilities=node.capabilities, limit=1).json)["attempts"]:
+        done += answer["attempts"]
+        told = answer["jobs"][job["id"]]["settings"]
+        assert tiles.colors_text(told["color_mode"], told["color_depth"]) == "RGB of 8 bits"
+        assert hand_in(node, done[-1], tile_of(done[-1]["tile"]))["accepted"]
     assert len(done) == 6 and stitching.stitch(hub.database, hub.store, uuid.UUID(job["id"])) == stitching.MADE
     assert agent.job(job["id"])["status"] == "completed" and node.post("heartbeat", current_load=0).json["status"] == "HEALTHY"
 
