@@ -72,6 +72,11 @@ class BenchStack:
     def _show_errors(self) -> None:
         said = (self.home / "up.log").read_text(errors="replace").splitlines()  # which children ended, and why
         print("\n".join(said[-20:]), file=sys.stderr)
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):
+                print(f"{process.pid} {process.status()}: {' '.join(process.cmdline())[:120]}", file=sys.stderr)
+        valkey = (self.home / "logs" / "valkey.log").read_text(errors="replace").splitlines()
+        print("\n".join(f"valkey.log: {line}" for line in valkey[-10:]), file=sys.stderr)
         for log in sorted((self.home / "logs").glob("*.log")):
             lines = [line for line in log.read_text(errors="replace").splitlines() if '"error"' in line or "Error" in line]
             for line in lines[-5:]:
