@@ -20,6 +20,7 @@ from app.core import (
     payments,
     payout_reconciliation,
     presence,
+    provider_outcomes,
     render_probes,
     render_queue,
     reputation,
@@ -84,7 +85,7 @@ def sweep_work() -> None:
         with database.unit_of_work() as session:
             doorbells.ring_again(session, settings.ring_again_seconds)
         with database.unit_of_work() as session:
-            outcomes.end_noted_failures(session)
+            provider_outcomes.end_noted_failures(session)
             inspections.drop_stale(session)
             inspections.feed(session)
         with database.unit_of_work() as session:

@@ -37,7 +37,7 @@ _PICK = """
       AND (u.kind <> 'join' OR :sees_all OR {is_paid})
       AND (NOT (:node_id = ANY(u.blocked_nodes)) OR (NOT EXISTS (
             SELECT 1 FROM render_blocks b WHERE b.job_id = u.job_id AND b.node_id = :node_id
-                AND (b.blocked_at > :blocked_since OR b.code = 'OVERWORKED'))
+                AND (b.blocked_at > :blocked_since OR b.code = :overworked))
         AND NOT EXISTS (
             SELECT 1 FROM nodes n WHERE n.id <> ALL(u.blocked_nodes) AND n.last_heartbeat_at > :alive_since
             AND NOT n.is_draining AND (n.unhealthy_until IS NULL OR n.unhealthy_until < :now)
@@ -178,6 +178,7 @@ def claim(
         "node_id": node.id,
         "now": now,
         "alive_since": now - timedelta(seconds=silence_seconds),
+        "overworked": render_blocks.OVERWORKED,
         "blocked_since": now - timedelta(seconds=second_try_seconds),
         "memory_bytes": 2**63 - 1 if node.memory_bytes is None else node.memory_bytes,
         "engines": node.engines,

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core import payments
-from app.errors import NotFound, Refused
+from app.errors import NotFound
 from app.models.payments import ChainTransaction, Payment
 from app.values import clock
 from app.values.money import Money
@@ -63,15 +63,6 @@ def listed(session: Session, account_id: uuid.UUID, assets: Sequence[str], limit
     found = list(session.scalars(query))
     received = _received(session, found)
     return [DepositView(payment, received[payment.id]) for payment in found]
-
-
-def assert_room(session: Session, account_id: uuid.UUID, most: int, code: str = "TOO_MANY_DEPOSITS") -> None:
-    """Refused, with `code`, for an account that so many unpaid deposits and jobs are waited for already."""
-    waiting = select(func.count()).select_from(Payment)
-    waiting = waiting.where(Payment.account_id == account_id, Payment.state == "open", Payment.expires_at > clock.now())
-    if int(session.scalar(waiting) or 0) >= most:
-        message = f"{most} payments of this account are waited for: make one of them, or wait until they expire"
-        raise Refused(message, code=code, details={"most": most})
 
 
 def _received(session: Session, found: Collection[Payment]) -> dict[uuid.UUID, Money]:

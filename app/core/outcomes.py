@@ -28,7 +28,6 @@ from app.core import (
 )
 from app.core.task_ends import Exit
 from app.db import after_commit
-from app.errors import Conflict
 from app.models.jobs import Attempt, Job, WorkUnit
 from app.models.nodes import Node
 from app.values import clock
@@ -65,7 +64,7 @@ def lock_live(session: Session, pairs: Collection[tuple[uuid.UUID, int]]) -> dic
     return {unit.attempt_id: unit for unit in units if unit.attempt_id and fences[unit.attempt_id] == unit.fence}
 
 
-def _end_attempts(session: Session, attempt_ids: Collection[uuid.UUID], state: AttemptState, **values: Any) -> None:
+def end_attempts(session: Session, attempt_ids: Collection[uuid.UUID], state: AttemptState, **values: Any) -> None:
     statement = update(Attempt).where(Attempt.id.in_(attempt_ids), Attempt.state == AttemptState.LIVE)
     ended = session.execute(statement.values(state=state, ended_at=clock.now(), **values).returning(Attempt.id)).all()
     if ended:
@@ -97,7 +96,7 @@ def fail(
     end = task_ends.of_failure(session, unit, attempt_id, code, message, exited) if unit.kind == tasks.UNIT_KIND else None
     code, message = (end.reason, end.message) if end is not None else (code, message)
     attempts.tell_ended(session, unit, AttemptState.FAILED, code[:64])
-    _end_attempts(session, [attempt_id], AttemptState.FAILED, error_code=code[:64], error_message=message[:2000])
+    end_attempts(session, [attempt_id], AttemptState.FAILED, error_code=code[:64], error_message=message[:2000])
     if end is not None:
         fail_job(session, unit.job_id, code, message)
         session.refresh(unit)
@@ -171,7 +170,7 @@ def inspected(session: Session, attempt_id: uuid.UUID, fence: int, seconds: floa
     unit.state = advance(advance(UnitState(unit.state), UnitState.UPLOADED), UnitState.COMPLETED)
     unit.seconds, unit.progress, unit.completed_at, unit.lease_until = seconds, 1.0, clock.now(), None
     attempts.tell_ended(session, unit, AttemptState.COMPLETED)
-    _end_attempts(session, [attempt_id], AttemptState.COMPLETED)
+    end_attempts(session, [attempt_id], AttemptState.COMPLETED)
     _forgive(session, [attempt_id])
     inspections.note(session, unit, inspections.told(report))
     return True
@@ -206,7 +205,7 @@ def release(session: Session, attempt_id: uuid.UUID, fence: int) -> bool:
     if unit is None:
         return False
     attempts.tell_ended(session, unit, AttemptState.RELEASED)
-    _end_attempts(session, [attempt_id], AttemptState.RELEASED)
+    end_attempts(session, [attempt_id], AttemptState.RELEASED)
     _requeue(session, unit)
     return True
 
@@ -240,7 +239,7 @@ def _expire(session: Session, job_id: uuid.UUID, limits: tuple[int, int], expire
             continue  # its job failed through another unit of this very batch
         if unit.attempt_id is not None:
             attempts.tell_ended(session, unit, AttemptState.LOST)
-            _end_attempts(session, [unit.attempt_id], AttemptState.LOST)
+            end_attempts(session, [unit.attempt_id], AttemptState.LOST)
             if unit.kind == tasks.UNIT_KIND:
                 task_marks.note(session, unit.attempt_id, Outcome.LATE if unit.state == UnitState.ASSIGNED else Outcome.LOST)
         unit.losses += 1
@@ -295,7 +294,7 @@ def _end_job(session: Session, job_id: uuid.UUID, state: JobState, code: str, me
     locked = session.execute(
         select(WorkUnit.id, WorkUnit.attempt_id).where(*pending).order_by(WorkUnit.id).with_for_update()
     ).all()
-    _end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
+    end_attempts(session, [row[1] for row in locked if row[1] is not None], AttemptState.CANCELLED)
     if task_billing.is_task(job):
         task_billing.settle_early(session, job)  # by what its unit says, before that is cancelled
     is_replayable = state == JobState.FAILED and dead_letters.is_dispatched(job)  # a replay starts the failed units over
@@ -328,73 +327,3 @@ def foreign(session: Session, node_id: uuid.UUID, attempt_ids: Sequence[uuid.UUI
     """Whether one of these attempts was handed to somebody else."""
     query = select(Attempt.id).where(Attempt.id.in_(attempt_ids), Attempt.node_id.is_distinct_from(node_id))
     return session.scalar(query.limit(1)) is not None
-
-
-def fail_paid_job(session: Session, job_id: uuid.UUID, code: str, message: str) -> None:
-    """The provider itself says that it can't: refused for a job that is not paid or is over."""
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
-    if job.payment_state != PaymentState.CONFIRMED or job.state != JobState.OPEN:
-        raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
-    fail_job(session, job_id, code, message)
-
-
-def note_failure(session: Session, job_id: uuid.UUID, message: str) -> None:
-    """An unsigned failure is only noted: anybody could have sent it."""
-    statement = update(Job).where(Job.id == job_id, Job.state == JobState.OPEN, Job.failure_noted_at.is_(None))
-    session.execute(statement.values(failure_note=message[:2000], failure_noted_at=clock.now()))
-
-
-def end_noted_failures(session: Session, silence_seconds: int = 60) -> int:
-    """End jobs whose unsigned failure was followed by no sign of life. Returns how many.
-
-    A frame completed since, or one in a node's hands, is such a sign and voids the note. What the provider's software holds is
-    none by itself: it is asked (`pushes.set_lease`).
-    """
-    before = clock.now() - timedelta(seconds=silence_seconds)
-    in_a_node = select(Attempt.id).where(Attempt.id == WorkUnit.attempt_id, Attempt.node_id.is_not(None)).exists()
-    alive = (
-        select(WorkUnit.id)
-        .where(
-            WorkUnit.job_id == Job.id,
-            WorkUnit.ordinal >= 0,
-            (WorkUnit.completed_at > Job.failure_noted_at) | (WorkUnit.state.in_(HELD) & in_a_node),
-        )
-        .exists()
-    )
-    noted = (Job.state == JobState.OPEN, Job.failure_noted_at < before, Job.payment_state == PaymentState.CONFIRMED)
-    session.execute(update(Job).where(*noted, alive).values(failure_note=None, failure_noted_at=None))
-    query = select(Job.id, Job.failure_note).where(*noted, ~alive)
-    rows = session.execute(query.limit(100)).all()
-    notes = {row[0]: row[1] or "the provider reported a failure" for row in rows}
-
-    def end(job_id: uuid.UUID) -> int:
-        fail_job(session, job_id, "PROVIDER_FAILED", notes[job_id])
-        return 1
-
-    return sum(_each(session, notes, end))
-
-
-def take_over(session: Session, job_id: uuid.UUID, lease_seconds: int = 300) -> dict[int, tuple[uuid.UUID, int]]:
-    """Give every unfinished frame of a paid job to its provider's own software: {frame: (attempt, fence)}.
-
-    Whatever a node of the provider still holds is lost by the fence; a job that is over is a Conflict.
-    """
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
-    if job.payment_state != PaymentState.CONFIRMED or job.state != JobState.OPEN:
-        raise Conflict("this job is not under way", code="JOB_NOT_OPEN")
-    query = select(WorkUnit).where(
-        WorkUnit.job_id == job_id, WorkUnit.ordinal >= 0, WorkUnit.state != UnitState.COMPLETED
-    )
-    taken: dict[int, tuple[uuid.UUID, int]] = {}
-    for unit in session.scalars(query.order_by(WorkUnit.id).with_for_update()):
-        if unit.attempt_id is not None:
-            _end_attempts(session, [unit.attempt_id], AttemptState.RELEASED)
-        if unit.state != UnitState.QUEUED:
-            unit.state = advance(UnitState(unit.state), UnitState.QUEUED)
-        unit.state = advance(UnitState.QUEUED, UnitState.ASSIGNED)
-        unit.fence, unit.attempt_id = unit.fence + 1, uuid.uuid4()
-        unit.lease_until = clock.now() + timedelta(seconds=lease_seconds)
-        key = f"results/{job_id}/{unit.id}/{unit.fence}"
-        session.add(Attempt(id=unit.attempt_id, unit_id=unit.id, fence=unit.fence, upload_key=key))
-        taken[unit.frame or 0] = (unit.attempt_id, unit.fence)
-    return taken

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import outbox
 from app.core import accounts, chain_cursors, deposits, jobs, ledger, render_payments, settlement
 from app.core.ledger import Party
-from app.errors import Conflict
+from app.errors import Conflict, Refused
 from app.models.jobs import Job
 from app.models.nodes import Provider
 from app.models.payments import ChainTransaction, Payment, Refund
@@ -285,3 +285,12 @@ def reopen_never_seen(session: Session, shown: ChainTransaction) -> None:
 def _order_check(session: Session, shown: ChainTransaction) -> None:
     if shown.chain in ASKED_ABOUT:
         outbox.write(session, "payments.verify", str(shown.id))
+
+
+def assert_room(session: Session, account_id: uuid.UUID, most: int, code: str = "TOO_MANY_DEPOSITS") -> None:
+    """Refused, with `code`, for an account that so many payments, of deposits and of jobs, are waited for already."""
+    waiting = select(func.count()).select_from(Payment)
+    waiting = waiting.where(Payment.account_id == account_id, Payment.state == "open", Payment.expires_at > clock.now())
+    if int(session.scalar(waiting) or 0) >= most:
+        message = f"{most} payments of this account are waited for: make one of them, or wait until they expire"
+        raise Refused(message, code=code, details={"most": most})

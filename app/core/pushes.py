@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import outcomes
+from app.core import provider_outcomes
 from app.models.jobs import Attempt, Job, Scene, WorkUnit
 from app.models.nodes import Provider
 from app.values import clock
@@ -110,7 +110,7 @@ def accept(session: Session, job_id: uuid.UUID, lease_seconds: int) -> bool:
     held = select(WorkUnit.id).where(WorkUnit.job_id == job_id, WorkUnit.kind == FRAME, WorkUnit.state.in_(HELD))
     if job.state != JobState.OPEN or job.payment_state != PaymentState.CONFIRMED or session.scalar(held.limit(1)):
         return False
-    taken = outcomes.take_over(session, job_id, lease_seconds)
+    taken = provider_outcomes.take_over(session, job_id, lease_seconds)
     session.flush()
     attempts = [attempt for attempt, _ in taken.values()]
     session.execute(update(WorkUnit).where(WorkUnit.attempt_id.in_(attempts)).values(state=UnitState.RENDERING))

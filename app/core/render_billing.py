@@ -7,14 +7,13 @@ never cost more than was quoted, nor than the client's cap: whatever is still to
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import outbox
-from app.core import render_blocks, render_holds, render_units
+from app.core import render_blocks, render_holds, render_nodes, render_units
 from app.models.jobs import Job, WorkUnit
 from app.models.render_orders import RenderOrder
 from app.values import clock
@@ -30,8 +29,6 @@ OUTGREW_MESSAGE = (
     "its frames take many times longer than was estimated, more than the estimate is never charged, and no node is there that "
     "has not worked for nothing: those that are finished are kept; order the others anew, the estimate knows the scene now"
 )
-SILENCE = timedelta(seconds=90)  # after which a node is away
-SILENCE = timedelta(seconds=90)  # after which a node is away
 STITCH_TOPIC, TILES_TOPIC = "renders.stitch", "renders.delete_tiles"
 
 # Of finished units: who did it, and how long at most that can have taken.
@@ -46,12 +43,6 @@ _WORKED = text("""
 SELECT coalesce(sum(least(u.seconds, extract(epoch FROM u.completed_at - a.started_at))), 0), coalesce(sum(u.cost_minor), 0)
 FROM work_units u JOIN attempts a ON a.id = u.attempt_id
 WHERE u.job_id = :job_id AND u.state = 'completed' AND a.node_id = :node_id
-""")
-_ANOTHER = text("""
-SELECT EXISTS (SELECT FROM nodes n WHERE n.last_heartbeat_at > :alive_since AND NOT n.is_draining AND :kind = ANY(n.capabilities)
-    AND (n.memory_bytes IS NULL OR n.memory_bytes >= :memory_bytes)
-    AND (CAST(:engine AS text) IS NULL OR n.engines IS NULL OR :engine = ANY(n.engines))
-    AND NOT EXISTS (SELECT FROM render_blocks b WHERE b.job_id = :job_id AND b.node_id = n.id AND b.blocked_at IS NOT NULL))
 """)
 _MOVED = text("""
 SELECT DISTINCT o.account_id, n.account_id, j.asset FROM work_units u JOIN render_orders o ON o.job_id = u.job_id
@@ -135,18 +126,13 @@ def _is_to_end(session: Session, job: Job, order: RenderOrder, short: set[uuid.U
     overworked = sorted(node_id for node_id in short if _is_overworked(session, job, order, node_id))
     for node_id in overworked:
         render_blocks.note_overwork(session, job.id, node_id)
-    return bool(overworked) and not _is_another_there(session, job, order)
+    memory_bytes = int(order.allocation.get("scene_memory_bytes", 0))
+    return bool(overworked) and not render_nodes.is_another_there(session, job, memory_bytes)
 
 
 def _is_overworked(session: Session, job: Job, order: RenderOrder, node_id: uuid.UUID) -> bool:
     seconds, paid_minor = session.execute(_WORKED, {"job_id": job.id, "node_id": node_id}).one()
     return bool(seconds > most_seconds(Money(order.price_per_hour_minor, job.asset), int(paid_minor)))
-
-
-def _is_another_there(session: Session, job: Job, order: RenderOrder) -> bool:
-    values = {"job_id": job.id, "kind": job.kind, "engine": job.settings.get("engine")}
-    values |= {"memory_bytes": int(order.allocation.get("scene_memory_bytes", 0))}
-    return bool(session.scalar(_ANOTHER, values | {"alive_since": clock.now() - SILENCE}))
 
 
 def pause_for_money(session: Session, job: Job, order: RenderOrder) -> bool:

@@ -92,7 +92,8 @@ def _row(session: Session, job_id: uuid.UUID, node_id: uuid.UUID, code: str) -> 
     values = {"job_id": job_id, "node_id": node_id, "failures": 0, "silences": 0, "code": code}
     session.execute(insert(RenderBlock).values(values).on_conflict_do_nothing())
     row = session.get_one(RenderBlock, (job_id, node_id), populate_existing=True)
-    row.code = code
+    if row.code != OVERWORKED:  # for good, whatever it says of what it had in hand
+        row.code = code
     return row
 
 

@@ -8,10 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.errors import Unavailable
+from app.models.jobs import Job
 from app.values import clock
 from app.values.render_tiers import ECONOMY, ECONOMY_MOST, PRIORITY, TIERS
 
 KIND = "render"
+SILENCE = timedelta(seconds=90)  # after which a node is away, as the setting NODE_UNHEALTHY_SECONDS has it
 
 # Nodes that may have anybody's frames. What a scene needs of memory counts where a node says how much it has, and so does its
 # engine.
@@ -27,6 +29,13 @@ WHERE n.last_heartbeat_at > :alive_since AND NOT n.is_draining AND (n.unhealthy_
 _OPERATORS = text("""
 SELECT EXISTS (SELECT FROM nodes n WHERE n.is_trusted AND n.last_heartbeat_at > :alive_since AND NOT n.is_draining
     AND :kind = ANY(n.capabilities))
+""")
+# Not among those that a job keeps away.
+_ANOTHER = text("""
+SELECT EXISTS (SELECT FROM nodes n WHERE n.last_heartbeat_at > :alive_since AND NOT n.is_draining AND :kind = ANY(n.capabilities)
+    AND (n.memory_bytes IS NULL OR n.memory_bytes >= :memory_bytes)
+    AND (CAST(:engine AS text) IS NULL OR n.engines IS NULL OR :engine = ANY(n.engines))
+    AND NOT EXISTS (SELECT FROM render_blocks b WHERE b.job_id = :job_id AND b.node_id = n.id AND b.blocked_at IS NOT NULL))
 """)
 # What stands in the queue or is with nodes: how many, and how long that will take by what its job's frames took so far, as nodes
 # say, but never longer than the job has been going.
@@ -80,6 +89,12 @@ def availability(
     asked = {"kind": kind, "guess_seconds": terms.guess_seconds, "economy_most": ECONOMY_MOST, "now": now}
     ahead = {(row[0], row[1]): (int(row[2]), float(row[3])) for row in session.execute(_AHEAD, asked)}
     return {tier: _of_tier(tier, nodes, free, ahead, terms) for tier in TIERS}
+
+
+def is_another_there(session: Session, job: Job, memory_bytes: int) -> bool:
+    """Whether a node is there that a job does not keep away, and that has its engine and the memory that it needs."""
+    values = {"job_id": job.id, "kind": job.kind, "engine": job.settings.get("engine"), "memory_bytes": memory_bytes}
+    return bool(session.scalar(_ANOTHER, values | {"alive_since": clock.now() - SILENCE}))
 
 
 def assert_joins_unpaid(session: Session, terms: Terms) -> None:

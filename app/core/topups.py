@@ -4,7 +4,7 @@ import uuid
 
 from sqlalchemy.orm import Session
 
-from app.core import deposit_records, solana_deposits
+from app.core import payments, solana_deposits
 from app.core.render_payments import MEMO_PREFIX
 from app.core.solana_hub import SolanaHub
 from app.models.payments import Payment
@@ -21,7 +21,7 @@ def ask(
     TOO_MANY_DEPOSITS for an account that too many are waited for already."""
     known = session.get(Payment, payment_id) if payment_id else None
     if known is None:
-        deposit_records.assert_room(session, account_id, MOST_WAITING)
+        payments.assert_room(session, account_id, MOST_WAITING)
     return solana_deposits.ask(
         session,
         hub,

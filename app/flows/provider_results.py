@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 from app import offload
 from app.config import Settings
-from app.core import completions, jobs, outcomes
+from app.core import completions, jobs, provider_outcomes
 from app.core.completions import Finished
 from app.core.expected_results import ExpectedResult
 from app.db import Database
@@ -81,7 +81,7 @@ def _delete(store: Store, files: dict[int, Delivered], kept: set[int]) -> None:
 def _book(database: Database, job_id: uuid.UUID, files: dict[int, Delivered], seconds_per_frame: float) -> set[int]:
     """Give the unfinished frames to this delivery and complete them; returns which frames those were."""
     with database.unit_of_work() as session:
-        taken = outcomes.take_over(session, job_id)
+        taken = provider_outcomes.take_over(session, job_id)
         finished = [
             Finished(attempt, fence, files[frame].key, files[frame].sha256, files[frame].size_bytes, seconds_per_frame)
             for frame, (attempt, fence) in taken.items()

@@ -11,10 +11,10 @@ from typing import Any
 from app.core import (
     account_scenes,
     allocation,
-    deposit_records,
     estimates,
     inspections,
     pay_later,
+    payments,
     prompt_estimates,
     render_nodes,
     render_orders,
@@ -93,7 +93,7 @@ def order(database: Database, terms: Terms, wanted: Wanted) -> Job:
         if (known := render_orders.placed(session, wanted.account_id, wanted.order_id)) is not None:
             return known
         if wanted.mode == PREPAY:
-            deposit_records.assert_room(session, wanted.account_id, UNPAID_MOST, "TOO_MANY_UNPAID")
+            payments.assert_room(session, wanted.account_id, UNPAID_MOST, "TOO_MANY_UNPAID")
         if prompt is None:
             ordered = _of_scene(session, terms, wanted, frames, _scene(session, wanted))
         else:

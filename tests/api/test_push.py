@@ -23,7 +23,7 @@ from werkzeug.formparser import parse_form_data
 
 from app.adapters.outbound import OutboundClient
 from app.adapters.pace import PushPace, wait_seconds
-from app.core import audit, completions, outcomes, pushes
+from app.core import audit, completions, outcomes, provider_outcomes, pushes
 from app.factory import create_app
 from app.flows import push
 from app.models.jobs import WorkUnit
@@ -424,7 +424,7 @@ def end_noted(farm: Farm, after_seconds: float) -> int:
             f"UPDATE jobs SET failure_noted_at = failure_noted_at - interval '{after_seconds} seconds'"
         )
     with farm.hub.database.unit_of_work() as session:
-        return outcomes.end_noted_failures(session)
+        return provider_outcomes.end_noted_failures(session)
 
 
 def test_a_signed_failure_counts_at_once(farm: Farm, payer: Payer) -> None:

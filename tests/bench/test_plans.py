@@ -18,6 +18,7 @@ from app.core import (
     outcomes,
     owned,
     payments,
+    provider_outcomes,
     pushes,
     render_nodes,
     render_queue,
@@ -134,7 +135,7 @@ def test_a_claim_reads_the_queue_in_order_and_stops(
 def test_the_sweeps_read_no_large_table_whole(market: Marketplace, database: Database, plans: Any) -> None:
     with database.unit_of_work() as session:
         outcomes.expire_leases(session, (3, 5))
-        outcomes.end_noted_failures(session)
+        provider_outcomes.end_noted_failures(session)
         pushes.waiting(session, set())
         payments.pending(session)
     seen = plans()

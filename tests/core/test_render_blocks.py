@@ -166,3 +166,19 @@ def test_a_render_that_is_too_heavy_for_its_quote_makes_no_node_ill(renders: Ren
             assert session.get_one(Node, node).failures_in_a_row == row
         assert blocked(renders, job_id) == [node]
         renders.cancel(job_id)
+
+
+def test_a_node_that_has_worked_for_nothing_gets_no_second_try_whatever_it_says_then(renders: Renders) -> None:
+    with moving_clock() as hours:
+        node = renders.node()
+        alive(renders, renders.node())
+        job_id = renders.place(8)
+        held = renders.claim(node, 2)
+        with renders.database.unit_of_work() as session:
+            render_blocks.note_overwork(session, job_id, node)
+        renders.node_fails(held[0], "CRASHED")
+        hours.wait(50)
+        take_back(renders)
+        hours.wait(3600)
+        alive(renders, node)
+        assert renders.claim(node, 8) == [] and blocked(renders, job_id) == [node]

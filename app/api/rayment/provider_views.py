@@ -12,7 +12,7 @@ from app.adapters.outbound import validate_public_url
 from app.api.context import hub, json_body, unit_of_work
 from app.api.idempotency import idempotent
 from app.api.rayment import bodies, document, reading
-from app.core import accounts, jobs, nodes, outcomes
+from app.core import accounts, jobs, nodes, provider_outcomes
 from app.db import Session
 from app.errors import InvalidInput, NotFound, Unauthenticated
 from app.flows import provider_results
@@ -148,7 +148,7 @@ def failed(job_id: str) -> ResponseReturnValue:
         provider, found = _own_job(session, body, job_id)
         if body.get("signature"):
             check_signature(session, provider, f"failed:{job_id}", body)
-            outcomes.fail_paid_job(session, found, "PROVIDER_FAILED", error)
+            provider_outcomes.fail_paid_job(session, found, "PROVIDER_FAILED", error)
             return bodies.success({"jobId": str(found), "status": "failed", "message": "Failure recorded"})
-        outcomes.note_failure(session, found, error)
+        provider_outcomes.note_failure(session, found, error)
     return bodies.success({"jobId": str(found), "status": "noted", "message": "Noted; sign failed:{jobId} to end it now"})

@@ -62,7 +62,7 @@ def deposit(body: dict[str, Any]) -> dict[str, Any]:
     with unit_of_work() as session:
         caller = security.caller(session, "wallet:write")
         asset = body.get("currency") or payment_methods.read(session, caller.account_id).currency
-        deposit_records.assert_room(session, caller.account_id, DEPOSITS_MOST)
+        payments.assert_room(session, caller.account_id, DEPOSITS_MOST)
         payment = solana_deposits.ask(
             session,
             solana_hub.read(settings),
