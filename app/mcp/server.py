@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from anyio import from_thread, to_thread
 from mcp.server.mcpserver import Context, MCPServer
@@ -47,7 +47,7 @@ MostAmount = Annotated[str | float | None, Field(description=MOST)]
 Wait = Annotated[float, Field(ge=0, le=CALL_SECONDS, description="seconds to wait for news before answering")]
 LONGER = f"at most. Many clients give up on a call after 60 s: more, up to {WAIT_SECONDS_MOST:.0f}, is for those that do not"
 Timeout = Annotated[float, Field(ge=0, le=WAIT_SECONDS_MOST, description=LONGER)]
-Asked = Context[Any, Any]
+Asked: TypeAlias = Context[Any, Any]
 TELL_SECONDS = 0.2
 MORE = 'further ones: "tiles" ("2x2" or "auto": a heavy still by many nodes), "denoise", "adaptive_sampling" (true, false)'
 More = Annotated[dict[str, Any] | None, Field(description=MORE)]
