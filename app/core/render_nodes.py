@@ -13,7 +13,7 @@ from app.values import clock
 from app.values.render_tiers import ECONOMY, ECONOMY_MOST, PRIORITY, TIERS
 
 KIND = "render"
-SILENCE = timedelta(seconds=90)  # after which a node is away, as the setting NODE_UNHEALTHY_SECONDS has it
+SILENCE = timedelta(seconds=90)  # after which a node is taken to be away; NODE_UNHEALTHY_SECONDS if nobody sets it otherwise
 
 # Nodes that may have anybody's frames. What a scene needs of memory counts where a node says how much it has, and so does its
 # engine.
