@@ -1,4 +1,7 @@
-"""The baseline of the throughput figures: a Celery task that does nothing, on the same Valkey."""
+"""The baseline of the throughput figures: a Celery task that does nothing, on the same Valkey.
+
+NOOP_BROKER_URL: the worker's broker.
+"""
 
 import os
 
@@ -7,7 +10,7 @@ from celery import Celery
 
 MARK = "bench:done"
 
-app = Celery("noop", broker=os.environ["BROKER_URL"])
+app = Celery("noop", broker=os.environ.get("NOOP_BROKER_URL"), set_as_current=False)  # the hub's own app stays the current one
 app.conf.update(
     task_ignore_result=True,
     task_default_queue="bench",
@@ -26,4 +29,4 @@ def noop(number: int) -> None:
 @app.task(name="bench.mark")
 def mark() -> None:
     """The last task of a run: tells the waiting side that all before it were handed out."""
-    redis.Redis.from_url(os.environ["BROKER_URL"]).rpush(MARK, "done")
+    redis.Redis.from_url(app.conf.broker_url).rpush(MARK, "done")

@@ -8,6 +8,7 @@ from types import TracebackType
 
 import redis
 
+from bench import noop
 from bench.report import ROOT
 from bench.stack import BenchError
 
@@ -18,17 +19,17 @@ class NoopWorker:
     """Two processes of Celery's default pool on the given broker, as many as the API has."""
 
     def __init__(self, broker_url: str, concurrency: int = 2) -> None:
-        os.environ["BROKER_URL"] = broker_url
-        from bench import noop  # reads its broker from the environment, as its worker process does
-
-        self._tasks, self._redis = noop, redis.Redis.from_url(broker_url)
-        self._tasks.app.conf.broker_url = broker_url
+        self._redis = redis.Redis.from_url(broker_url)
+        noop.app.conf.broker_url = broker_url
         command = [sys.executable, "-m", "celery", "-A", "bench.noop", "worker", "-c", str(concurrency), "-Q", "bench"]
         command += ["--without-gossip", "--without-mingle", "--loglevel", "ERROR", "-n", "noop@%h"]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, "NOOP_BROKER_URL": broker_url}
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def __enter__(self) -> "NoopWorker":
-        self._tasks.mark.delay()
+        noop.mark.delay()
         self._wait()
         return self
 
@@ -40,12 +41,12 @@ class NoopWorker:
         """Send and run `count` tasks: (tasks per second sent and run, tasks per second sent)."""
         started = time.perf_counter()
         for number in range(count):
-            self._tasks.noop.delay(number)
+            noop.noop.delay(number)
         sent = time.perf_counter() - started
-        self._tasks.mark.delay()
+        noop.mark.delay()
         self._wait()
         return count / (time.perf_counter() - started), count / sent
 
     def _wait(self) -> None:
-        if self._redis.blpop([self._tasks.MARK], READY_SECONDS) is None:
+        if self._redis.blpop([noop.MARK], READY_SECONDS) is None:
             raise BenchError("the Celery worker did not answer")

@@ -20,6 +20,8 @@ from app.stack.ports import free_port
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 60
 CHAIN_PORT_OFFSET = 899
+# Servers that whoever measures has set for himself are not what is measured.
+MEASURERS = frozenset(("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SOLANA_RPC_URL", "EVM_RPC_URL", "TON_API_URL"))
 
 
 class BenchError(Exception):
@@ -34,7 +36,7 @@ class BenchStack:
         self.home.chmod(0o755)  # PostgreSQL runs as another user and must reach its folder
         self.port = free_port(CHAIN_PORT_OFFSET, CHAIN_PORT_OFFSET + 1, CHAIN_PORT_OFFSET + 3)
         self._environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in MEASURERS},
             "LIGHTYARD_HOME": str(self.home),
             "PORT": str(self.port),
             "NODES": str(nodes),

@@ -12,9 +12,12 @@ import httpx
 import psutil
 import pytest
 
+from app.config import load
 from app.stack import leftovers
 from app.stack.ports import free_port
 from app.stack.postgres import Postgres
+from app.stack.up import unanswered
+from app.stack.valkey import Valkey
 from devnet.evm import program
 from devnet.ton import program as ton_program
 from tests.factories.missing import go_without
@@ -90,6 +93,17 @@ def test_a_taken_port_is_named(home: Path, offset: int, name: str) -> None:
     assert refused.returncode == 1
     assert f"port {port + offset} ({name}) is taken" in refused.stderr and "set PORT to another" in refused.stderr
     assert leftovers.of_home(home) == []
+
+
+def test_a_broker_and_a_valkey_that_do_not_answer_are_named_without_their_secrets(home: Path, valkey: Valkey) -> None:
+    """The API is up without them: without a word, whoever set a wrong address would wait for ever."""
+    set_wrong = {"BROKER_URL": f"amqp://guest:hidden@127.0.0.1:{free_port()}//", "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    said = list(unanswered(load({"LIGHTYARD_HOME": str(home), **set_wrong})))
+    assert [line.partition(" ")[0] for line in said] == ["valkey", "broker"]
+    for line, name in zip(said, ("REDIS_URL", "BROKER_URL"), strict=True):
+        assert "refused" in line and f"or mend {name}" in line and "orders wait" in line and "hidden" not in line
+    assert not list(unanswered(load({"LIGHTYARD_HOME": str(home), "BROKER_URL": valkey.url, "REDIS_URL": valkey.url})))
+    assert not list(unanswered(load({"LIGHTYARD_HOME": str(home)})))  # both are embedded
 
 
 def test_production_is_refused_by_name(home: Path) -> None:
