@@ -5,23 +5,24 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.stack.valkey import Valkey
+from app.wiring import connect_cache
 from workers import sweeps
 
 
 class TwoChains:
-    """A hub with two chains and nothing else; its turns are always ours."""
+    """A hub with two chains and nothing else but its turns."""
 
     database = signer = payout_rules = None
     payout_chains = (SimpleNamespace(name="solana"), SimpleNamespace(name="ton"))
-    cache = SimpleNamespace(lock=lambda *_, **__: SimpleNamespace(acquire=lambda: True, release=lambda: None))
 
-    def __init__(self, socket: Path) -> None:
-        self.settings = SimpleNamespace(signer_socket_path=socket)
+    def __init__(self, socket: Path, valkey: Valkey) -> None:
+        self.settings, self.cache = SimpleNamespace(signer_socket_path=socket), connect_cache(valkey.url)
 
 
 @pytest.mark.parametrize("has_signer", [True, False])
 def test_a_chain_that_breaks_keeps_the_other_s_payouts_going(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_signer: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, valkey: Valkey, has_signer: bool
 ) -> None:
     socket, told = tmp_path / "signer.sock", list[str]()
     if has_signer:
@@ -31,7 +32,7 @@ def test_a_chain_that_breaks_keeps_the_other_s_payouts_going(
         told.append(chain.name)
         raise ValueError("an answer that nobody thought of")
 
-    monkeypatch.setattr(sweeps, "hub", lambda: TwoChains(socket))
+    monkeypatch.setattr(sweeps, "hub", lambda: TwoChains(socket, valkey))
     monkeypatch.setattr(sweeps.payouts, "open_due", lambda *_: told.append("opened") or 0)
     monkeypatch.setattr(sweeps.payouts, "advance_if_possible", advance)
     sweeps.sweep_payouts()

@@ -31,7 +31,7 @@ class AnyHub:
         return SimpleNamespace(
             is_configured=True, ton_wallet="", ton_jetton_masters="",
             anchor_entries=1, anchor_tree_entries=1, anchor_interval_seconds=1,
-            lock=lambda *_, **__: SimpleNamespace(acquire=lambda: True, release=lambda: None),
+            lock=lambda *_, **__: SimpleNamespace(acquire=lambda **_: True, do_release=lambda _: None),
         )
 
 
