@@ -80,7 +80,7 @@ def measure(options: Options) -> Part:
     count = options.size(40, 4)
     found: dict[str, list[Turn]] = {}
     for name, (slot_ms, pause_seconds) in SLOTS_MS_AND_PAUSES.items():  # one by one: a hot wallet has one chain's history
-        with _chain(slot_ms) as url, BenchStack(SOLANA_RPC_URL=url, **SETTINGS) as stack:
+        with _chain(slot_ms) as url, BenchStack(0, SOLANA_RPC_URL=url, **SETTINGS) as stack:
             stack.pause("worker", "beat")  # their own sweeps would share the work
             turn = partial(_Desk(stack, url, pause_seconds).turn, count)
             found |= take_turns(f"(m) {name}", options.turns(3), {name: turn})

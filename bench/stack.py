@@ -20,8 +20,8 @@ from app.stack.ports import free_port
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 60
 CHAIN_PORT_OFFSET = 899
-# Servers that whoever measures has set for himself are not what is measured.
-MEASURERS = frozenset(("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SOLANA_RPC_URL", "EVM_RPC_URL", "TON_API_URL"))
+# What whoever measures has set for himself is not what is measured.
+CALLERS_SERVERS = frozenset(("DATABASE_URL", "REDIS_URL", "BROKER_URL", "SOLANA_RPC_URL", "EVM_RPC_URL", "TON_API_URL"))
 
 
 class BenchError(Exception):
@@ -36,7 +36,7 @@ class BenchStack:
         self.home.chmod(0o755)  # PostgreSQL runs as another user and must reach its folder
         self.port = free_port(CHAIN_PORT_OFFSET, CHAIN_PORT_OFFSET + 1, CHAIN_PORT_OFFSET + 3)
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in MEASURERS},
+            **{name: value for name, value in os.environ.items() if name not in CALLERS_SERVERS},
             "LIGHTYARD_HOME": str(self.home),
             "PORT": str(self.port),
             "NODES": str(nodes),
@@ -67,9 +67,11 @@ class BenchStack:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None:
-            self._show_errors()  # the home and its logs go with the stack
-        self._end()
+        try:
+            if error is not None:
+                self._show_errors()  # the home and its logs go with the stack
+        finally:
+            self._end()
 
     def _show_errors(self) -> None:
         said = (self.home / "up.log").read_text(errors="replace").splitlines()  # which children ended, and why

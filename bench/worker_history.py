@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,8 @@ def measure(options: Options) -> Part:
         sides = {f"{many:,} workers": _database(postgres, many), f"{FEW} workers": _database(postgres, FEW)}
         pages = {name: pages_of_a_read(database) for name, database in sides.items()}
         reads = options.size(READS, 20)
-        found = take_turns(
-            "(k) reads", max(3, options.rounds), {name: lambda d=database: _read(d, reads) for name, database in sides.items()}
-        )
+        turns = {name: partial(_read, database, reads) for name, database in sides.items()}
+        found = take_turns("(k) reads", max(3, options.rounds), turns)
         for database in sides.values():
             database.engine.dispose()
     times = {name: tuple(value * 1000 for value in values) for name, values in found.items()}

@@ -165,8 +165,8 @@ class TaskLogs(threading.Thread):
 
     def _forget_ended(self) -> None:
         now = time.monotonic()
-        ended = [(key, found) for key, found in self._waiting.items() if found.ends_at is not None]
-        over = [key for key, found in ended if found.is_empty or found.ends_at < now]
+        ended = [(key, found, found.ends_at) for key, found in self._waiting.items() if found.ends_at is not None]
+        over = [key for key, found, ends_at in ended if found.is_empty or ends_at < now]
         for key in over:
             del self._waiting[key]
         if over:

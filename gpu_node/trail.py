@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from gpu_node.attempts import Attempt
@@ -53,12 +53,12 @@ def _headers_of(attempt: Attempt) -> dict[str, str]:
     """The attempt is the parent of what is asked for it: the first half of its id is its span's."""
     found = {} if attempt.job.request_id is None else {"X-Request-Id": attempt.job.request_id}
     if _is_traceparent(attempt.job.traceparent):
-        version, trace, _, flags = str(attempt.job.traceparent).split("-")
+        version, trace, _, flags = attempt.job.traceparent.split("-")
         found["traceparent"] = f"{version}-{trace}-{attempt.attempt_id.replace('-', '')[:16]}-{flags}"
     return found
 
 
-def _is_traceparent(text: str | None) -> bool:
+def _is_traceparent(text: str | None) -> TypeGuard[str]:
     return text is not None and [len(part) for part in text.split("-")] == [2, 32, 16, 2]
 
 
